@@ -1,0 +1,132 @@
+"""The one interface behind which every codec stands, and the small optional powers a codec may have.
+
+Arrays are numpy at this border, so that a codec without a network imports no torch. A codec never resamples, trims or
+normalises on the quiet: `roundtrip` (and the engine) owns length and delay, the engine owns the rate.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.codes import Codes
+from bench.errors import BadAudio
+
+if TYPE_CHECKING:
+    import torch
+
+Wave: TypeAlias = NDArray[np.float32]
+"""Mono samples, float32 [T], nominally within [-1, 1]."""
+
+
+class Codec(ABC):
+    """Encode waves to codes and back. Class or instance attributes are the contract:
+
+    sample_rate: Hz of the waves taken and returned. frame: `encode` gets lengths that are multiples of it.
+    min_samples: and at least this long. delay: samples by which the decoded wave lags the input.
+    version: bumped when the arithmetic changes.
+    """
+
+    sample_rate: int
+    frame: int = 1
+    min_samples: int = 1
+    delay: int = 0
+    version: str = "1"
+
+    @abstractmethod
+    def encode(self, waves: Sequence[Wave]) -> list[Codes]:
+        """One Codes per wave. Must equal encoding the waves one by one."""
+
+    @abstractmethod
+    def decode(self, codes: Sequence[Codes]) -> list[Wave]:
+        """One wave per Codes, from the codes alone; float32 [T'] with T' about num_samples (see `fit`)."""
+
+
+@runtime_checkable
+class Converts(Protocol):
+    """Voice conversion: what `source` says in the voice of `enrolment`."""
+
+    def convert(self, source: Wave, enrolment: Sequence[Wave]) -> Wave:
+        """source [T] at sample_rate, enrolment waves of the target speaker -> wave about [T]."""
+
+
+@runtime_checkable
+class HasFeatures(Protocol):
+    """Continuous features before quantization."""
+
+    feature_rate_hz: float
+
+    def features(self, wave: Wave) -> NDArray[np.float32]:
+        """wave [T] -> features [N, H]."""
+
+
+@runtime_checkable
+class HasCodebooks(Protocol):
+    """Embedding tables of the token streams, for probes that start from them."""
+
+    def codebooks(self) -> Mapping[str, Sequence[NDArray[np.float32]]]:
+        """Part name -> one table [V_k, H] per codebook."""
+
+
+@runtime_checkable
+class Streams(Protocol):
+    """Chunk-by-chunk operation; `push` returns what is complete so far, `flush` the rest."""
+
+    def stream_encoder(self) -> Any: ...
+
+    def stream_decoder(self) -> Any: ...
+
+
+@runtime_checkable
+class HasNetwork(Protocol):
+    """Networks whose parameters and multiply-adds can be counted."""
+
+    def networks(self) -> Mapping[str, torch.nn.Module]: ...
+
+
+def check_wave(wave: Wave, name: str = "wave") -> Wave:
+    """Return `wave` as float32 [T]; raises BadAudio when it is empty, not one-dimensional or not finite."""
+    array = np.asarray(wave)
+    if array.ndim != 1:
+        raise BadAudio(f"{name}: expected mono samples [T], got shape {array.shape}; mix down the channels first")
+    if array.size == 0:
+        raise BadAudio(f"{name}: is empty")
+    if not np.issubdtype(array.dtype, np.floating):
+        raise BadAudio(f"{name}: expected float samples in [-1, 1], got {array.dtype}")
+    if not np.isfinite(array).all():
+        raise BadAudio(f"{name}: holds NaN or infinite samples; repair or leave out the file")
+    return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def pad(codec: Codec, wave: Wave) -> Wave:
+    """Zero-pad at the end so that the decoded wave covers the input in spite of delay, frame and minimum length."""
+    wanted = max(len(wave) + codec.delay, codec.min_samples)
+    wanted = -(-wanted // codec.frame) * codec.frame
+    return np.pad(wave, (0, wanted - len(wave)))
+
+
+def fit(codec: Codec, decoded: Wave, num_samples: int) -> Wave:
+    """Undo the declared delay and cut to `num_samples`; a codec that still falls short is completed with zeros."""
+    wave = np.asarray(decoded, np.float32).reshape(-1)[codec.delay : codec.delay + num_samples]
+    return np.pad(wave, (0, num_samples - len(wave)))
+
+
+def encode(codec: Codec, waves: Sequence[Wave]) -> list[Codes]:
+    """Check, pad and encode waves at the codec's rate."""
+    return codec.encode([pad(codec, check_wave(wave)) for wave in waves])
+
+
+def decode(codec: Codec, codes: Sequence[Codes], lengths: Sequence[int]) -> list[Wave]:
+    """Decode codes to waves of exactly `lengths` samples."""
+    return [fit(codec, wave, length) for wave, length in zip(codec.decode(codes), lengths, strict=True)]
+
+
+def roundtrip(codec: Codec, wave: Wave) -> tuple[Codes, Wave]:
+    """wave [T] at the codec's rate -> (codes, decoded wave [T])."""
+    [codes] = encode(codec, [wave])
+    [decoded] = decode(codec, [codes], [len(wave)])
+    return codes, decoded

@@ -1,0 +1,220 @@
+"""Codes: what a codec sends for one utterance, as a value that can be stored, measured and decoded elsewhere.
+
+A message has parts. Tokens are integer streams with their own rates, Packets are opaque byte frames, a Vector is a
+continuous side channel sent once. Bits are exact: ceil(log2 V) per token when packed, 8 per packet byte, 16 per value.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import struct
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from bench.errors import BadCodes
+
+_MAGIC = b"SCB1"
+
+
+def pack_bits(values: np.ndarray, widths: np.ndarray) -> bytes:
+    """Pack unsigned integers `values` [M] with `widths` [M] bits each, most significant bit first."""
+    if values.size == 0 or int(widths.sum()) == 0:
+        return b""
+    widest = int(widths.max())
+    shifts = np.arange(widest - 1, -1, -1)
+    bits = (values[:, None].astype(np.int64) >> shifts) & 1
+    keep = shifts[None, :] < widths[:, None]
+    return np.packbits(bits[keep].astype(np.uint8)).tobytes()
+
+
+def unpack_bits(data: bytes, widths: np.ndarray) -> np.ndarray:
+    """Inverse of `pack_bits`: int64 [M]. Raises BadCodes when `data` is too short."""
+    total = int(widths.sum())
+    if total == 0:
+        return np.zeros(len(widths), np.int64)
+    if len(data) * 8 < total:
+        raise BadCodes(f"code bytes are cut short: {len(data) * 8} bits where {total} are needed")
+    bits = np.unpackbits(np.frombuffer(data, np.uint8), count=total)
+    widest = int(widths.max())
+    grid = np.zeros((len(widths), widest), np.int64)
+    shifts = np.arange(widest - 1, -1, -1)
+    grid[shifts[None, :] < widths[:, None]] = bits
+    return (grid << shifts).sum(axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Tokens:
+    """A token stream: `indices` int [N, K], one column per codebook of `sizes` [K]; `rate_hz` 0 means sent once."""
+
+    name: str
+    rate_hz: float
+    sizes: tuple[int, ...]
+    indices: np.ndarray
+
+    def __post_init__(self) -> None:
+        indices = np.ascontiguousarray(self.indices, dtype=np.int32)
+        if indices.ndim != 2 or indices.shape[1] != len(self.sizes):
+            raise BadCodes(f"tokens '{self.name}': indices {indices.shape} do not fit {len(self.sizes)} codebooks")
+        if indices.size and (indices.min() < 0 or (indices >= np.array(self.sizes)).any()):
+            raise BadCodes(f"tokens '{self.name}': an index lies outside its codebook of sizes {self.sizes}")
+        object.__setattr__(self, "indices", indices)
+
+    @property
+    def widths(self) -> np.ndarray:
+        """Bits per packed token and codebook, int [K]."""
+        return np.array([max(0, math.ceil(math.log2(size))) for size in self.sizes], np.int64)
+
+    @property
+    def bits(self) -> int:
+        """Packed size in bits."""
+        return int(self.widths.sum()) * len(self.indices)
+
+    @property
+    def nominal_bits(self) -> float:
+        """N x sum_k log2 V_k bits, the rate that papers print."""
+        return float(sum(math.log2(size) for size in self.sizes)) * len(self.indices)
+
+
+@dataclass(frozen=True, eq=False)
+class Packets:
+    """Opaque frames, one bytes object each. `frame_bits` states the exact size when a frame is no whole number of bytes."""
+
+    name: str
+    rate_hz: float
+    payloads: tuple[bytes, ...]
+    frame_bits: int | None = None
+
+    @property
+    def bits(self) -> int:
+        if self.frame_bits is not None:
+            return self.frame_bits * len(self.payloads)
+        return 8 * sum(map(len, self.payloads))
+
+    @property
+    def nominal_bits(self) -> float:
+        return float(self.bits)
+
+
+@dataclass(frozen=True, eq=False)
+class Vector:
+    """A continuous vector sent once, float16 [D]: 16 bits per value."""
+
+    name: str
+    values: np.ndarray
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", np.ascontiguousarray(self.values, dtype=np.float16).reshape(-1))
+
+    @property
+    def bits(self) -> int:
+        return 16 * self.values.size
+
+    @property
+    def nominal_bits(self) -> float:
+        return float(self.bits)
+
+
+Part: TypeAlias = Tokens | Packets | Vector
+
+
+@dataclass(frozen=True, eq=False)
+class Codes:
+    """One utterance's message. `num_samples` is the length of the encoded wave in samples at `sample_rate` Hz."""
+
+    parts: tuple[Part, ...]
+    num_samples: int
+    sample_rate: int
+
+    @property
+    def seconds(self) -> float:
+        return self.num_samples / self.sample_rate
+
+    @property
+    def payload_bits(self) -> int:
+        """Bits of all parts when packed, side information included, container header apart."""
+        return sum(part.bits for part in self.parts)
+
+    @property
+    def nominal_bits(self) -> float:
+        """Bits by the papers' count: log2 of the codebook size per token."""
+        return sum(part.nominal_bits for part in self.parts)
+
+    def part(self, name: str) -> Part:
+        """The part called `name`; raises BadCodes naming those present."""
+        for part in self.parts:
+            if part.name == name:
+                return part
+        raise BadCodes(f"codes have no part '{name}'; they have {[part.name for part in self.parts]}")
+
+    @property
+    def tokens(self) -> tuple[Tokens, ...]:
+        return tuple(part for part in self.parts if isinstance(part, Tokens))
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.to_bytes()).hexdigest()
+
+    def to_bytes(self) -> bytes:
+        """The file: magic, header length, header (JSON), then every part's payload padded to a byte."""
+        header: list[dict] = []
+        body = bytearray()
+        for part in self.parts:
+            entry: dict = {"name": part.name}
+            if isinstance(part, Tokens):
+                count = len(part.indices)
+                data = pack_bits(part.indices.reshape(-1), np.tile(part.widths, count))
+                entry |= {"type": "tokens", "rate_hz": part.rate_hz, "sizes": list(part.sizes), "count": count}
+            elif isinstance(part, Packets):
+                data = b"".join(part.payloads)
+                lengths = [len(payload) for payload in part.payloads]
+                entry |= {"type": "packets", "rate_hz": part.rate_hz, "frame_bits": part.frame_bits}
+                same = len(set(lengths)) == 1
+                entry |= {"each": lengths[0], "count": len(lengths)} if same else {"lengths": lengths}
+            else:
+                data = part.values.astype("<f2").tobytes()
+                entry |= {"type": "vector", "count": int(part.values.size)}
+            entry["bytes"] = len(data)
+            header.append(entry)
+            body += data
+        head = json.dumps({"n": self.num_samples, "sr": self.sample_rate, "parts": header}, separators=(",", ":")).encode()
+        return _MAGIC + struct.pack("<I", len(head)) + head + bytes(body)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Codes:
+        """Read what `to_bytes` wrote; raises BadCodes on anything else."""
+        if data[:4] != _MAGIC or len(data) < 8:
+            raise BadCodes("these bytes are not codes of this bench (magic SCB1 missing)")
+        (size,) = struct.unpack("<I", data[4:8])
+        try:
+            head = json.loads(data[8 : 8 + size])
+            parts: list[Part] = []
+            at = 8 + size
+            for entry in head["parts"]:
+                chunk = data[at : at + entry["bytes"]]
+                if len(chunk) != entry["bytes"]:
+                    raise BadCodes(f"code bytes are cut short in part '{entry['name']}'")
+                at += entry["bytes"]
+                parts.append(_read_part(entry, chunk))
+            return cls(tuple(parts), int(head["n"]), int(head["sr"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadCodes(f"damaged code header: {error}") from error
+
+
+def _read_part(entry: dict, chunk: bytes) -> Part:
+    if entry["type"] == "tokens":
+        sizes = tuple(int(size) for size in entry["sizes"])
+        widths = np.array([max(0, math.ceil(math.log2(size))) for size in sizes], np.int64)
+        values = unpack_bits(chunk, np.tile(widths, entry["count"]))
+        return Tokens(entry["name"], entry["rate_hz"], sizes, values.reshape(entry["count"], len(sizes)))
+    if entry["type"] == "packets":
+        lengths = entry.get("lengths") or [entry.get("each", 0)] * entry.get("count", 0)
+        ends = np.cumsum([0, *lengths])
+        payloads = tuple(chunk[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True))
+        return Packets(entry["name"], entry["rate_hz"], payloads, entry["frame_bits"])
+    if entry["type"] == "vector":
+        return Vector(entry["name"], np.frombuffer(chunk, "<f2", entry["count"]))
+    raise BadCodes(f"unknown part type '{entry['type']}'")

@@ -1,0 +1,1 @@
+"""One file per data set: finds, downloads, checks, yields Utterances."""

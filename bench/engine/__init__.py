@@ -1,0 +1,1 @@
+"""From a plan to rows: which stages are due, where they run, what is already in the store."""

@@ -1,0 +1,44 @@
+"""Errors a user can act on: each message names the file or key at fault and the cure."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class BenchError(Exception):
+    """Base of every error that is shown to the user as one message, without a traceback."""
+
+
+class UnknownName(BenchError):
+    """A name (codec, task, metric, key, data set) that nothing answers to; names the nearest ones."""
+
+    def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
+        known = sorted(known)
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known[:8]
+        super().__init__(f"unknown {what} '{name}'. Did you mean: {', '.join(near) or '(none known)'}?")
+        self.name, self.near = name, near
+
+
+class BadCard(BenchError):
+    """A card (TOML) with a missing, misspelt or ill-typed key."""
+
+
+class BadAudio(BenchError):
+    """Audio that cannot be used: unreadable, empty, not finite, wrong rate or shape."""
+
+
+class BadCodes(BenchError):
+    """Codes that do not fit their declaration, or bytes that are not codes."""
+
+
+class DataMissing(BenchError):
+    """A data set that is not on this machine and could not be fetched."""
+
+
+class WeightsMissing(BenchError):
+    """Weights that are not on this machine and could not be fetched."""
+
+
+class WeightsInvalid(BenchError):
+    """Weights that are there but not the right ones: hash, missing or misshapen tensors."""

@@ -1,0 +1,140 @@
+"""The contract of metrics, and finding them by name. A metric is one module of this package (or an entry point in the
+group `bench.metrics`) that defines METRIC or METRICS; heavy packages are imported only when a score is computed."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from bench.errors import BenchError, UnknownName
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Analysis: TypeAlias = "Mapping[str, np.ndarray | str | float]"
+
+
+class MetricFailure(Exception):
+    """A score that does not exist. `kind` is counted in tables: silence, too_short, not_finite, language, ..."""
+
+    def __init__(self, kind: str, detail: str = "") -> None:
+        super().__init__(f"{kind}: {detail}" if detail else kind)
+        self.kind, self.detail = kind, detail
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        return (MetricFailure, (self.kind, self.detail))
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A per-utterance part of a corpus-level rate: the corpus value is sum(num) / sum(den)."""
+
+    num: float
+    den: float
+
+
+Value: TypeAlias = "float | Ratio | MetricFailure"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column that a metric yields. `margin` is the gate's non-inferiority margin in the column's unit."""
+
+    name: str
+    title: str
+    unit: str = ""
+    better: Literal["higher", "lower", "neither"] = "higher"
+    low: float | None = None
+    high: float | None = None
+    margin: float | None = None
+    decimals: int = 2
+    scale: float = 1.0
+    """Factor for display only (100 turns a share into %)."""
+
+
+@dataclass
+class Signal:
+    """A wave with what is known of it. `analysis` holds what the metric's own `analyse` returned for it."""
+
+    wave: np.ndarray
+    rate_hz: int
+    text: str | None = None
+    language: str = "en"
+    analysis: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A definition with a version. `analyse` depends on one signal (cached for references); `score` compares two."""
+
+    name: str
+    columns: tuple[Column, ...]
+    score: Callable[[Signal, Signal], Mapping[str, Value]]
+    analyse: Callable[[Sequence[Signal]], list[Analysis | MetricFailure]] | None = None
+    rate_hz: int = 16000
+    version: str = "1"
+    packages: tuple[str, ...] = ()
+    needs_text: bool = False
+    one_sided: bool = False
+    """True when the score reads the degraded signal only (MOS predictors): the reference's own score is its ceiling."""
+
+
+@cache
+def _index() -> dict[str, str]:
+    """Column or metric name -> module, learnt by importing the light metric modules once."""
+    found: dict[str, str] = {}
+    targets = [f"{__name__}.{info.name}" for info in pkgutil.iter_modules(__path__) if not info.name.startswith("_")]
+    targets += [entry.value for entry in entry_points(group="bench.metrics")]
+    for target in targets:
+        for metric in _metrics_of(target):
+            for name in (metric.name, *(column.name for column in metric.columns)):
+                other = found.setdefault(name, target)
+                if other != target:
+                    raise BenchError(f"metric name '{name}' is defined by both {other} and {target}: rename one")
+    return found
+
+
+def _metrics_of(target: str) -> tuple[Metric, ...]:
+    module = importlib.import_module(target)
+    metrics = getattr(module, "METRICS", None) or ((module.METRIC,) if hasattr(module, "METRIC") else ())
+    return tuple(metrics)
+
+
+def names() -> list[str]:
+    """Every column name that some metric yields."""
+    return sorted({column.name for target in set(_index().values()) for m in _metrics_of(target) for column in m.columns})
+
+
+def find(name: str) -> Metric:
+    """The metric called `name`, or the one that yields the column `name`."""
+    if name not in _index():
+        raise UnknownName("metric", name, _index())
+    target = _index()[name]
+    for metric in _metrics_of(target):
+        if metric.name == name or any(column.name == name for column in metric.columns):
+            return metric
+    raise UnknownName("metric", name, _index())
+
+
+def find_all(columns: Sequence[str]) -> list[Metric]:
+    """The distinct metrics that yield `columns`, in order."""
+    seen: dict[str, Metric] = {}
+    for column in columns:
+        metric = find(column)
+        seen.setdefault(metric.name, metric)
+    return list(seen.values())
+
+
+def module_of(metric: Metric) -> str:
+    """Import path of the module that defines `metric`."""
+    return _index()[metric.name]
+
+
+def columns() -> dict[str, Column]:
+    """Column name -> Column over every metric."""
+    return {column.name: column for target in set(_index().values()) for m in _metrics_of(target) for column in m.columns}

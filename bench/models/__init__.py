@@ -1,0 +1,1 @@
+"""The networks, in plain torch, usable alone: they know nothing of the rest of the bench."""

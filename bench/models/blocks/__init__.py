@@ -1,0 +1,1 @@
+"""Network blocks that more than one codec uses."""

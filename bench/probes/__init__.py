@@ -1,0 +1,1 @@
+"""BiLSTM probes on codec tokens, and their training loop."""

@@ -1,0 +1,1 @@
+"""Views of rows: leaderboard, plots, comparison, gate. Nothing here computes a score."""

@@ -1,0 +1,116 @@
+"""Utterance and Dataset: speech with what is known of it. No audio is read until it is asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench import audio
+from bench.errors import BenchError
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One utterance. `path` is what the codec hears; `reference` (if any) is the clean recording scores refer to.
+
+    `mix`, when given, makes the codec's input from the audio of `path` (float32 [T], rate) -> [T], e.g. adds noise.
+    """
+
+    id: str
+    path: Path
+    speaker: str
+    text: str | None = None
+    language: str = "en"
+    gender: str | None = None
+    accent: str | None = None
+    emotion: str | None = None
+    licence: str | None = None
+    reference: Path | None = None
+    mix: Callable[[np.ndarray, int], np.ndarray] | None = field(default=None, compare=False)
+    extra: dict[str, Any] = field(default_factory=dict, compare=False)
+
+    def read(self, rate_hz: int | None = None) -> tuple[np.ndarray, int]:
+        """The codec's input: (float32 [T], Hz), resampled when `rate_hz` is given."""
+        wave, rate = audio.read(self.path)
+        if self.mix is not None:
+            wave = self.mix(wave, rate)
+        return (wave, rate) if rate_hz is None else (audio.resample(wave, rate, rate_hz), rate_hz)
+
+    def read_reference(self, rate_hz: int | None = None) -> tuple[np.ndarray, int]:
+        """What scores are measured against: the clean recording, or the unmixed input itself."""
+        wave, rate = audio.read(self.reference or self.path)
+        return (wave, rate) if rate_hz is None else (audio.resample(wave, rate, rate_hz), rate_hz)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A named list of utterances. `root` makes paths relative in the hash; `partial` marks a LIMIT selection."""
+
+    name: str
+    utterances: tuple[Utterance, ...]
+    licence: str = "unknown"
+    synthetic: bool = False
+    condition: str = "clean"
+    root: Path | None = None
+    partial: bool = False
+    version: str = "1"
+    facts: dict[str, Any] = field(default_factory=dict, compare=False)
+
+    def __post_init__(self) -> None:
+        ids = [utterance.id for utterance in self.utterances]
+        if len(set(ids)) != len(ids):
+            twice = [name for name, times in Counter(ids).items() if times > 1][:5]
+            raise BenchError(f"data set '{self.name}': utterance ids appear twice: {', '.join(twice)}")
+
+    def __len__(self) -> int:
+        return len(self.utterances)
+
+    def __iter__(self) -> Iterator[Utterance]:
+        return iter(self.utterances)
+
+    @property
+    def speakers(self) -> tuple[str, ...]:
+        return tuple(sorted({utterance.speaker for utterance in self.utterances}))
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the list (ids, speakers, texts), not of the audio: two runs over one list can be compared."""
+        rows = [(u.id, u.speaker, u.text, u.language) for u in self.utterances]
+        payload = [self.name, self.condition, self.version, rows]
+        return hashlib.sha256(json.dumps(payload, ensure_ascii=False).encode()).hexdigest()
+
+    def select(self, utterances: Sequence[Utterance], *, partial: bool = False) -> Dataset:
+        return replace(self, utterances=tuple(utterances), partial=self.partial or partial)
+
+    def limit(self, count: int | None) -> Dataset:
+        """At most `count` utterances, taken round-robin over speakers so that every voice is heard; marked partial."""
+        if count is None or count >= len(self.utterances):
+            return self
+        if count < 1:
+            raise BenchError(f"LIMIT={count}: must be at least 1")
+        by_speaker: dict[str, list[Utterance]] = defaultdict(list)
+        for utterance in self.utterances:
+            by_speaker[utterance.speaker].append(utterance)
+        # A rotating start keeps a small selection from being all first sentences.
+        queues = [rotated(items, shift) for shift, (_, items) in enumerate(sorted(by_speaker.items()))]
+        taken: set[str] = set()
+        depth = 0
+        while len(taken) < count:
+            for queue in queues:
+                if depth < len(queue) and len(taken) < count:
+                    taken.add(queue[depth].id)
+            depth += 1
+        return self.select([u for u in self.utterances if u.id in taken], partial=True)
+
+
+def rotated(items: Sequence[Utterance], shift: int) -> list[Utterance]:
+    """`items` rotated left by `shift` places."""
+    shift %= len(items)
+    return [*items[shift:], *items[:shift]]

@@ -1,0 +1,1 @@
+"""One file per task; each runs alone: python -m bench.tasks.resynthesis."""

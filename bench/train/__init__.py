@@ -1,0 +1,1 @@
+"""Recipes that make weights for the in-repo models."""
