@@ -1,0 +1,206 @@
+"""Convolutions that pad by themselves, in one and two dimensions, with their normalisation: the SEANet kit.
+
+Time is the last axis: [B, C, T] or [B, C, F, T]. Padding reflects; a strided convolution pads the end of time so that no
+sample is lost, and a transposed one trims what its kernel spills. Sizes given as pairs are (frequency, time).
+
+Reference: EnCodec (arXiv 2210.13438, section 3.1) and its two-dimensional form in FunCodec (arXiv 2309.07405).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Norm = Literal["time_group_norm", "weight_norm", "none"]
+Pads = Sequence[tuple[int, int]]
+
+
+def reflect_pad(x: Tensor, pads: Pads) -> Tensor:
+    """Reflects the last len(pads) axes by (before, after), axes in order. An axis shorter than its reflection is first
+    lengthened by zeros at its end and cut again afterwards."""
+    if all(before <= 0 and after <= 0 for before, after in pads):
+        return x
+    axes = range(-len(pads), 0)
+    missing = [max(0, max(pair) - x.shape[axis] + 1) for axis, pair in zip(axes, pads, strict=True)]
+    if any(missing):
+        x = F.pad(x, [n for gap in reversed(missing) for n in (0, gap)])
+    x = F.pad(x, [n for pair in reversed(pads) for n in pair], mode="reflect")
+    for axis, gap in zip(axes, missing, strict=True):
+        if gap:
+            x = x.narrow(axis, 0, x.shape[axis] - gap)
+    return x
+
+
+def end_padding(length: int, kernel: int, stride: int, total: int) -> int:
+    """Samples to add to the end of time so that the last stride is a full one."""
+    frames = math.ceil((length - kernel + total) / stride + 1)
+    return (frames - 1) * stride + (kernel - total) - length
+
+
+class _WeightNormed:
+    """Weight as direction `weight_v` and length `weight_g` per slice of the first axis (Salimans & Kingma 2016)."""
+
+    def split_weight(self) -> None:
+        assert isinstance(self, nn.Module)
+        weight = self._parameters.pop("weight")
+        assert weight is not None
+        self.weight_g = nn.Parameter(
+            torch.linalg.vector_norm(weight.detach(), dim=tuple(range(1, weight.ndim)), keepdim=True)
+        )
+        self.weight_v = nn.Parameter(weight.detach().clone())
+
+    def kernel(self) -> Tensor:
+        length = torch.linalg.vector_norm(self.weight_v, dim=tuple(range(1, self.weight_v.ndim)), keepdim=True)
+        return self.weight_v * (self.weight_g / length)
+
+
+class _WeightNormConv1d(nn.Conv1d, _WeightNormed):
+    def forward(self, input: Tensor) -> Tensor:
+        return self._conv_forward(input, self.kernel(), self.bias)
+
+
+class _WeightNormConv2d(nn.Conv2d, _WeightNormed):
+    def forward(self, input: Tensor) -> Tensor:
+        return self._conv_forward(input, self.kernel(), self.bias)
+
+
+class _WeightNormConvTranspose1d(nn.ConvTranspose1d, _WeightNormed):
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        return F.conv_transpose1d(input, self.kernel(), self.bias, self.stride, groups=self.groups)
+
+
+class _WeightNormConvTranspose2d(nn.ConvTranspose2d, _WeightNormed):
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        return F.conv_transpose2d(input, self.kernel(), self.bias, self.stride, groups=self.groups)
+
+
+_KINDS: dict[tuple[int, bool, bool], type[nn.Module]] = {
+    (1, False, False): nn.Conv1d,
+    (1, False, True): _WeightNormConv1d,
+    (1, True, False): nn.ConvTranspose1d,
+    (1, True, True): _WeightNormConvTranspose1d,
+    (2, False, False): nn.Conv2d,
+    (2, False, True): _WeightNormConv2d,
+    (2, True, False): nn.ConvTranspose2d,
+    (2, True, True): _WeightNormConvTranspose2d,
+}
+
+
+def _make(dims: int, transposed: bool, norm: Norm, *sizes: int | tuple[int, ...], **options: object) -> nn.Module:
+    layer = _KINDS[dims, transposed, norm == "weight_norm"](*sizes, **options)
+    if isinstance(layer, _WeightNormed):
+        layer.split_weight()
+    return layer
+
+
+def _norm(norm: Norm, channels: int) -> nn.Module:
+    return nn.GroupNorm(1, channels, eps=1e-5) if norm == "time_group_norm" else nn.Identity()
+
+
+class _ConvAndNorm(nn.Module):
+    def __init__(self, conv: nn.Module, norm: nn.Module) -> None:
+        super().__init__()
+        self.conv = conv
+        self.norm = norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.conv(x))
+
+
+class _TransposedAndNorm(nn.Module):
+    def __init__(self, convtr: nn.Module, norm: nn.Module) -> None:
+        super().__init__()
+        self.convtr = convtr
+        self.norm = norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.convtr(x))
+
+
+class PaddedConv(nn.Module):
+    """Reflecting, length-preserving (up to the stride) convolution over [B, C, T] (dims 1) or [B, C, F, T] (dims 2),
+    then the norm. T becomes ceil(T / stride)."""
+
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        kernel: tuple[int, ...],
+        stride: tuple[int, ...] | None = None,
+        dilation: tuple[int, ...] | None = None,
+        *,
+        groups: int = 1,
+        norm: Norm = "none",
+        causal: bool = False,
+    ) -> None:
+        super().__init__()
+        dims = len(kernel)
+        stride = stride or (1,) * dims
+        dilation = dilation or (1,) * dims
+        self.kernel, self.stride, self.causal = kernel, stride, causal
+        self.total = tuple((k - 1) * d - (s - 1) for k, s, d in zip(kernel, stride, dilation, strict=True))
+        options = {"stride": stride, "dilation": dilation, "groups": groups}
+        self.conv = _ConvAndNorm(
+            _make(dims, False, norm, channels_in, channels_out, kernel, **options), _norm(norm, channels_out)
+        )
+
+    def pads(self, length: int) -> list[tuple[int, int]]:
+        """(before, after) for each axis, for `length` steps of time."""
+        total = self.total[-1]
+        extra = end_padding(length, self.kernel[-1], self.stride[-1], total)
+        after = total // 2
+        if self.causal:
+            time = (total, extra)
+        elif len(self.kernel) == 1:
+            time = (total - after, after + extra)
+        else:  # the two-dimensional form has always put the extra steps at the start
+            time = (total - after + extra, after)
+        return [(t - t // 2, t // 2) for t in self.total[:-1]] + [time]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(reflect_pad(x, self.pads(x.shape[-1])))
+
+
+class PaddedConvTranspose(nn.Module):
+    """Transposed convolution, norm on the untrimmed output, then the trim; T becomes T * stride.
+
+    `keep` gives, per axis, how many of the trimmed (before, after) steps to keep.
+    """
+
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        kernel: tuple[int, ...],
+        stride: tuple[int, ...],
+        *,
+        groups: int = 1,
+        norm: Norm = "none",
+        causal: bool = False,
+        trim_right_ratio: float = 1.0,
+        keep: Pads | None = None,
+    ) -> None:
+        super().__init__()
+        dims = len(kernel)
+        self.kernel, self.stride, self.causal = kernel, stride, causal
+        self.trims: list[tuple[int, int]] = []
+        for axis, (k, s) in enumerate(zip(kernel, stride, strict=True)):
+            total = k - s
+            right = math.ceil(total * trim_right_ratio) if causal and axis == dims - 1 else total // 2
+            kept = keep[axis] if keep else (0, 0)
+            self.trims.append((max(total - right - kept[0], 0), max(right - kept[1], 0)))
+        self.convtr = _TransposedAndNorm(
+            _make(dims, True, norm, channels_in, channels_out, kernel, stride=stride, groups=groups),
+            _norm(norm, channels_out),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.convtr(x)
+        for axis, (left, right) in zip(range(-len(self.trims), 0), self.trims, strict=True):
+            x = x.narrow(axis, left, x.shape[axis] - left - right)
+        return x

@@ -1,0 +1,155 @@
+"""What a FunCodec or FreqCodec network is made of, and the released shapes by name.
+
+Reference: FunCodec (arXiv 2309.07405v2), tables 2 to 4, and the configuration files of its toolkit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from math import prod
+from typing import Any, Literal
+
+from bench.models.blocks.padded_conv import Norm
+
+Domain = Literal["time", "mag_phase", "mag_angle", "stft"]
+CHANNELS: dict[str, int] = {"time": 1, "mag_phase": 3, "mag_angle": 2, "stft": 2}
+
+STFT_SIZE = 512
+STFT_HOP = 160
+BINS = STFT_SIZE // 2 + 1
+
+
+@dataclass(frozen=True)
+class Side:
+    """The settings that encoder and decoder have each for itself.
+
+    A group ratio r > 0 makes the two-dimensional convolutions grouped by channels // 2 // r (1: as near to depthwise as
+    the design gets); 0 or less leaves them dense.
+    """
+
+    width: int = 32
+    kernel_size: int = 7
+    last_kernel_size: int = 7
+    residual_kernel_size: int = 3
+    residual_layers: int = 1
+    dilation_base: int = 2
+    lstm_layers: int = 2
+    conv_group_ratio: int = -1
+    transposed_group_ratio: int = -1
+
+
+@dataclass(frozen=True)
+class FunCodecConfig:
+    """One network. `ratios` are the decoder's strides in order (the encoder takes them reversed): numbers of samples in the
+    time domain, (frequency, time) pairs on the STFT grid of 160 samples otherwise."""
+
+    domain: Domain = "time"
+    ratios: tuple[Any, ...] = (8, 5, 4, 2)
+    dim: int = 128
+    norm: Norm = "time_group_norm"
+    causal: bool = False
+    encoder: Side = field(default_factory=Side)
+    decoder: Side = field(default_factory=Side)
+    codebooks: int = 32
+    codebook_size: int = 1024
+    codebook_decay: float = 0.99
+    dropout: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
+    sample_rate: int = 16000
+    normalise: bool = True
+
+    def __post_init__(self) -> None:
+        if self.domain not in CHANNELS:
+            raise ValueError(f"domain {self.domain!r} is none of {', '.join(CHANNELS)}")
+        pairs = [isinstance(ratio, tuple) for ratio in self.ratios]
+        if self.domain == "time" and any(pairs):
+            raise ValueError("the time domain takes one stride per stage, not (frequency, time) pairs")
+        if self.domain != "time":
+            if not all(pairs):
+                raise ValueError(f"domain {self.domain!r} takes a (frequency, time) pair of strides per stage")
+            bins = BINS
+            for ratio_f, _ in reversed(self.ratios):
+                bins //= ratio_f
+            if bins != 1:
+                raise ValueError(
+                    f"the frequency strides of {self.ratios} leave {bins} of {BINS} bins; they must leave one"
+                )
+
+    @property
+    def channels(self) -> int:
+        """Planes of the representation that enters the encoder."""
+        return CHANNELS[self.domain]
+
+    @property
+    def hop(self) -> int:
+        """Samples per frame of codes."""
+        if self.domain == "time":
+            return prod(self.ratios)
+        return STFT_HOP * prod(time for _, time in self.ratios)
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames of codes per second, Hz."""
+        return self.sample_rate / self.hop
+
+    def with_(self, **changes: Any) -> FunCodecConfig:
+        """A copy with some fields changed."""
+        return replace(self, **changes)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, for a JSON header; `from_dict` reads it back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> FunCodecConfig:
+        """Reads `as_dict` back. Unknown keys are a ValueError."""
+        values = dict(data)
+        _known(values, cls)
+        for side in ("encoder", "decoder"):
+            if side in values:
+                _known(values[side], Side)
+                values[side] = Side(**values[side])
+        if "ratios" in values:
+            values["ratios"] = tuple(tuple(r) if isinstance(r, (list, tuple)) else int(r) for r in values["ratios"])
+        if "dropout" in values:
+            values["dropout"] = tuple(values["dropout"])
+        return cls(**values)
+
+
+def _known(values: Mapping[str, Any], cls: type) -> None:
+    unknown = set(values) - {f.name for f in fields(cls)}
+    if unknown:
+        raise ValueError(f"unknown {cls.__name__} settings: {', '.join(sorted(unknown))}")
+
+
+def _both(**settings: Any) -> dict[str, Side]:
+    return {"encoder": Side(**settings), "decoder": Side(**settings)}
+
+
+_FREQ = {"domain": "mag_phase", "ratios": ((4, 1), (4, 1), (4, 2), (4, 1))}
+_SMALL = {"kernel_size": 3, "last_kernel_size": 3, "dilation_base": 1, "lstm_layers": 0}
+_LARGE_DROPOUT = (2, 4, 8, 16, 32)
+
+PRESETS: dict[str, FunCodecConfig] = {
+    "encodec_ds320": FunCodecConfig(),
+    "encodec_ds640": FunCodecConfig(ratios=(8, 5, 4, 2, 2), dropout=_LARGE_DROPOUT),
+    "soundstream_causal_ds320": FunCodecConfig(
+        norm="weight_norm", causal=True, dim=512, **_both(residual_layers=3, lstm_layers=0)
+    ),
+    "freqcodec_magphase_std_ds320": FunCodecConfig(**_FREQ, **_both(dilation_base=1)),
+    "freqcodec_magphase_std_ds640": FunCodecConfig(
+        domain="mag_phase", ratios=((4, 2), (4, 1), (4, 2), (4, 1)), dropout=_LARGE_DROPOUT, **_both(dilation_base=1)
+    ),
+    "freqcodec_magangle_std_ds320": FunCodecConfig(**_FREQ | {"domain": "mag_angle"}, **_both(dilation_base=1)),
+    "freqcodec_magphase_m4_ds320": FunCodecConfig(
+        **_FREQ, encoder=Side(**_SMALL), decoder=Side(**_SMALL, transposed_group_ratio=1)
+    ),
+    "freqcodec_magphase_gr8_ds320": FunCodecConfig(
+        **_FREQ, encoder=Side(**_SMALL), decoder=Side(**_SMALL, transposed_group_ratio=8)
+    ),
+    "freqcodec_magphase_gr1_ds320": FunCodecConfig(
+        **_FREQ,
+        encoder=Side(**_SMALL, residual_layers=3, conv_group_ratio=1),
+        decoder=Side(**_SMALL, residual_layers=3, conv_group_ratio=1, transposed_group_ratio=1),
+    ),
+}
