@@ -1,0 +1,169 @@
+"""Rows as arrays: from the long table of results to terms that can be resampled.
+
+A row is one utterance x system x column. A system is a codec with the weights it ran with, because
+`focalcodec@50` with nano weights and with official weights are two different things.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.errors import BenchError, UnknownName
+from bench.stats import bootstrap
+from bench.stats.bootstrap import DRAWS, SEED, Floats, Scheme
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Bools = NDArray[np.bool_]
+GROUP = ("task", "condition", "dataset", "dataset_sha256")
+UNWEIGHTED = {"", "none"}
+
+
+@dataclass(frozen=True)
+class Group:
+    """One table: a task on one list of speech under one condition."""
+
+    task: str
+    condition: str
+    dataset: str
+    dataset_sha256: str
+
+    def __str__(self) -> str:
+        return " / ".join(part for part in (self.task, self.dataset, self.condition) if part)
+
+
+def groups(rows: pd.DataFrame) -> Iterator[tuple[Group, pd.DataFrame]]:
+    """The rows of each task x data list x condition, in order of first appearance."""
+    for key, part in rows.groupby(list(GROUP), sort=False, dropna=False):
+        yield Group(*(str(value) if isinstance(value, str) else "" for value in key)), part
+
+
+def system_labels(rows: pd.DataFrame) -> pd.Series[Any]:
+    """Label of each row's system: `focalcodec@50 [nano]`; `opus@6` for codecs without weights.
+
+    Different weights under one label (two official revisions, say) are told apart by the start of their sha256.
+    """
+    import pandas as pd
+
+    codec = rows["codec"].astype(str)
+    kind = rows["weights"].fillna("none").astype(str)
+    sha = rows["weights_sha256"].fillna("").astype(str)
+    names = codec.where(kind.isin(UNWEIGHTED), codec + " [" + kind + "]")
+    distinct = pd.DataFrame({"name": names, "sha": sha}).drop_duplicates()
+    doubled = set(distinct["name"][distinct["name"].duplicated(keep=False)])
+    if doubled:
+        names = names.where(~names.isin(doubled), codec + " [" + kind + " " + sha.str[:8] + "]")
+    return names
+
+
+def find_system(labels: Sequence[str], wanted: str) -> str:
+    """The label that `wanted` means: the full label, or the codec alone where only one of its weights is there."""
+    if wanted in labels:
+        return wanted
+    matches = sorted({label for label in labels if label.split(" [")[0] == wanted})
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise BenchError(f"'{wanted}' ran with several weights; say which: {', '.join(repr(m) for m in matches)}")
+    raise UnknownName("codec in these rows", wanted, set(labels))
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of one group. n utterances, S systems, C columns.
+
+    num, den [n, S, C]: terms of each column, den 0 where there is no score. failed [n, S, C]: a typed failure.
+    present [n, S, C]: the row exists at all.
+    """
+
+    utterances: tuple[str, ...]
+    speakers: NDArray[np.str_]
+    systems: tuple[str, ...]
+    columns: tuple[str, ...]
+    num: Floats
+    den: Floats
+    failed: Bools
+    present: Bools
+
+    @property
+    def scored(self) -> Bools:
+        return self.den > 0
+
+    @property
+    def speaker_count(self) -> int:
+        return len(np.unique(self.speakers)) if len(self.speakers) else 0
+
+    @cached_property
+    def estimates(self) -> Floats:
+        """Corpus value of each system and column [S, C]; NaN where nothing was scored."""
+        return bootstrap.ratio(np.stack([self.num.sum(axis=0), self.den.sum(axis=0)], axis=-1))
+
+    def draws(self, scheme: Scheme, draws: int = DRAWS, seed: int = SEED) -> Floats:
+        """Bootstrap values [draws, S, C], every system and column under the same resampled utterances."""
+        design = bootstrap.plan(len(self.utterances), self.speakers, scheme)
+        shape = self.num.shape[1:]
+        if design.units < 2:
+            return np.full((1, *shape), np.nan)
+        flat = np.concatenate([self.num.reshape(len(self.num), -1), self.den.reshape(len(self.den), -1)], axis=1)
+        sums = bootstrap.draw_sums(flat, design, draws, seed)
+        half = sums.shape[1] // 2
+        return bootstrap.ratio(np.stack([sums[:, :half], sums[:, half:]], axis=-1)).reshape(-1, *shape)
+
+    def df(self, scheme: Scheme) -> int:
+        return bootstrap.plan(len(self.utterances), self.speakers, scheme).df
+
+    def pair(self, a: int, b: int, column: int) -> tuple[Floats, NDArray[np.str_]]:
+        """Terms (num a, den a, num b, den b) [m, 4] and speakers [m] over the utterances that both systems scored."""
+        common = self.scored[:, a, column] & self.scored[:, b, column]
+        pick = (common, slice(None), column)
+        num, den = self.num[pick], self.den[pick]
+        return np.stack([num[:, a], den[:, a], num[:, b], den[:, b]], axis=1), self.speakers[common]
+
+
+def scores(rows: pd.DataFrame, labels: pd.Series[Any] | None = None, columns: Sequence[str] | None = None) -> Scores:
+    """Arrays of one group's rows. Raises BenchError where two rows claim the same place."""
+    import pandas as pd
+
+    if columns is not None:
+        rows = rows[rows["column"].isin(list(columns))]
+    names = (system_labels(rows) if labels is None else labels.loc[rows.index]).to_numpy()
+    utterance = rows["utterance"].astype(str).to_numpy()
+    where = pd.DataFrame({"system": names, "utterance": utterance, "column": rows["column"].astype(str).to_numpy()})
+    doubled = where.duplicated()
+    if doubled.any():
+        first = where[doubled].iloc[0]
+        raise BenchError(
+            f"two rows for {first['system']}, utterance '{first['utterance']}', column '{first['column']}': "
+            "make the table from one run, or drop the older rows")
+    s, systems = pd.factorize(where["system"])
+    c, found = pd.factorize(where["column"])
+    order = [list(found).index(name) for name in columns if name in set(found)] if columns is not None else []
+    u, ids = pd.factorize(where["utterance"], sort=True)
+    shape = (len(ids), len(systems), len(found))
+    num, den = np.zeros(shape), np.zeros(shape)
+    failed, present = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
+    value = pd.to_numeric(rows["value"], errors="coerce").to_numpy(dtype=float)
+    top = pd.to_numeric(rows["num"], errors="coerce").to_numpy(dtype=float)
+    bottom = pd.to_numeric(rows["den"], errors="coerce").to_numpy(dtype=float)
+    is_ratio = np.isfinite(top) & np.isfinite(bottom)
+    fault = rows["failure"].notna().to_numpy() & (rows["failure"].astype(str) != "").to_numpy()
+    usable = ~fault & (is_ratio | np.isfinite(value))
+    num[u, s, c] = np.where(usable, np.where(is_ratio, top, value), 0.0)
+    den[u, s, c] = np.where(usable, np.where(is_ratio, bottom, 1.0), 0.0)
+    # a value that is neither a number nor a named failure is still no score
+    failed[u, s, c] = ~usable
+    present[u, s, c] = True
+    speaker = np.full(len(ids), "", dtype=object)
+    speaker[u] = rows["speaker"].fillna("").astype(str).to_numpy()
+    if order:
+        num, den, failed, present = (x[:, :, order] for x in (num, den, failed, present))
+        found = pd.Index([found[i] for i in order])
+    return Scores(tuple(map(str, ids)), speaker.astype(str), tuple(map(str, systems)), tuple(map(str, found)),
+                  num, den, failed, present)
