@@ -114,7 +114,9 @@ class EMACodebook(nn.Module):
             return
         means, counts = kmeans(flat, self.size, self.kmeans_iterations)
         self.embed.copy_(means)
-        self.embed_avg.copy_(means)
+        # The averages are sums, not means: taken as means (as in the published toolkits), the first step after the start
+        # would shrink every codeword by its count.
+        self.embed_avg.copy_(means * counts[:, None])
         self.cluster_size.copy_(counts)
         self.inited.fill_(1.0)
 
@@ -160,7 +162,7 @@ class ResidualVQ(nn.Module):
         *,
         dropout: Sequence[int] = (),
         commit_all: bool = True,
-        **codebook: float | int | bool,
+        **codebook: float | bool,
     ) -> None:
         super().__init__()
         if levels < 1:
