@@ -1,0 +1,174 @@
+"""From the store to rows: one row per utterance, system and column, with everything needed to reproduce it.
+
+Rows are the only thing results are made of. `SCHEMA` documents every field.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench import metrics, provenance
+from bench.engine.plan import Keys, Plan, System, metric_key
+from bench.metrics import Column, Metric
+from bench.speech import Utterance
+from bench.store import Store, key_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA: Mapping[str, str] = {
+    "task": "task name",
+    "profile": "metric profile: embedded or paper:*",
+    "dataset": "data set name",
+    "dataset_sha256": "hash of the list of utterances",
+    "partial": "true when only a part of the data set was run (LIMIT)",
+    "synthetic": "true when the speech is synthetic",
+    "condition": "clean or noisy input",
+    "codec": "family@point",
+    "weights": "none, official, nano, random or path:hash",
+    "weights_sha256": "digest of the weights",
+    "system_key": "identity of codec, settings, weights, code and packages",
+    "settings": "settings of the operating point (JSON)",
+    "device": "cpu, or the CUDA device",
+    "threads": "compute threads",
+    "utterance": "utterance id",
+    "speaker": "speaker id",
+    "language": "language code",
+    "seconds": "duration of the coded audio, s",
+    "column": "column name",
+    "metric": "metric that yields the column",
+    "metric_version": "version of its definition",
+    "metric_key": "hash of definition, code and packages of the metric",
+    "value": "score of this utterance; null on failure",
+    "num": "numerator of a corpus-level rate",
+    "den": "denominator of a corpus-level rate",
+    "failure": "kind of failure, or null",
+    "detail": "failure detail; for `codes` the sha256 of the codes",
+    "code_version": "hash of the adapter's and the metric's code",
+    "packages": "versions of the packages involved (JSON)",
+    "seed": "seed of random weights or noise",
+}
+"""Field -> meaning."""
+
+ENGINE_COLUMNS: Mapping[str, Column] = {
+    "bitrate_nominal": Column("bitrate_nominal", "nominal", "kbps", "lower", 0.0, decimals=3),
+    "bitrate_packed": Column("bitrate_packed", "packed", "kbps", "lower", 0.0, margin=0.0, decimals=3),
+    "bitrate_entropy": Column("bitrate_entropy", "entropy-coded", "kbps", "lower", 0.0, decimals=3),
+    "rtf_encode": Column("rtf_encode", "RTF enc", "s/s", "lower", 0.0, decimals=3),
+    "rtf_decode": Column("rtf_decode", "RTF dec", "s/s", "lower", 0.0, decimals=3),
+    "codes": Column("codes", "codes", "", "neither"),
+    "clipped": Column("clipped", "clipped", "share", "lower", 0.0, 1.0, decimals=4),
+    "short_ms": Column("short_ms", "missing end", "ms", "neither", decimals=1),
+}
+"""Columns that the engine itself measures while coding: bits of the real codes, compute seconds per audio second."""
+
+
+def columns() -> dict[str, Column]:
+    """Column name -> Column: the engine's own and every metric's."""
+    return {**ENGINE_COLUMNS, **metrics.columns()}
+
+
+def frame(plan: Plan, store: Store, failures: Mapping[str, tuple[str, str]]) -> pd.DataFrame:
+    """Rows of `plan` as a DataFrame with the fields of SCHEMA."""
+    import pandas as pd
+
+    rows = pd.DataFrame.from_records(list(_rows(plan, store, failures)), columns=list(SCHEMA))
+    for name in rows.columns:
+        if name in ("value", "num", "den", "seconds"):
+            rows[name] = rows[name].astype("float64")
+        elif name not in ("partial", "synthetic", "threads", "seed"):
+            rows[name] = rows[name].astype("string").astype("category")
+    return rows
+
+
+def _rows(plan: Plan, store: Store, failures: Mapping[str, tuple[str, str]]) -> Iterator[dict[str, Any]]:
+    keys = Keys(plan.dataset, plan.metrics, store)
+    base = {
+        "task": plan.task, "profile": plan.profile, "dataset": plan.dataset.name, "dataset_sha256": plan.dataset.sha256,
+        "partial": plan.dataset.partial, "synthetic": plan.dataset.synthetic, "condition": plan.dataset.condition, "threads": 1,
+    }  # fmt: skip
+    about = {metric.name: _metric_facts(metric) for metric in plan.metrics}
+    for system in plan.systems:
+        of_system = base | _system_facts(system)
+        coded = {u.id: keys.coded(system, u) for u in plan.dataset}
+        records = store.get_many(list(coded.values()))
+        wanted = [keys.score(m, u, coded[u.id]) for u in plan.dataset for m in plan.metrics]
+        scores = store.get_many(wanted)
+        for u in plan.dataset:
+            record = records.get(coded[u.id])
+            row = of_system | {"utterance": u.id, "speaker": u.speaker, "language": u.language}
+            row["seconds"] = record["seconds"] if record else None
+            lost = failures.get(coded[u.id], ("missing", "not in the store"))
+            yield from _engine_rows(row, record, lost)
+            for metric in plan.metrics:
+                key = keys.score(metric, u, coded[u.id])
+                values = scores.get(key)
+                if values is None:
+                    kind, detail = failures.get(key, lost)
+                    values = {column.name: {"failure": kind, "detail": detail} for column in metric.columns}
+                for column in metric.columns:
+                    merged = row | about[metric.name] | {"column": column.name} | _value(values[column.name])
+                    yield merged | {"code_version": f"{row['code_version']}+{merged['metric_code']}"}
+
+
+def _system_facts(system: System) -> dict[str, Any]:
+    packages = provenance.package_versions((*system.point.card.packages, "numpy", "soxr"))
+    return {
+        "codec": system.name, "weights": system.weights.label, "weights_sha256": system.weights.digest,
+        "system_key": system.key, "settings": json.dumps(dict(system.point.settings), sort_keys=True), "device": system.device,
+        "code_version": system.code_version, "packages": json.dumps(packages), "seed": system.weights.seed,
+    }  # fmt: skip
+
+
+def _metric_facts(metric: Metric) -> dict[str, Any]:
+    return {
+        "metric": metric.name, "metric_version": metric.version, "metric_key": key_of(metric_key(metric)),
+        "metric_code": provenance.code_version(metrics.module_of(metric)),
+    }  # fmt: skip
+
+
+def _value(value: Any) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return {"failure": value["failure"], "detail": value["detail"]}
+    if isinstance(value, list):
+        num, den = value
+        return {"value": num / den if den else None, "num": num, "den": den}
+    return {"value": value}
+
+
+def _engine_rows(row: Mapping[str, Any], record: Mapping[str, Any] | None, lost: tuple[str, str]) -> Iterator[dict[str, Any]]:
+    base = dict(row) | {"metric": "engine", "metric_version": "1", "metric_key": "engine"}
+    if record is None:
+        for column in ENGINE_COLUMNS:
+            yield base | {"column": column, "failure": lost[0], "detail": lost[1]}
+        return
+    seconds = record["seconds"]
+    yield base | {"column": "clipped", "value": record["clipped"]}
+    yield base | {"column": "short_ms", "value": record["short_ms"]}
+    if "codes_sha256" not in record:
+        return  # somebody else's decoded audio: neither bits nor times are known
+    yield base | {"column": "codes", "value": None, "detail": record["codes_sha256"]}
+    for name in ("nominal", "packed", "entropy"):
+        bits = record[f"bits_{name}"]
+        yield base | {"column": f"bitrate_{name}", "value": bits / seconds / 1000, "num": bits / 1000, "den": seconds}
+    for name in ("encode", "decode"):
+        spent = record[f"{name}_s"]
+        yield base | {"column": f"rtf_{name}", "value": spent / seconds, "num": spent, "den": seconds}
+
+
+def write(rows: pd.DataFrame, path: Path) -> None:
+    """Write Parquet (zstd) in one atomic step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".parquet.part")
+    rows.to_parquet(part, compression="zstd", index=False)
+    part.replace(path)
+
+
+def read(path: Path) -> pd.DataFrame:
+    """Read what `write` wrote."""
+    import pandas as pd
+
+    return pd.read_parquet(path)

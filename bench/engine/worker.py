@@ -1,0 +1,228 @@
+"""What a worker process does with a job: whatever of it is not in the store yet, then puts it there.
+
+Models stay loaded between jobs (the last few codecs, every metric). Results go straight into the store, so that nothing
+but a short report travels between processes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from bench import adapters
+from bench.engine import stages
+from bench.engine.plan import Keys, System
+from bench.errors import BenchError
+from bench.metrics import Metric, MetricFailure, Signal, find
+from bench.speech import Dataset, Utterance
+from bench.store import Store
+
+_KEEP_CODECS = 2
+
+
+@dataclass(frozen=True)
+class Job:
+    """Some utterances of one system (None: the references themselves) under some metrics (by name).
+
+    `stage` is "all", or "code" (device work only) and then "score" (of what was coded)."""
+
+    system: System | None
+    utterances: tuple[Utterance, ...]
+    metrics: tuple[str, ...]
+    store: Path
+    stage: Literal["all", "code", "score"] = "all"
+
+
+@dataclass
+class JobReport:
+    """`failures` are unexpected ones, told per key and never stored: the next run tries them again."""
+
+    utterances: int = 0
+    seconds: float = 0.0
+    failures: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+
+class _State:
+    """Per process: the open store and the loaded codecs."""
+
+    def __init__(self) -> None:
+        self.stores: dict[Path, Store] = {}
+        self.codecs: OrderedDict[str, Any] = OrderedDict()
+
+    def store(self, path: Path) -> Store:
+        if path not in self.stores:
+            self.stores[path] = Store(path)
+        return self.stores[path]
+
+    def codec(self, system: System) -> Any:
+        if system.key in self.codecs:
+            self.codecs.move_to_end(system.key)
+        else:
+            codec = adapters.load(system.point, system.weights, system.device)
+            _warm_up(codec)
+            self.codecs[system.key] = codec
+            while len(self.codecs) > _KEEP_CODECS:
+                self.codecs.popitem(last=False)
+        return self.codecs[system.key]
+
+
+_state = _State()
+
+
+def one_thread() -> None:
+    """One compute thread per process: contention between BLAS pools costs more than it gives."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        os.environ[name] = "1"
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def _warm_up(codec: Any) -> None:
+    """One second of faint noise, so that lazy set-up is not counted as coding time."""
+    import numpy as np
+
+    from bench.codec import roundtrip
+
+    if hasattr(codec, "decoded_for"):
+        return
+    noise = np.random.default_rng(0).normal(0.0, 0.01, codec.sample_rate).astype(np.float32)
+    roundtrip(codec, noise)
+
+
+def run(job: Job) -> JobReport:
+    """Do what is due of `job`. Raises BenchError for what the user must mend; everything else becomes a failure."""
+    store = _state.store(job.store)
+    chosen = [find(name) for name in job.metrics]
+    keys = Keys(Dataset("job", job.utterances), chosen, store)
+    report = JobReport(len(job.utterances))
+    if job.system is None:
+        for metric in chosen:
+            _analyse_references(metric, job.utterances, keys, store, report)
+        return report
+    records = _coded(job, keys, store, report)
+    report.seconds = sum(record["seconds"] for record in records.values())
+    if job.stage == "code":
+        return report
+    coded = [(u, keys.coded(job.system, u)) for u in job.utterances]
+    for metric in chosen:
+        due = {key: keys.score(metric, u, key) for u, key in coded if key in records}
+        there = store.has_many(list(due.values()))
+        todo = [(u, key) for u, key in coded if key in due and due[key] not in there]
+        if todo:
+            _score(metric, todo, records, keys, store, report)
+    return report
+
+
+def _coded(job: Job, keys: Keys, store: Store, report: JobReport) -> dict[str, Any]:
+    system = job.system
+    assert system is not None
+    wanted = {keys.coded(system, u): u for u in job.utterances}
+    records = store.get_many(list(wanted))
+    due = [(key, u) for key, u in wanted.items() if key not in records]
+    if not due or job.stage == "score":
+        return records
+    codec = _state.codec(system)
+    clock = stages.Clock(system.device)
+    # Batches serve the device; on a CPU one at a time is as fast and times each utterance by itself.
+    size = 8 if system.device.startswith("cuda") else 1
+    for start in range(0, len(due), size):
+        some = due[start : start + size]
+        for key, record in _transcode(codec, some, clock, report):
+            records[key] = record
+            store.put(key, "coded", record)
+    return records
+
+
+def _transcode(codec: Any, some: Sequence[tuple[str, Utterance]], clock: stages.Clock, report: JobReport) -> list[tuple[str, Any]]:
+    try:
+        if hasattr(codec, "decoded_for"):
+            return [(key, stages.published(codec.decoded_for(u.id), u)) for key, u in some]
+        made = stages.transcode(codec, [u for _, u in some], clock)
+        return [(key, record) for (key, _), record in zip(some, made, strict=True)]
+    except Exception as error:
+        if len(some) > 1:
+            return [pair for item in some for pair in _transcode(codec, [item], clock, report)]
+        kind = "bad_input" if isinstance(error, BenchError) else "codec_error"
+        report.failures[some[0][0]] = (kind, f"{type(error).__name__}: {error}")
+        return []
+
+
+def _analyse_references(
+    metric: Metric, utterances: Sequence[Utterance], keys: Keys, store: Store, report: JobReport
+) -> dict[str, Any]:
+    """Reference analyses by utterance id, computing and storing those not there yet."""
+    if metric.analyse is None:
+        return {}
+    wanted = {u.id: keys.analysis(metric, keys.reference(u), u.language) for u in utterances}
+    there = store.get_many(list(wanted.values()))
+    found = {uid: there[key] for uid, key in wanted.items() if key in there}
+    signals: dict[str, Signal] = {}
+    for u in utterances:
+        if u.id not in found:
+            try:
+                signals[u.id] = Signal(u.read_reference(metric.rate_hz)[0], metric.rate_hz, u.text, u.language)
+            except BenchError as error:
+                report.failures[wanted[u.id]] = ("bad_input", str(error))
+    found |= _store_analyses(metric, signals, wanted, store, report)
+    return found
+
+
+def _store_analyses(
+    metric: Metric, signals: dict[str, Signal], wanted: dict[str, str], store: Store, report: JobReport
+) -> dict[str, Any]:
+    results = dict(zip(signals, stages.analyse(metric, list(signals.values())) if signals else [], strict=True))
+    plain: dict[str, Any] = {}
+    entries = []
+    for uid, result in results.items():
+        value = stages.plain(result) if isinstance(result, MetricFailure) else dict(result)
+        plain[uid] = value
+        if value.get("failure") == "error":
+            report.failures[wanted[uid]] = (value["failure"], value["detail"])
+        else:
+            entries.append((wanted[uid], "analysis", value))
+    store.put_many(entries)
+    return plain
+
+
+def _score(
+    metric: Metric, todo: Sequence[tuple[Utterance, str]], records: dict[str, Any], keys: Keys, store: Store, report: JobReport
+) -> None:
+    references = _analyse_references(metric, [u for u, _ in todo], keys, store, report)
+    pairs: dict[str, tuple[Signal, Signal]] = {}
+    failed: dict[str, MetricFailure] = {}
+    for u, coded_key in todo:
+        try:
+            wave = u.read_reference(metric.rate_hz)[0]
+            out = stages.decoded_wave(records[coded_key], metric.rate_hz, len(wave))
+        except MetricFailure as failure:
+            failed[u.id] = failure
+            continue
+        reference = Signal(wave, metric.rate_hz, u.text, u.language, references.get(u.id, {}))
+        pairs[u.id] = (reference, Signal(out, metric.rate_hz, u.text, u.language))
+    if metric.analyse is not None and pairs:
+        wanted = {u.id: keys.analysis(metric, key, u.language) for u, key in todo if u.id in pairs}
+        there = store.get_many(list(wanted.values()))
+        analyses = {uid: there[key] for uid, key in wanted.items() if key in there}
+        missing = {uid: pair[1] for uid, pair in pairs.items() if uid not in analyses}
+        analyses |= _store_analyses(metric, missing, wanted, store, report)
+        for uid, (reference, degraded) in pairs.items():
+            degraded.analysis = analyses[uid]
+            bad = next((side.analysis for side in (degraded, reference) if "failure" in side.analysis), None)
+            if bad is not None:
+                failed[uid] = MetricFailure(bad["failure"], bad["detail"])
+    entries = []
+    for u, coded_key in todo:
+        if u.id in failed:
+            value = {column.name: stages.plain(failed[u.id]) for column in metric.columns}
+        else:
+            value = stages.score(metric, *pairs[u.id])
+        key = keys.score(metric, u, coded_key)
+        broken = next((v for v in value.values() if isinstance(v, dict) and v["failure"] == "error"), None)
+        if broken is None:
+            entries.append((key, "score", value))
+        else:
+            report.failures[key] = (broken["failure"], broken["detail"])
+    store.put_many(entries)

@@ -1,0 +1,94 @@
+"""The flags that every task shares, and where results go."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from bench.cards import ROOT
+from bench.errors import UnknownName
+
+RESULTS = Path(os.environ.get("BENCH_RESULTS", ROOT / "results"))
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asked for. `weights` None means what the profile implies (nano where shipped, else official)."""
+
+    task: str
+    codecs: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
+    profile: str = "embedded"
+    weights: str | None = None
+    device: str = "auto"
+    limit: int | None = None
+    metrics: tuple[str, ...] = ()
+    workers: int | None = None
+    store: Path | None = None
+    results: Path = RESULTS
+    quiet: bool = False
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse that names the nearest flag when one is unknown (exit 2, as for every unknown name)."""
+
+    def error(self, message: str) -> NoReturn:
+        match = re.search(r"unrecognized arguments: (--?[\w-]+)", message)
+        if match:
+            flags = [flag for action in self._actions for flag in action.option_strings]
+            message = str(UnknownName("flag", match.group(1), flags))
+        super().error(message)
+
+
+def names(text: str) -> tuple[str, ...]:
+    """`a,b c` -> (a, b, c)."""
+    return tuple(word for word in re.split(r"[,\s]+", text.strip()) if word)
+
+
+def parser(task: str | None = None, prog: str | None = None) -> Parser:
+    """The parser of a task's command line; `--task` is a flag only where no task is fixed."""
+    made = Parser(prog=prog, description="Run a benchmark task and print its leaderboard.")
+    if task is None:
+        made.add_argument("--task", default="resynthesis", help="task name (default: resynthesis)")
+    made.add_argument("--codec", type=names, default=(), metavar="NAMES", help="family@point[,more], or all")
+    made.add_argument("--data", type=str, default="", metavar="SOURCES", help="data set(s), comma separated: embedded, librispeech:PATH#test-clean, folder:PATH ...")
+    made.add_argument("--profile", default="embedded", help="embedded, paper, paper:focalcodec, paper:freecodec, paper:funcodec")
+    made.add_argument("--weights", default=None, metavar="KIND|PATH", help="official, nano, random, or a file or folder")
+    made.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1")
+    made.add_argument("--limit", type=int, default=None, metavar="N", help="at most N utterances, spread over speakers")
+    made.add_argument("--metrics", type=names, default=(), metavar="NAMES", help="columns in place of the profile's")
+    made.add_argument("--workers", type=int, default=None, metavar="N", help="worker processes (default: one per core)")
+    made.add_argument("--store", type=Path, default=None, metavar="FILE", help="store of finished stages (default: .bench/store.sqlite)")
+    made.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where rows, tables and plots go")
+    made.add_argument("--quiet", action="store_true", help="no leaderboard on the terminal")
+    return made
+
+
+def options(parsed: argparse.Namespace, task: str | None = None) -> Options:
+    """argparse's namespace -> Options."""
+    return Options(
+        task=task or parsed.task, codecs=parsed.codec, data=tuple(s for s in parsed.data.split(",") if s), profile=parsed.profile,
+        weights=parsed.weights, device=parsed.device, limit=parsed.limit, metrics=parsed.metrics, workers=parsed.workers,
+        store=parsed.store, results=parsed.results, quiet=parsed.quiet,
+    )  # fmt: skip
+
+
+def parse(task: str, argv: Sequence[str] | None) -> Options:
+    """Options of `python -m bench.tasks.<task>`."""
+    return options(parser(task, prog=f"python -m bench.tasks.{task}").parse_args(argv), task)
+
+
+def device(wanted: str) -> str:
+    """`auto` -> cuda when there is one. Only asks torch where a driver is visible, so that CPU runs start without it."""
+    if wanted != "auto":
+        return wanted
+    if not any(Path(path).exists() for path in ("/dev/nvidia0", "/dev/dxg")):
+        return "cpu"
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"

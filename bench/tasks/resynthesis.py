@@ -1,0 +1,46 @@
+"""Resynthesis: speech through the codec and back, scored against the original. `python -m bench.tasks.resynthesis`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from bench import data
+from bench.engine import plan as planning
+from bench.engine.plan import Plan
+from bench.engine.rows import ENGINE_COLUMNS
+from bench.guard import guarded
+from bench.tasks import cards, options, outcome
+from bench.tasks.options import Options
+
+DEFAULT_CODECS = ("identity", "focalcodec@50", "opus@6", "codec2@700", "random-codes")
+"""A few telling ones: the ceiling, a neural codec, a waveform codec, a vocoder, the floor."""
+
+
+def run(wanted: Options) -> outcome.Outcome:
+    """Run the task on every data set asked for; rows, leaderboard and plot of each are written and told."""
+    card = cards.load("resynthesis")
+    profile = cards.profile(wanted.profile)
+    device = options.device(wanted.device)
+    sources = wanted.data or (card.data[wanted.profile.split(":")[0]],)
+    known_profile = "embedded" if wanted.profile == "embedded" else "paper"
+    systems = planning.systems(wanted.codecs or DEFAULT_CODECS, profile=known_profile, want=wanted.weights, device=device)
+    columns = wanted.metrics or tuple(profile["columns"])
+    results = outcome.Outcome()
+    for source in sources:
+        dataset = data.load(source).limit(wanted.limit)
+        plan = Plan(
+            task="resynthesis", systems=tuple(systems), dataset=dataset, columns=tuple(c for c in columns if c not in ENGINE_COLUMNS),
+            profile=wanted.profile, device=device, **({"workers": wanted.workers} if wanted.workers else {}),
+        )  # fmt: skip
+        results.add(outcome.execute(plan, wanted))
+    return results
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    return guarded(lambda: run(options.parse("resynthesis", argv)).code)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
