@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
+from .checkpoint import as_version, freeze, load, random_model, save
 from .config import NANO, NANO_WAVE, V1, V2, V3, FreeCodecConfig, version
 from .model import FreeCodec, Output, Streams
 
-__all__ = ["NANO", "NANO_WAVE", "V1", "V2", "V3", "FreeCodec", "FreeCodecConfig", "Output", "Streams", "version"]
+__all__ = [
+    "NANO",
+    "NANO_WAVE",
+    "V1",
+    "V2",
+    "V3",
+    "FreeCodec",
+    "FreeCodecConfig",
+    "Output",
+    "Streams",
+    "as_version",
+    "freeze",
+    "load",
+    "random_model",
+    "save",
+    "version",
+]
