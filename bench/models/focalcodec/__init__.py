@@ -1,0 +1,17 @@
+"""FocalCodec: low-bitrate speech coding with focal modulation, offline and streaming, in plain torch."""
+
+from __future__ import annotations
+
+from .codec import DecodeState, EncodeState, FocalCodec
+from .config import PRESETS, ConfigError, FocalCodecConfig, preset, scaled
+
+__all__ = [
+    "PRESETS",
+    "ConfigError",
+    "DecodeState",
+    "EncodeState",
+    "FocalCodec",
+    "FocalCodecConfig",
+    "preset",
+    "scaled",
+]

@@ -1,0 +1,357 @@
+"""FocalCodec (Della Libera et al., arXiv 2502.04465) and FocalCodec-Stream (arXiv 2509.16195): one speech codec,
+one codebook, and every way between waveform, features, latents, tokens and codes.
+
+waveform -> WavLM features -> compressor -> unit latents -> bits (one token a frame) -> decompressor -> decoder -> waveform
+
+Lengths. Every step takes optional ``lengths`` [B] in its own input unit (samples, frames or tokens). A padded batch with
+lengths gives, for each signal, what the signal alone gives; what lies beyond a length is zero or meaningless.
+``sample_lengths_to_frames`` and ``frame_lengths_to_tokens`` translate.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .compressor import Compressor, CompressorState
+from .config import FocalCodecConfig, preset, with_overrides
+from .decoder import Decoder, DecoderState
+from .decompressor import Decompressor, DecompressorState
+from .matching import convert_feats, nearest
+from .quantizer import BinarySphericalQuantizer, normalize
+from .wavlm import EncoderState, WavLM
+
+
+@dataclass(frozen=True)
+class EncodeState:
+    """What a causal codec remembers between chunks on the encoding side."""
+
+    encoder: EncoderState
+    compressor: CompressorState
+
+
+@dataclass(frozen=True)
+class DecodeState:
+    """What a causal codec remembers between chunks on the decoding side."""
+
+    tokens: int
+    decompressor: DecompressorState
+    decoder: DecoderState
+
+
+class FocalCodec(nn.Module):
+    """The codec as plain modules: encoder, compressor, quantizer, decompressor, decoder."""
+
+    def __init__(self, config: FocalCodecConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = WavLM(config.encoder)
+        self.compressor = Compressor(config.compressor)
+        self.quantizer = BinarySphericalQuantizer(config.bits)
+        self.decompressor = Decompressor(config.decompressor)
+        self.decoder = Decoder(config.decoder)
+
+    @classmethod
+    def from_config(
+        cls,
+        config: str | FocalCodecConfig | Mapping[str, Any] = "50hz",
+        overrides: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+    ) -> FocalCodec:
+        """A model with random weights.
+
+        config: the name of a published model (``50hz`` ...), a FocalCodecConfig, or its JSON form; overrides: dotted
+        paths into the JSON form, e.g. ``{"encoder_config.num_layers": 2}``; seed: fixes the weights and leaves torch's
+        global generator as it was. Raises ConfigError.
+        """
+        if isinstance(config, str):
+            config = preset(config)
+        elif isinstance(config, Mapping):
+            config = FocalCodecConfig.from_dict(config)
+        if overrides:
+            config = FocalCodecConfig.from_dict(with_overrides(config.to_dict(), overrides))
+        if seed is None:
+            return cls(config).eval()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return cls(config).eval()
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path = "50hz", **options: Any) -> FocalCodec:
+        """A model with trained weights; see :func:`bench.models.focalcodec.checkpoint.load`."""
+        from .checkpoint import load
+
+        return load(source, **options)
+
+    # -- facts ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def sample_rate_input(self) -> int:
+        """Hz."""
+        return 16000
+
+    @property
+    def sample_rate_output(self) -> int:
+        """Hz: 16000 with Vocos, 24000 with WaveNeXt, by the decoder's hop."""
+        return int(self.sample_rate_input * self.config.decoder.hop_length / self.config.hop)
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz, where input and output agree; ValueError where they do not."""
+        if self.sample_rate_input != self.sample_rate_output:
+            raise ValueError(
+                f"this model reads {self.sample_rate_input} Hz and writes {self.sample_rate_output} Hz: "
+                "use sample_rate_input and sample_rate_output"
+            )
+        return self.sample_rate_input
+
+    @property
+    def token_samples(self) -> int:
+        """Input samples per token."""
+        return self.config.hop * prod(self.config.compressor.downscale_factors)
+
+    @property
+    def token_rate(self) -> float:
+        """Tokens per second."""
+        return self.sample_rate_input / self.token_samples
+
+    @property
+    def causal(self) -> bool:
+        """Whether all four parts are causal, so that the codec can stream."""
+        config = self.config
+        return all(p.causal for p in (config.encoder, config.compressor, config.decompressor, config.decoder))
+
+    @property
+    def chunk_size(self) -> int:
+        """Samples that are encoded together when streaming."""
+        return self.config.hop * (1 + self.config.encoder.lookahead_size)
+
+    @property
+    def latency(self) -> float | None:
+        """Algorithmic latency in ms; None if the codec needs the whole signal."""
+        return 1000 * self.chunk_size / self.sample_rate_input if self.causal else None
+
+    @property
+    def codebook(self) -> Tensor:
+        """Codes of all tokens, [codebook size, bits]."""
+        return self.quantizer.codebook(next(self.parameters()).device)
+
+    def sample_lengths_to_frames(self, lengths: Tensor) -> Tensor:
+        """Lengths in samples [B] -> frames [B]."""
+        return self.encoder.feature_extractor.frame_count(lengths)
+
+    def frame_lengths_to_tokens(self, lengths: Tensor) -> Tensor:
+        """Lengths in frames [B] -> tokens [B]."""
+        for factor in self.config.compressor.downscale_factors:
+            lengths = -(-lengths // factor)
+        return lengths
+
+    def token_count(self, samples: int) -> int:
+        """Tokens of a signal of that many samples."""
+        return int(self.frame_lengths_to_tokens(self.sample_lengths_to_frames(torch.tensor(samples))))
+
+    # -- single steps --------------------------------------------------------------------------------------------------
+
+    def sig_to_feats(
+        self, sig: Tensor, lengths: Tensor | None = None, relative_lengths: Tensor | None = None
+    ) -> Tensor:
+        """sig [B, N] at 16 kHz, lengths [B] samples -> features [B, T, 1024].
+
+        relative_lengths [B] in (0, 1] (instead of lengths) does what upstream does with them: only attention and its
+        input are masked, so that padding still reaches the features; kept for parity with tokens made that way.
+        """
+        check_signal(sig, lengths)
+        if relative_lengths is None or self.config.encoder.causal:
+            return self.encoder(sig, lengths)[0]
+        frames = self.encoder.frame_count(sig.shape[1])
+        valid = (relative_lengths * frames).ceil().clamp(max=frames).long()
+        return self.encoder(sig, attention_lengths=valid)[0]
+
+    def feats_to_lats(self, feats: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """feats [B, T, 1024], lengths [B] frames -> unit-norm latents [B, T', bits]."""
+        return normalize(self.compressor(feats, lengths)[0])
+
+    def lats_to_toks(self, lats: Tensor) -> Tensor:
+        """lats [..., bits] -> tokens [...]."""
+        return self.quantizer.lats_to_toks(lats)
+
+    def lats_to_codes(self, lats: Tensor) -> Tensor:
+        """lats [..., bits] -> codes [..., bits]."""
+        return self.quantizer.lats_to_codes(lats)
+
+    def toks_to_codes(self, toks: Tensor) -> Tensor:
+        """tokens [...] -> codes [..., bits]. Raises ValueError for a token outside the codebook."""
+        if toks.numel() and not 0 <= int(toks.min()) <= int(toks.max()) < self.config.quantizer.codebook_size:
+            raise ValueError(f"tokens must be in 0 .. {self.config.quantizer.codebook_size - 1}")
+        return self.quantizer.toks_to_codes(toks, next(self.parameters()).dtype)
+
+    def codes_to_toks(self, codes: Tensor) -> Tensor:
+        """codes [..., bits] -> tokens [...]."""
+        return self.quantizer.lats_to_toks(codes)
+
+    def codes_to_qfeats(self, codes: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """codes [B, T', bits], lengths [B] tokens -> quantised features [B, T'', 1024]."""
+        return self.decompressor(codes, lengths)[0]
+
+    def feats_to_sig(
+        self, feats: Tensor, lengths: Tensor | None = None, output_length: int | None = None
+    ) -> Tensor:
+        """feats [B, T, 1024], lengths [B] frames -> waveform [B, T * hop], or of output_length samples."""
+        return fit_length(self.decoder(feats, lengths)[0], output_length)
+
+    # -- steps put together --------------------------------------------------------------------------------------------
+
+    def sig_to_lats(self, sig: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """sig [B, N], lengths [B] samples -> latents [B, T', bits]."""
+        frames = None if lengths is None else self.sample_lengths_to_frames(lengths)
+        return self.feats_to_lats(self.sig_to_feats(sig, lengths), frames)
+
+    def sig_to_toks(self, sig: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """sig [B, N], lengths [B] samples -> tokens [B, T'], int64."""
+        return self.lats_to_toks(self.sig_to_lats(sig, lengths))
+
+    def sig_to_codes(self, sig: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """sig [B, N], lengths [B] samples -> codes [B, T', bits]."""
+        return self.lats_to_codes(self.sig_to_lats(sig, lengths))
+
+    def sig_to_qfeats(self, sig: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """sig [B, N], lengths [B] samples -> quantised features [B, T'', 1024]."""
+        tokens = None if lengths is None else self.frame_lengths_to_tokens(self.sample_lengths_to_frames(lengths))
+        return self.codes_to_qfeats(self.sig_to_codes(sig, lengths), tokens)
+
+    def sig_to_sig(self, sig: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Encode and decode: sig [B, N] -> waveform of N samples (N * 1.5 at 24 kHz), cut or padded as upstream."""
+        return self(sig, lengths)[2]
+
+    def feats_to_toks(self, feats: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """feats [B, T, 1024], lengths [B] frames -> tokens [B, T']."""
+        return self.lats_to_toks(self.feats_to_lats(feats, lengths))
+
+    def feats_to_codes(self, feats: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """feats [B, T, 1024], lengths [B] frames -> codes [B, T', bits]."""
+        return self.lats_to_codes(self.feats_to_lats(feats, lengths))
+
+    def feats_to_qfeats(self, feats: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """feats [B, T, 1024], lengths [B] frames -> quantised features [B, T'', 1024]."""
+        tokens = None if lengths is None else self.frame_lengths_to_tokens(lengths)
+        return self.codes_to_qfeats(self.feats_to_codes(feats, lengths), tokens)
+
+    def lats_to_qfeats(self, lats: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """lats [B, T', bits], lengths [B] tokens -> quantised features [B, T'', 1024]."""
+        return self.codes_to_qfeats(self.lats_to_codes(lats), lengths)
+
+    def toks_to_qfeats(self, toks: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """tokens [B, T'], lengths [B] tokens -> quantised features [B, T'', 1024]."""
+        return self.codes_to_qfeats(self.toks_to_codes(toks), lengths)
+
+    def toks_to_sig(
+        self,
+        toks: Tensor,
+        lengths: Tensor | None = None,
+        matching_set: Tensor | None = None,
+        topk: int = 4,
+        output_length: int | None = None,
+    ) -> Tensor:
+        """tokens [B, T'], lengths [B] tokens -> waveform [B, T'' * hop], or of output_length samples.
+
+        matching_set [M, 1024]: convert to the voice of these encoder features by k nearest neighbours.
+        """
+        return self.codes_to_sig(self.toks_to_codes(toks), lengths, matching_set, topk, output_length)
+
+    def codes_to_sig(
+        self,
+        codes: Tensor,
+        lengths: Tensor | None = None,
+        matching_set: Tensor | None = None,
+        topk: int = 4,
+        output_length: int | None = None,
+    ) -> Tensor:
+        """As toks_to_sig, from codes [B, T', bits]."""
+        feats = self.codes_to_qfeats(codes, lengths)
+        if matching_set is not None:
+            feats = convert_feats(feats, matching_set, topk)
+        frames = None if lengths is None else lengths * prod(self.config.decompressor.upscale_factors)
+        return self.feats_to_sig(feats, frames, output_length)
+
+    def knn(self, query: Tensor, matching_set: Tensor, topk: int = 4) -> Tensor:
+        """query [B, T, C], matching_set [M, C] -> the k nearest frames [B, T, k, C]."""
+        return nearest(query, matching_set, topk)
+
+    def forward(self, sig: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """sig [B, N], lengths [B] samples -> tokens [B, T'], codes [B, T', bits], waveform [B, N * rate out / in]."""
+        lats = self.sig_to_lats(sig, lengths)
+        codes = self.lats_to_codes(lats)
+        tokens = None if lengths is None else self.frame_lengths_to_tokens(self.sample_lengths_to_frames(lengths))
+        size = int(sig.shape[1] * self.sample_rate_output / self.sample_rate_input)
+        return self.lats_to_toks(lats), codes, self.codes_to_sig(codes, tokens, output_length=size)
+
+    # -- streaming -----------------------------------------------------------------------------------------------------
+
+    def encode_chunk(self, sig: Tensor, state: EncodeState | None = None) -> tuple[Tensor, EncodeState]:
+        """One chunk of a stream: sig [B, n] and the state so far -> tokens [B, n / 320] and the next state.
+
+        n is a multiple of chunk_size except in the last chunk. Chunk by chunk equals the whole signal at once.
+        """
+        self._check_chunk(None if state is None else state.encoder.frames, 1 + self.config.encoder.lookahead_size)
+        check_signal(sig, None)
+        feats, encoder = self.encoder(sig, state=None if state is None else state.encoder)
+        lats, compressor = self.compressor(feats, state=None if state is None else state.compressor)
+        assert encoder is not None
+        return self.lats_to_toks(lats), EncodeState(encoder, compressor)
+
+    def decode_chunk(self, toks: Tensor, state: DecodeState | None = None) -> tuple[Tensor, DecodeState]:
+        """One chunk of a stream: tokens [B, t] and the state so far -> waveform [B, t * hop] and the next state.
+
+        t is a multiple of the refiner's group (1 + lookahead tokens) except in the last chunk.
+        """
+        self._check_chunk(None if state is None else state.tokens, 1 + self.config.decompressor.lookahead_size)
+        codes = self.toks_to_codes(toks)
+        feats, decompressor = self.decompressor(codes, state=None if state is None else state.decompressor)
+        wave, decoder = self.decoder(feats, state=None if state is None else state.decoder)
+        tokens = toks.shape[1] + (0 if state is None else state.tokens)
+        return wave, DecodeState(tokens, decompressor, decoder)
+
+    def _check_chunk(self, seen: int | None, group: int) -> None:
+        if not self.causal:
+            raise ValueError("this model is not causal and cannot stream; use sig_to_toks and toks_to_sig")
+        if seen is not None and seen % group:
+            raise ValueError(f"the chunk before ended inside a group of {group} frames, which only the last one may do")
+
+    def info(self) -> dict[str, Any]:
+        """Facts of this model: rates in Hz, bits, latency in ms, parameters."""
+        return {
+            "sample_rate_input": self.sample_rate_input,
+            "sample_rate_output": self.sample_rate_output,
+            "token_rate": self.token_rate,
+            "codebook_size": self.config.quantizer.codebook_size,
+            "causal": self.causal,
+            "chunk_size": self.chunk_size,
+            "latency": self.latency,
+            "num_total_params": sum(p.numel() for p in self.parameters()),
+            "config": dataclasses.asdict(self.config),
+        }
+
+
+def check_signal(sig: Tensor, lengths: Tensor | None) -> None:
+    """Raise ValueError unless sig is a non-empty [B, N] float tensor and lengths, if any, are in 1 .. N."""
+    if sig.ndim != 2 or sig.shape[1] == 0:
+        raise ValueError(f"signal must be [B, N] with N > 0 (mono), not {tuple(sig.shape)}")
+    if lengths is not None and (lengths.shape != sig.shape[:1] or int(lengths.min()) < 1 or int(lengths.max()) > sig.shape[1]):
+        raise ValueError(f"lengths must be one number of samples in 1 .. {sig.shape[1]} per signal")
+
+
+def fit_length(wave: Tensor, size: int | None) -> Tensor:
+    """wave [B, N] -> [B, size]: cut at the end, or padded by repeating the last sample."""
+    if size is None or size == wave.shape[1]:
+        return wave
+    if size < wave.shape[1]:
+        return wave[:, :size]
+    return F.pad(wave[:, None], (0, size - wave.shape[1]), mode="replicate")[:, 0]

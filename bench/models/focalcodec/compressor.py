@@ -1,0 +1,77 @@
+"""Compressor: encoder features to low-dimensional latents, downsampled in time (FocalCodec, section 3.2)."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..blocks.context import extend_left
+from ..blocks.lengths import zero_padding
+from ..blocks.snake import Snake
+from .config import CompressorConfig
+from .focal import FocalBlock
+
+# Per layer: the context of the downscaling convolution, then one per focal level.
+CompressorState = tuple[tuple[Tensor, ...], ...]
+
+
+class DownScale(nn.Module):
+    """Convolution with kernel = stride = factor, then Snake."""
+
+    def __init__(self, in_dim: int, out_dim: int, factor: int, causal: bool) -> None:
+        super().__init__()
+        self.factor = factor
+        self.causal = causal
+        self.downscale = nn.Conv1d(in_dim, out_dim, factor, factor)
+        self.activation = Snake(out_dim)
+
+    def forward(self, x: Tensor, lengths: Tensor | None, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        """x [B, T, C] -> [B, ceil(T / factor), C'] and the next context [B, C, factor - 1]."""
+        y = zero_padding(x, lengths).transpose(1, 2)
+        if self.causal:
+            y, context = extend_left(y, self.factor - 1, context, "replicate")
+        else:
+            y = F.pad(y, (0, -y.shape[-1] % self.factor))
+            context = y[..., :0]
+        return self.activation(self.downscale(y)).transpose(1, 2), context
+
+
+class CompressorLayer(nn.Module):
+    """Downscaling, then a focal block."""
+
+    def __init__(self, in_dim: int, out_dim: int, factor: int, config: CompressorConfig) -> None:
+        super().__init__()
+        self.downscale = DownScale(in_dim, out_dim, factor, config.causal)
+        self.focal_block = FocalBlock(out_dim, config, config.window_size)
+
+    def forward(
+        self, x: Tensor, lengths: Tensor | None, contexts: tuple[Tensor, ...] | None
+    ) -> tuple[Tensor, Tensor | None, tuple[Tensor, ...]]:
+        """x [B, T, C], lengths [B] -> [B, T', C'], the new lengths and contexts."""
+        x, first = self.downscale(x, lengths, None if contexts is None else contexts[0])
+        if lengths is not None:
+            lengths = -(-lengths // self.downscale.factor)
+        x, rest = self.focal_block(x, lengths, None if contexts is None else contexts[1:])
+        return x, lengths, (first, *rest)
+
+
+class Compressor(nn.Module):
+    """Features [B, T, input_dim] -> latents [B, T', output_dim], not yet normalised."""
+
+    def __init__(self, config: CompressorConfig) -> None:
+        super().__init__()
+        dims = (config.input_dim, *config.hidden_dims)
+        self.layers = nn.ModuleList(
+            CompressorLayer(dims[i], dims[i + 1], factor, config) for i, factor in enumerate(config.downscale_factors)
+        )
+        self.out_proj = nn.Linear(dims[-1], config.output_dim)
+
+    def forward(
+        self, feats: Tensor, lengths: Tensor | None = None, state: CompressorState | None = None
+    ) -> tuple[Tensor, CompressorState]:
+        """feats [B, T, input_dim], lengths [B] frames -> latents [B, T', output_dim] and the next state (causal)."""
+        following = []
+        for i, layer in enumerate(self.layers):
+            feats, lengths, contexts = layer(feats, lengths, None if state is None else state[i])
+            following.append(contexts)
+        return self.out_proj(feats), tuple(following)

@@ -1,0 +1,307 @@
+"""Configuration of FocalCodec: five parts, each with its constructor values, and the six published models.
+
+The JSON form is the published one: ``{encoder,compressor,quantizer,decompressor,decoder}_{name,config}``.
+Defaults are those of the upstream release 0.0.2, because files that leave a key out rely on them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+
+class ConfigError(ValueError):
+    """A configuration that names something unknown or that does not fit together."""
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """WavLM truncated to its first layers. 16 kHz in, one frame of ``dim`` values every 320 samples."""
+
+    hidden_dims: tuple[int, ...] = (512,) * 7
+    kernel_sizes: tuple[int, ...] = (10, 3, 3, 3, 3, 2, 2)
+    strides: tuple[int, ...] = (5, 2, 2, 2, 2, 2, 2)
+    num_layers: int = 6
+    dim: int = 1024
+    ffn_dim: int = 4096
+    num_heads: int = 16
+    num_buckets: int = 320
+    max_distance: int = 800
+    dropout: float = 0.0
+    conv_pos: int = 128
+    conv_pos_groups: int = 16
+    causal: bool = False
+    window_size: int = 512
+    lookahead_size: int = 3
+
+
+@dataclass(frozen=True)
+class FocalOptions:
+    """What the focal blocks of compressor and decompressor share."""
+
+    focal_window: int = 14
+    focal_level: int = 2
+    focal_factor: int = 4
+    dropout: float = 0.0
+    use_post_norm: bool = False
+    use_layerscale: bool = False
+    layerscale_init: float = 1e-4
+    tanhscale_init: float = 0.5
+    normalize_modulator: bool = False
+    causal: bool = False
+    window_size: int = 512
+
+
+@dataclass(frozen=True)
+class CompressorConfig(FocalOptions):
+    """Features [B, T, input_dim] -> latents [B, T', output_dim]."""
+
+    input_dim: int = 1024
+    output_dim: int = 12
+    hidden_dims: tuple[int, ...] = (1024, 1024, 1024)
+    downscale_factors: tuple[int, ...] = (1, 1, 1)
+
+
+@dataclass(frozen=True)
+class QuantizerConfig:
+    """Binary spherical quantizer; codebook_size is a power of two."""
+
+    codebook_size: int = 4096
+
+
+@dataclass(frozen=True)
+class DecompressorConfig(FocalOptions):
+    """Codes [B, T', input_dim] -> features [B, T'', output_dim]."""
+
+    input_dim: int = 12
+    output_dim: int = 1024
+    hidden_dims: tuple[int, ...] = (1024, 1024, 1024)
+    upscale_factors: tuple[int, ...] = (1, 1, 1)
+    last_window_size: int = 512
+    lookahead_size: int = 3
+
+
+@dataclass(frozen=True)
+class VocosConfig:
+    """ConvNeXt backbone and inverse STFT: features [B, T, input_dim] -> wave [B, T * hop_length]."""
+
+    input_dim: int = 1024
+    num_layers: int = 8
+    dim: int = 512
+    ffn_dim: int = 1536
+    kernel_size: int = 7
+    n_fft: int = 1024
+    hop_length: int = 320
+    causal: bool = False
+
+
+@dataclass(frozen=True)
+class WaveNeXtConfig:
+    """ConvNeXt backbone and a linear head: features [B, T, input_dim] -> wave [B, T * hop_length]."""
+
+    input_dim: int = 1024
+    num_layers: int = 8
+    dim: int = 1024
+    ffn_dim: int = 2048
+    kernel_size: int = 7
+    hop_length: int = 480
+    causal: bool = False
+
+
+DECODERS: dict[str, type[VocosConfig] | type[WaveNeXtConfig]] = {"Vocos": VocosConfig, "WaveNeXt": WaveNeXtConfig}
+PART_NAMES = {
+    "encoder": "WavLM",
+    "compressor": "FocalEncoder",
+    "quantizer": "BinarySphericalQuantizer",
+    "decompressor": "FocalDecoder",
+}
+# Keys of older files that change nothing here: the bias table is never built, and attention has one implementation.
+IGNORED = {"encoder": {"max_cached_steps", "use_flex_attention"}, "decoder": {"padding"}}
+RENAMED = {"decoder": {"input_channels": "input_dim"}}
+
+
+@dataclass(frozen=True)
+class FocalCodecConfig:
+    """All five parts. Checks that neighbours agree; see :meth:`from_dict` for the JSON form."""
+
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    compressor: CompressorConfig = field(default_factory=CompressorConfig)
+    quantizer: QuantizerConfig = field(default_factory=QuantizerConfig)
+    decompressor: DecompressorConfig = field(default_factory=DecompressorConfig)
+    decoder: VocosConfig | WaveNeXtConfig = field(default_factory=WaveNeXtConfig)
+
+    def __post_init__(self) -> None:
+        enc, comp, dec = self.encoder, self.compressor, self.decompressor
+        if not len(enc.hidden_dims) == len(enc.kernel_sizes) == len(enc.strides):
+            raise ConfigError("encoder: hidden_dims, kernel_sizes and strides must have one value per convolution")
+        if len(comp.hidden_dims) != len(comp.downscale_factors) or len(dec.hidden_dims) != len(dec.upscale_factors):
+            raise ConfigError("compressor and decompressor need one scale factor per hidden dim")
+        if enc.dim % enc.num_heads:
+            raise ConfigError(f"encoder: dim {enc.dim} is not a multiple of num_heads {enc.num_heads}")
+        if enc.causal and enc.window_size % (1 + enc.lookahead_size):
+            raise ConfigError("encoder: window_size must be a multiple of 1 + lookahead_size")
+        if any(part.dropout for part in (enc, comp, dec)):
+            raise ConfigError("dropout is 0 in every FocalCodec model and is not implemented")
+        bits = self.quantizer.codebook_size.bit_length() - 1
+        if self.quantizer.codebook_size < 2 or 2**bits != self.quantizer.codebook_size:
+            raise ConfigError(f"quantizer: codebook_size {self.quantizer.codebook_size} is not a power of two")
+        for name, left, right in (
+            ("compressor.input_dim and encoder.dim", comp.input_dim, enc.dim),
+            ("compressor.output_dim and log2(codebook_size)", comp.output_dim, bits),
+            ("decompressor.input_dim and log2(codebook_size)", dec.input_dim, bits),
+            ("decoder.input_dim and decompressor.output_dim", self.decoder.input_dim, dec.output_dim),
+        ):
+            if left != right:
+                raise ConfigError(f"{name} differ: {left} and {right}")
+
+    @property
+    def hop(self) -> int:
+        """Samples of input per encoder frame (320 in every published model)."""
+        return prod(self.encoder.strides)
+
+    @property
+    def bits(self) -> int:
+        """Bits a token."""
+        return self.quantizer.codebook_size.bit_length() - 1
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> FocalCodecConfig:
+        """From the published JSON form. Unknown keys are errors; old names are mapped; missing keys take defaults."""
+        known = {f"{part}_{what}" for part in (*PART_NAMES, "decoder") for what in ("name", "config")}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise ConfigError(f"unknown keys in a FocalCodec config: {', '.join(unknown)}")
+        for part, name in PART_NAMES.items():
+            found = values.get(f"{part}_name", name)
+            if found != name:
+                raise ConfigError(f"{part}_name is {found!r}; only {name!r} exists")
+        decoder = values.get("decoder_name", "WaveNeXt")
+        if decoder not in DECODERS:
+            raise ConfigError(f"decoder_name is {decoder!r}; known: {', '.join(DECODERS)}")
+        classes = (EncoderConfig, CompressorConfig, QuantizerConfig, DecompressorConfig, DECODERS[decoder])
+        parts = {
+            part: _part(part, kind, values.get(f"{part}_config", {}))
+            for part, kind in zip((*PART_NAMES, "decoder"), classes, strict=True)
+        }
+        return cls(**parts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The published JSON form, with every key."""
+        decoder = "Vocos" if isinstance(self.decoder, VocosConfig) else "WaveNeXt"
+        out: dict[str, Any] = {}
+        for part, name in {**PART_NAMES, "decoder": decoder}.items():
+            out[f"{part}_name"] = name
+            out[f"{part}_config"] = json.loads(json.dumps(dataclasses.asdict(getattr(self, part))))
+        return out
+
+
+def _part(part: str, kind: type, values: Mapping[str, Any]) -> Any:
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    kept: dict[str, Any] = {}
+    for key, value in values.items():
+        key = RENAMED.get(part, {}).get(key, key)
+        if key in fields:
+            kept[key] = tuple(value) if isinstance(value, (list, tuple)) else value
+        elif key not in IGNORED.get(part, ()):
+            raise ConfigError(f"unknown key in {part}_config: {key}; known: {', '.join(fields)}")
+    return kind(**kept)
+
+
+def with_overrides(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy of a JSON-form config with dotted paths replaced, e.g. ``{"encoder_config.num_layers": 2}``."""
+    out = json.loads(json.dumps(values))
+    for path, value in overrides.items():
+        *parents, last = path.split(".")
+        node = out
+        for name in parents:
+            node = node.setdefault(name, {})
+        node[last] = value
+    return out
+
+
+def _offline(downscale: tuple[int, ...]) -> FocalCodecConfig:
+    focal: dict[str, Any] = {"focal_window": 7, "focal_level": 2, "focal_factor": 2}
+    return FocalCodecConfig(
+        compressor=CompressorConfig(
+            output_dim=13, hidden_dims=(1024, 512, 256), downscale_factors=downscale, **focal
+        ),
+        quantizer=QuantizerConfig(8192),
+        decompressor=DecompressorConfig(
+            input_dim=13, hidden_dims=(256, 512, 1024), upscale_factors=downscale[::-1], **focal
+        ),
+        decoder=VocosConfig(),
+    )
+
+
+def _causal(bits: int) -> FocalCodecConfig:
+    return FocalCodecConfig(
+        encoder=EncoderConfig(causal=True),
+        compressor=CompressorConfig(output_dim=bits, causal=True),
+        quantizer=QuantizerConfig(2**bits),
+        decompressor=DecompressorConfig(input_dim=bits, causal=True),
+        decoder=WaveNeXtConfig(causal=True),
+    )
+
+
+PRESETS: dict[str, FocalCodecConfig] = {
+    "50hz": _offline((1, 1, 1)),
+    "25hz": _offline((2, 1, 1)),
+    "12_5hz": _offline((2, 2, 1)),
+    "50hz_65k_causal": _causal(16),
+    "50hz_4k_causal": _causal(12),
+    "50hz_2k_causal": _causal(11),
+}
+
+
+def preset(name: str) -> FocalCodecConfig:
+    """One of the six published models by name: ``50hz``, ``25hz``, ``12_5hz``, ``50hz_{65k,4k,2k}_causal``."""
+    key = name.replace(".", "_").removeprefix("lucadellalib/").removeprefix("focalcodec_")
+    if key not in PRESETS:
+        raise ConfigError(f"no FocalCodec model {name!r}; known: {', '.join(PRESETS)}")
+    return PRESETS[key]
+
+
+def scaled(
+    name: str,
+    *,
+    conv_dim: int,
+    dim: int,
+    ffn_dim: int,
+    num_heads: int,
+    num_layers: int,
+    hidden_dims: tuple[int, ...],
+    decoder_dim: int,
+    decoder_ffn_dim: int,
+    decoder_layers: int,
+    conv_pos: int = 128,
+    conv_pos_groups: int = 16,
+) -> FocalCodecConfig:
+    """A published model made smaller: same rates, bits and structure, other widths and depths.
+
+    hidden_dims are the compressor's; the decompressor mirrors them.
+    """
+    base = preset(name)
+    replace = dataclasses.replace
+    encoder = replace(
+        base.encoder,
+        hidden_dims=(conv_dim,) * len(base.encoder.hidden_dims),
+        dim=dim,
+        ffn_dim=ffn_dim,
+        num_heads=num_heads,
+        num_layers=num_layers,
+        conv_pos=conv_pos,
+        conv_pos_groups=conv_pos_groups,
+    )
+    return replace(
+        base,
+        encoder=encoder,
+        compressor=replace(base.compressor, input_dim=dim, hidden_dims=hidden_dims),
+        decompressor=replace(base.decompressor, output_dim=dim, hidden_dims=hidden_dims[::-1]),
+        decoder=replace(
+            base.decoder, input_dim=dim, dim=decoder_dim, ffn_dim=decoder_ffn_dim, num_layers=decoder_layers
+        ),
+    )

@@ -1,0 +1,93 @@
+"""Decoders: features to waveform. Vocos (Siuzdak 2023, arXiv 2306.00814) and WaveNeXt (Okamoto et al. 2023)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..blocks.context import Fill
+from ..blocks.convnext import ConvNeXtBlock, pad_and_convolve
+from ..blocks.istft import istft_same
+from ..blocks.lengths import zero_padding
+from .config import VocosConfig, WaveNeXtConfig
+
+# Contexts of the embedding convolution and of each block, [B, C, kernel - 1].
+DecoderState = tuple[Tensor, ...]
+
+
+class Backbone(nn.Module):
+    """Convolution, LayerNorm, ConvNeXt blocks, LayerNorm: [B, T, input_dim] -> [B, T, dim]."""
+
+    def __init__(self, config: VocosConfig | WaveNeXtConfig, causal_fill: Fill | None) -> None:
+        super().__init__()
+        self.causal_fill = causal_fill
+        self.embedding = nn.Conv1d(config.input_dim, config.dim, config.kernel_size)
+        self.input_norm = nn.LayerNorm(config.dim, eps=1e-6)
+        self.layers = nn.ModuleList(
+            ConvNeXtBlock(config.dim, config.ffn_dim, config.kernel_size, 1 / config.num_layers, causal_fill)
+            for _ in range(config.num_layers)
+        )
+        self.output_norm = nn.LayerNorm(config.dim, eps=1e-6)
+
+    def forward(self, x: Tensor, lengths: Tensor | None, state: DecoderState | None) -> tuple[Tensor, DecoderState]:
+        """x [B, T, input_dim], lengths [B] frames -> [B, T, dim] and (causal) the next contexts."""
+        x, context = pad_and_convolve(
+            self.embedding, x, None if state is None else state[0], lengths, self.causal_fill
+        )
+        following = [context]
+        x = self.input_norm(x)
+        for i, layer in enumerate(self.layers):
+            x, context = layer(x, None if state is None else state[i + 1], lengths)
+            following.append(context)
+        return self.output_norm(x), tuple(c for c in following if c is not None)
+
+
+class VocosHead(nn.Module):
+    """Log-magnitude and phase of each frame -> wave by inverse STFT."""
+
+    def __init__(self, config: VocosConfig) -> None:
+        super().__init__()
+        self.n_fft, self.hop, self.causal = config.n_fft, config.hop_length, config.causal
+        self.proj = nn.Linear(config.dim, config.n_fft + 2)
+
+    def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+        """x [B, T, dim] -> wave [B, T * hop]. Causal: the last hop samples of each frame, not overlapped."""
+        magnitude, phase = self.proj(x).chunk(2, dim=-1)
+        spectrum = torch.polar(magnitude.exp().clamp(max=100.0), phase)
+        if self.causal:
+            return torch.fft.irfft(spectrum, n=self.n_fft, dim=-1)[..., -self.hop :].flatten(1)
+        return istft_same(spectrum, self.n_fft, self.hop, lengths)
+
+
+class WaveNeXtHead(nn.Module):
+    """A linear layer that writes the samples of each frame."""
+
+    def __init__(self, config: WaveNeXtConfig) -> None:
+        super().__init__()
+        self.proj = nn.Linear(config.dim, config.hop_length)
+
+    def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+        """x [B, T, dim] -> wave [B, T * hop] in [-1, 1]."""
+        return self.proj(x).flatten(1).clamp(-1, 1)
+
+
+class Decoder(nn.Module):
+    """Features [B, T, input_dim] -> wave [B, T * hop_length]; Vocos or WaveNeXt, as its config says."""
+
+    def __init__(self, config: VocosConfig | WaveNeXtConfig) -> None:
+        super().__init__()
+        self.hop = config.hop_length
+        if isinstance(config, VocosConfig):
+            self.backbone = Backbone(config, "replicate" if config.causal else None)
+            self.head: nn.Module = VocosHead(config)
+        else:
+            self.backbone = Backbone(config, "zeros" if config.causal else None)
+            self.head = WaveNeXtHead(config)
+
+    def forward(
+        self, feats: Tensor, lengths: Tensor | None = None, state: DecoderState | None = None
+    ) -> tuple[Tensor, DecoderState]:
+        """feats [B, T, input_dim], lengths [B] frames -> wave [B, T * hop], zero beyond lengths, and the next state."""
+        x, state = self.backbone(feats, lengths, state)
+        wave = self.head(x, lengths)
+        return zero_padding(wave, None if lengths is None else lengths * self.hop), state
