@@ -94,13 +94,22 @@ def random_model(config: FreeCodecConfig, seed: int) -> FreeCodec:
     """A network with random weights whose codes vary: for tests, never for results."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = FreeCodec(config)
+        model = FreeCodec(config).eval()
         wave = 0.1 * torch.randn(2, 4 * config.sample_rate)
-        speaker = torch.rand(64, config.speaker_dim)
-        model.train()
         with torch.no_grad():
-            model.content_book.fit(model.content_encoder(wave))
-            model.prosody_book.fit(model.prosody_encoder(wave))
+            model.content_book.fit(_spread(model.content_encoder, wave))
+            model.prosody_book.fit(_spread(model.prosody_encoder, wave))
             if model.speaker_books is not None:
-                model.speaker_books.fit(speaker)
+                model.speaker_books.fit(torch.rand(4 * config.speaker_codes, config.speaker_dim))
     return freeze(model)
+
+
+def _spread(encoder: nn.Module, wave: Tensor) -> Tensor:
+    # random encoders say nearly the same of every frame; their last layer is rescaled to mean 0, variance 1 over frames
+    last = [module for module in encoder.modules() if isinstance(module, nn.Conv1d | nn.Linear)][-1]
+    latent = encoder(wave).flatten(0, 1)
+    mean, std = latent.mean(0), latent.std(0).clamp(min=1e-12)
+    last.weight.div_(std.reshape(-1, *[1] * (last.weight.dim() - 1)))
+    assert last.bias is not None
+    last.bias.sub_(mean).div_(std)
+    return encoder(wave)

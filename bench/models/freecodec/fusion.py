@@ -79,9 +79,7 @@ class Fusion(nn.Module):
         super().__init__()
         self.pool = config.prosody_pool
         self.transformer = nn.ModuleList(
-            TransformerLayer(
-                config.dim, config.transformer_heads, config.transformer_hidden, config.attention_window
-            )
+            TransformerLayer(config.dim, config.transformer_heads, config.transformer_hidden, config.attention_window)
             for _ in range(config.transformer_layers)
         )
         self.norm = nn.LayerNorm(config.dim)

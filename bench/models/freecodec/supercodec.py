@@ -50,8 +50,7 @@ class ResidualStack(nn.Module):
     def __init__(self, channels: int, dilations: Sequence[int]) -> None:
         super().__init__()
         self.convs = nn.ModuleList(
-            weight_norm(nn.Conv1d(channels, channels, 3, padding=dilation, dilation=dilation))
-            for dilation in dilations
+            weight_norm(nn.Conv1d(channels, channels, 3, padding=dilation, dilation=dilation)) for dilation in dilations
         )
 
     def forward(self, x: Tensor) -> Tensor:
