@@ -1,1 +1,45 @@
-"""One file per codec family: turns a model or a library into a Codec. Found by the name a card gives."""
+"""Adapters: one module per way of reaching a codec, each with `load(point, weights, device) -> Codec`.
+
+A card names its adapter. The name is looked up first among the entry points of group `bench.adapters` (other packages
+add theirs there, the value being the module's path), then among the modules of this package.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from importlib.metadata import entry_points
+from pkgutil import iter_modules
+from types import ModuleType
+
+from bench.cards import Point
+from bench.codec import Codec
+from bench.errors import BadCard, UnknownName
+from bench.weights import Weights
+
+GROUP = "bench.adapters"
+
+
+def targets() -> dict[str, str]:
+    """Adapter name -> module path, ours and other packages'. Nothing is imported."""
+    own = {module.name: f"{__name__}.{module.name}" for module in iter_modules(__path__)}
+    return own | {entry.name: entry.value for entry in entry_points(group=GROUP)}
+
+
+def module(name: str) -> ModuleType:
+    """Import the adapter called `name`; raises UnknownName with the nearest ones, BadCard when it has no `load`."""
+    found = targets()
+    if name not in found:
+        raise UnknownName("adapter", name, found)
+    adapter = importlib.import_module(found[name])
+    if not callable(getattr(adapter, "load", None)):
+        raise BadCard(f"adapter '{name}' ({found[name]}) has no function load(point, weights, device)")
+    return adapter
+
+
+def load(point: Point, weights: Weights, device: str = "cpu") -> Codec:
+    """The codec of an operating point, ready to encode; its rate must be the card's."""
+    codec = module(point.adapter).load(point, weights, device)
+    if codec.sample_rate != point.sample_rate:
+        raise BadCard(f"{point.name}: the card says {point.sample_rate} Hz, the adapter {codec.sample_rate} Hz")
+    return codec
