@@ -21,6 +21,7 @@ COLUMNS = (
     Column("envelope", "envelope correlation", "", "neither", -1.0, 1.0),
     Column("lost_share", "lost speech", "share", "neither", 0.0, 1.0),
     Column("lost_tail_s", "lost tail", "s", "neither", 0.0),
+    Column("zero_tail_s", "zeros at the end", "s", "neither", 0.0),
     Column("deg_dbfs", "level", "dBFS", "neither", decimals=1),
     Column("rate_ratio", "rate ratio", "", "neither"),
 )

@@ -1,15 +1,15 @@
-"""Intervals, paired tests and their meaning, over rows of results. Numbers in, numbers out: nothing here draws a table."""
+"""Intervals, paired tests and their meaning, over rows of results. Nothing here draws a table."""
 
 from __future__ import annotations
 
 from bench.stats.bootstrap import DRAWS, SEED, Interval, interval, paired
 from bench.stats.multiple import benjamini_hochberg, holm
 from bench.stats.power import GateRates, simulate_gate, smallest_visible, utterances_needed
-from bench.stats.scores import Group, Scores, find_system, groups, scores, system_labels
+from bench.stats.scores import Group, Scores, find_system, groups, scores, system_labels, tidy
 from bench.stats.verdict import Verdict, compare_paired, judge
 
 __all__ = [
     "DRAWS", "SEED", "GateRates", "Group", "Interval", "Scores", "Verdict", "benjamini_hochberg", "compare_paired",
     "find_system", "groups", "holm", "interval", "judge", "paired", "scores", "simulate_gate", "smallest_visible",
-    "system_labels", "utterances_needed",
+    "system_labels", "tidy", "utterances_needed",
 ]

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -150,6 +151,14 @@ def difference(sums: Floats) -> Floats:
     return ratio(sums[..., 2:4]) - ratio(sums[..., 0:2])
 
 
+@cache
+def expanded_tail(tail: float, df: int) -> float:
+    """Normal tail probability at Student's t quantile of `tail`: 0.025 -> 0.0192 at df 23."""
+    from scipy import stats
+
+    return float(stats.norm.cdf(stats.t.ppf(tail, max(df, 1))))
+
+
 def bounds(
     estimate: float, sample: Floats, level: float, method: Method = "percentile",
     df: int | None = None, jackknife: Floats | None = None,
@@ -159,8 +168,6 @@ def bounds(
     `df` is needed by expanded, `jackknife` (influence values, any scale) by bca. Without spread in the sample
     both bounds are the estimate.
     """
-    from scipy import stats
-
     sample = sample[np.isfinite(sample)]
     if not np.isfinite(estimate) or len(sample) == 0:
         return float("nan"), float("nan")
@@ -175,11 +182,13 @@ def bounds(
     elif method == "expanded":
         if df is None:
             raise ValueError("the expanded interval needs degrees of freedom")
-        tail = float(stats.norm.cdf(stats.t.ppf(tail, max(df, 1))))
+        tail = expanded_tail(tail, df)
         low, high = np.quantile(sample, [tail, 1 - tail])
     elif method == "bca":
         if jackknife is None:
             raise ValueError("the BCa interval needs jackknife values")
+        from scipy import stats
+
         centred = jackknife - jackknife.mean()
         cube, square = np.sum(centred**3), np.sum(centred**2)
         acceleration = cube / (6 * square**1.5) if square > 0 else 0.0

@@ -67,7 +67,7 @@ def simulate_gate(
     base = np.concatenate(list(bootstrap.weights(design, draws, seed + 1)))
     effects = rng.standard_normal((speakers, m)) * speaker_sd
     fixed = np.repeat(effects - effects.mean(axis=0), per_speaker, axis=0)
-    tail = float(stats.norm.cdf(stats.t.ppf(alpha, design.df)))
+    tail = bootstrap.expanded_tail(alpha, design.df)
     blocked = undecided = 0
     chunk = 200
     for first in range(0, trials, chunk):

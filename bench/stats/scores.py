@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 Bools = NDArray[np.bool_]
 GROUP = ("task", "condition", "dataset", "dataset_sha256")
 UNWEIGHTED = {"", "none"}
+TEXT = (*GROUP, "codec", "weights", "weights_sha256", "utterance", "speaker", "language", "column", "metric",
+        "metric_version", "failure", "detail", "code_version", "settings", "device")
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,20 @@ class Group:
         return " / ".join(part for part in (self.task, self.dataset, self.condition) if part)
 
 
+def tidy(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with text as text: categories become strings, and what is missing in a name becomes "". Idempotent."""
+    import pandas as pd
+
+    out = rows.copy(deep=False)
+    for name in out.columns:
+        if isinstance(out[name].dtype, pd.CategoricalDtype) or name in TEXT:
+            text = out[name].astype(object)
+            out[name] = text.where(text.notna(), "").astype(object)
+    for name in ("value", "num", "den", "seconds"):
+        out[name] = pd.to_numeric(out[name], errors="coerce").astype("float64")
+    return out
+
+
 def groups(rows: pd.DataFrame) -> Iterator[tuple[Group, pd.DataFrame]]:
     """The rows of each task x data list x condition, in order of first appearance."""
     for key, part in rows.groupby(list(GROUP), sort=False, dropna=False):
@@ -52,9 +68,8 @@ def system_labels(rows: pd.DataFrame) -> pd.Series[Any]:
     """
     import pandas as pd
 
-    codec = rows["codec"].astype(str)
-    kind = rows["weights"].fillna("none").astype(str)
-    sha = rows["weights_sha256"].fillna("").astype(str)
+    codec, kind, sha = (rows[name].astype(object).where(rows[name].notna(), "").astype(str)
+                        for name in ("codec", "weights", "weights_sha256"))
     names = codec.where(kind.isin(UNWEIGHTED), codec + " [" + kind + "]")
     distinct = pd.DataFrame({"name": names, "sha": sha}).drop_duplicates()
     doubled = set(distinct["name"][distinct["name"].duplicated(keep=False)])
@@ -112,9 +127,15 @@ class Scores:
         if design.units < 2:
             return np.full((1, *shape), np.nan)
         flat = np.concatenate([self.num.reshape(len(self.num), -1), self.den.reshape(len(self.den), -1)], axis=1)
-        sums = bootstrap.draw_sums(flat, design, draws, seed)
-        half = sums.shape[1] // 2
-        return bootstrap.ratio(np.stack([sums[:, :half], sums[:, half:]], axis=-1)).reshape(-1, *shape)
+        top, bottom = np.split(bootstrap.draw_sums(flat, design, draws, seed), 2, axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(bottom > 0, top / bottom, np.nan).reshape(-1, *shape)
+
+    def pick(self, names: Sequence[str]) -> Scores:
+        """The same utterances and systems with some of the columns."""
+        at = [self.columns.index(name) for name in names]
+        terms = (x[:, :, at] for x in (self.num, self.den, self.failed, self.present))
+        return Scores(self.utterances, self.speakers, self.systems, tuple(names), *terms)
 
     def df(self, scheme: Scheme) -> int:
         return bootstrap.plan(len(self.utterances), self.speakers, scheme).df
@@ -131,6 +152,7 @@ def scores(rows: pd.DataFrame, labels: pd.Series[Any] | None = None, columns: Se
     """Arrays of one group's rows. Raises BenchError where two rows claim the same place."""
     import pandas as pd
 
+    rows = tidy(rows)
     if columns is not None:
         rows = rows[rows["column"].isin(list(columns))]
     names = (system_labels(rows) if labels is None else labels.loc[rows.index]).to_numpy()
@@ -149,11 +171,9 @@ def scores(rows: pd.DataFrame, labels: pd.Series[Any] | None = None, columns: Se
     shape = (len(ids), len(systems), len(found))
     num, den = np.zeros(shape), np.zeros(shape)
     failed, present = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
-    value = pd.to_numeric(rows["value"], errors="coerce").to_numpy(dtype=float)
-    top = pd.to_numeric(rows["num"], errors="coerce").to_numpy(dtype=float)
-    bottom = pd.to_numeric(rows["den"], errors="coerce").to_numpy(dtype=float)
+    value, top, bottom = (rows[name].to_numpy() for name in ("value", "num", "den"))
     is_ratio = np.isfinite(top) & np.isfinite(bottom)
-    fault = rows["failure"].notna().to_numpy() & (rows["failure"].astype(str) != "").to_numpy()
+    fault = (rows["failure"] != "").to_numpy()
     usable = ~fault & (is_ratio | np.isfinite(value))
     num[u, s, c] = np.where(usable, np.where(is_ratio, top, value), 0.0)
     den[u, s, c] = np.where(usable, np.where(is_ratio, bottom, 1.0), 0.0)
@@ -161,7 +181,7 @@ def scores(rows: pd.DataFrame, labels: pd.Series[Any] | None = None, columns: Se
     failed[u, s, c] = ~usable
     present[u, s, c] = True
     speaker = np.full(len(ids), "", dtype=object)
-    speaker[u] = rows["speaker"].fillna("").astype(str).to_numpy()
+    speaker[u] = rows["speaker"].astype(str).to_numpy()
     if order:
         num, den, failed, present = (x[:, :, order] for x in (num, den, failed, present))
         found = pd.Index([found[i] for i in order])

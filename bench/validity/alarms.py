@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bench.stats.scores import GROUP, system_labels
+from bench.stats.scores import GROUP, system_labels, tidy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +51,7 @@ ALARMS = {alarm.kind: alarm for alarm in (
     Alarm("dropouts", "O", "a tenth or more of the speech is missing", 0.1),
     Alarm("unpaired", "W", "the output's level does not follow the original's: wrong pairing or wrong rate", 0.02),
     Alarm("rate", "R", "the output runs at another speed: read at the wrong sample rate", 0.02),
-    Alarm("delayed", "D", "delay of half a 20 ms frame or more: STOI, SI-SDR and spectral scores are not comparable", 0.1),
+    Alarm("delayed", "D", "delay of 10 ms or more, half a frame: STOI, SI-SDR and spectral scores suffer", 0.1),
     Alarm("polarity", "P", "polarity is inverted", 0.02),
     Alarm("level", "L", "level differs by 3 dB or more", 0.1),
     Alarm("uncorrelated", "U", "intelligible, yet uncorrelated with the original (dWER <= 0.2, STOI < 0.4)", 0.1),
@@ -68,18 +69,18 @@ def alarms(rows: pd.DataFrame) -> pd.DataFrame:
     columns = [*GROUP, "system", "codec", "weights", "utterance", "alarm", "mark", "detail", "meaning"]
     if rows.empty:
         return pd.DataFrame(columns=columns)
-    found: list[dict[str, Any]] = []
+    rows = tidy(rows)
+    head = [*GROUP, "system", "codec", "weights", "utterance"]
     labelled = rows.assign(system=system_labels(rows))
-    for key, part in labelled.groupby([*GROUP, "system", "codec", "weights"], sort=False, dropna=False):
-        head = dict(zip([*GROUP, "system", "codec", "weights"], key, strict=True))
-        wide = _wide(part)
-        limits = {"envelope": UNPAIRED_ENVELOPE.get(str(head["condition"]), 0.65)}
-        for kind, (hit, detail) in _checks(wide, limits).items():
-            for utterance in wide.index[hit]:
-                found.append(_found(head, utterance, kind, detail(wide.loc[utterance])))
-        for utterance, detail_text in _identical(part).items():
-            found.append(_found(head, utterance, "identical", detail_text))
-    return pd.DataFrame(found, columns=columns)
+    pair, places = pd.factorize(pd.MultiIndex.from_frame(labelled[head]))
+    wide = _wide(labelled, pair)
+    limit = np.array([UNPAIRED_ENVELOPE.get(place[head.index("condition")], 0.65) for place in places])
+    found: list[tuple[int, str, str]] = []
+    for kind, (hit, detail) in _checks(wide, limit[wide.index]).items():
+        found += [(place, kind, detail(wide.loc[place])) for place in wide.index[hit.to_numpy(dtype=bool)]]
+    found += [(place, "identical", detail) for place, detail in _identical(labelled, pair)]
+    lines = [(*places[place], kind, ALARMS[kind].mark, detail, ALARMS[kind].meaning) for place, kind, detail in found]
+    return pd.DataFrame(lines, columns=columns)
 
 
 def marks(found: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
@@ -90,6 +91,7 @@ def marks(found: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     columns = [*GROUP, "system", "alarm", "mark", "count", "total", "meaning"]
     if found.empty:
         return pd.DataFrame(columns=columns)
+    rows = tidy(rows)
     keys = [*GROUP, "system"]
     totals = rows.assign(system=system_labels(rows)).groupby(keys, dropna=False)["utterance"].nunique()
     out = found.groupby([*keys, "alarm", "mark", "meaning"], sort=False, dropna=False)["utterance"].nunique()
@@ -99,28 +101,20 @@ def marks(found: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     return table.loc[table["count"] >= least * table["total"], columns].reset_index(drop=True)
 
 
-def _found(head: dict[str, Any], utterance: object, kind: str, detail: str) -> dict[str, Any]:
-    alarm = ALARMS[kind]
-    return {**head, "utterance": utterance, "alarm": kind, "mark": alarm.mark, "detail": detail,
-            "meaning": alarm.meaning}
-
-
-def _wide(part: pd.DataFrame) -> pd.DataFrame:
-    """Values [utterance, column]; a ratio counts as its own quotient. -inf (silence) is kept."""
+def _wide(rows: pd.DataFrame, pair: NDArray[np.intp]) -> pd.DataFrame:
+    """Values [pair, column]; a ratio counts as its own quotient."""
     import pandas as pd
 
-    value = pd.to_numeric(part["value"], errors="coerce").astype(float)
-    num, den = (pd.to_numeric(part[name], errors="coerce").astype(float) for name in ("num", "den"))
-    value = (num / den.where(den > 0)).where(den.notna(), value)
-    flat = pd.DataFrame({"u": part["utterance"].astype(str), "c": part["column"].astype(str), "v": value})
-    return flat.drop_duplicates(["u", "c"], keep="last").pivot(index="u", columns="c", values="v")
+    value = (rows["num"] / rows["den"].where(rows["den"] > 0)).where(rows["den"].notna(), rows["value"])
+    flat = pd.DataFrame({"pair": pair, "column": rows["column"].to_numpy(), "value": value.to_numpy()})
+    return flat.drop_duplicates(["pair", "column"], keep="last").pivot(index="pair", columns="column", values="value")
 
 
 Detail = Callable[["pd.Series[Any]"], str]
 
 
-def _checks(wide: pd.DataFrame, limits: dict[str, float]) -> dict[str, tuple[Any, Detail]]:
-    """Alarm -> (hit [utterances], one line of detail for an utterance). Comparisons with NaN are False."""
+def _checks(wide: pd.DataFrame, unpaired: NDArray[np.float64]) -> dict[str, tuple[Any, Detail]]:
+    """Alarm -> (hit [pairs], one line of detail for a pair). Comparisons with NaN are False."""
     import pandas as pd
 
     def get(name: str) -> pd.Series[Any]:
@@ -134,7 +128,7 @@ def _checks(wide: pd.DataFrame, limits: dict[str, float]) -> dict[str, tuple[Any
         return lambda row: ", ".join(f"{n} {row[n]:.3g}" for n in names if n in row.index and row[n] == row[n])
 
     silent = (get("deg_dbfs") < SILENT_DBFS) | (get("gain_db") < -40)
-    missing = get("length_diff_s").fillna(get("length_diff") / 16000)
+    missing = pd.concat([get("length_diff") / 16000, get("short_ms") / 1000], axis=1).min(axis=1)
     truncated = ~silent & ((missing < -SHORT_S) | (get("lost_tail_s") >= LOST_TAIL_S) | (get("zero_tail_s") >= 0.1))
     rate = get("rate_ratio").notna() & (get("rate_ratio") != 1)
     stoi, pesq, dwer = get("stoi"), get("pesq_wb"), smallest("dwer")
@@ -151,10 +145,10 @@ def _checks(wide: pd.DataFrame, limits: dict[str, float]) -> dict[str, tuple[Any
     intelligible = [c for c in wide.columns if c.startswith("dwer")]
     return {
         "silent": (silent, show("deg_dbfs", "gain_db")),
-        "truncated": (truncated, show("length_diff", "lost_tail_s", "zero_tail_s")),
+        "truncated": (truncated, show("length_diff", "short_ms", "lost_tail_s", "zero_tail_s")),
         "dropouts": (~silent & ~truncated & ~rate & (get("lost_share") >= LOST_SHARE)
-                     & (get("envelope") >= limits["envelope"]), show("lost_share")),
-        "unpaired": (~silent & (get("envelope") < limits["envelope"]), show("envelope", "correlation")),
+                     & (get("envelope") >= unpaired), show("lost_share")),
+        "unpaired": (~silent & (get("envelope") < unpaired), show("envelope", "correlation")),
         "rate": (rate, show("rate_ratio", "length_diff")),
         "delayed": (get("delay_ms").abs() >= DELAY_MS, show("delay_ms")),
         "polarity": (get("polarity") < 0, show("correlation")),
@@ -166,16 +160,18 @@ def _checks(wide: pd.DataFrame, limits: dict[str, float]) -> dict[str, tuple[Any
     }
 
 
-def _identical(part: pd.DataFrame) -> dict[str, str]:
-    """Utterances whose codes or decoded wave (hash in `detail` of the columns codes, wave) another one shares."""
-    out: dict[str, str] = {}
+def _identical(rows: pd.DataFrame, pair: NDArray[np.intp]) -> list[tuple[int, str]]:
+    """Pairs whose codes or decoded wave (hash in `detail` of the columns codes, wave) another utterance shares."""
+    out: dict[int, str] = {}
     for column in ("codes", "wave"):
-        hashes = part.loc[part["column"] == column, ["utterance", "detail"]].dropna()
-        hashes = hashes[hashes["detail"].astype(str) != ""]
-        for sha, same in hashes.groupby("detail", sort=False):
-            ids = sorted(set(same["utterance"].astype(str)))
-            if len(ids) > 1:
-                for one in ids:
-                    other = next(i for i in ids if i != one)
-                    out.setdefault(one, f"same {column} as {other} ({str(sha)[:8]}), {len(ids)} alike")
-    return out
+        chosen = ((rows["column"] == column) & (rows["detail"] != "")).to_numpy()
+        hashed = rows.loc[chosen, [*GROUP, "system", "utterance", "detail"]].assign(pair=pair[chosen])
+        hashed = hashed.drop_duplicates([*GROUP, "system", "utterance"])
+        same = [*GROUP, "system", "detail"]
+        alike = hashed[hashed.duplicated(same, keep=False)]
+        for _, group in alike.groupby(same, sort=False):
+            ids = sorted(group["utterance"])
+            for line in group.itertuples(index=False):
+                other = ids[1] if line.utterance == ids[0] else ids[0]
+                out.setdefault(line.pair, f"same {column} as {other} ({line.detail[:8]}), {len(ids)} alike")
+    return list(out.items())

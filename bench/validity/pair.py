@@ -18,6 +18,7 @@ MAX_DELAY_S = 0.5
 ACTIVE_DB = 40.0  # frames within this of the loudest count as speech, as in STOI
 LOST_DB = 35.0  # a frame this far below the reference's, after the overall level, is lost
 SILENT_DBFS = -70.0
+NOTHING_DBFS = -200.0  # a number, so that silence is counted by tables that count infinities as failures
 PAIRED_ENVELOPE = 0.65  # other sentences, even of the same speaker, stay below
 TRUSTED_CORRELATION = 0.3  # below, the waveform says nothing about delay or polarity
 RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
@@ -36,7 +37,7 @@ def pair_facts(ref: ArrayLike, deg: ArrayLike, rate: float) -> dict[str, float]:
     lost_share    share of the original's speech during which deg is silent, 0..1
     lost_tail_s   seconds of the original's speech after deg has fallen silent for good
     zero_tail_s   seconds of exact zeros at the end of deg, up to the reference's end, where the reference is not silent
-    deg_dbfs      RMS level of deg; -inf for digital silence
+    deg_dbfs      RMS level of deg in dB of full scale; -200 for digital silence
     rate_ratio    playing speed of deg that fits the reference best when it does not fit at 1 (1.5: 24 kHz read as 16),
                   else 1
 
@@ -50,13 +51,13 @@ def pair_facts(ref: ArrayLike, deg: ArrayLike, rate: float) -> dict[str, float]:
         ("delay_ms", "gain_db", "polarity", "correlation", "envelope", "lost_share", "lost_tail_s",
          "zero_tail_s"), nan)
     facts |= {"length_diff": float(len(d) - len(r)), "deg_dbfs": _dbfs(d), "rate_ratio": 1.0}
-    if _dbfs(r) == -np.inf:
+    if _dbfs(r) == NOTHING_DBFS:
         return facts
     hop = max(1, round(HOP_S * rate))
     env_r, env_d = _envelope(r, hop), _envelope(d, hop)
     active = env_r > env_r.max() - ACTIVE_DB
-    if facts["deg_dbfs"] == -np.inf:
-        facts |= {"gain_db": -np.inf, "correlation": 0.0, "envelope": 0.0, "lost_share": 1.0,
+    if facts["deg_dbfs"] == NOTHING_DBFS:
+        facts |= {"gain_db": NOTHING_DBFS - _dbfs(r), "correlation": 0.0, "envelope": 0.0, "lost_share": 1.0,
                   "lost_tail_s": float(active.sum() * hop / rate), "zero_tail_s": len(r) / rate}
         return facts
     shorter = min(len(r), len(d))
@@ -80,7 +81,7 @@ def pair_facts(ref: ArrayLike, deg: ArrayLike, rate: float) -> dict[str, float]:
 
 def _dbfs(x: NDArray[np.float32]) -> float:
     power = float(np.sum(x * x, dtype=np.float64)) / len(x) if len(x) else 0.0
-    return 10 * float(np.log10(power)) if power > 0 else -np.inf
+    return max(10 * float(np.log10(power)), NOTHING_DBFS) if power > 0 else NOTHING_DBFS
 
 
 def _envelope(x: NDArray[np.float32], hop: int) -> Floats:

@@ -1,0 +1,77 @@
+"""How a column is shown: title, unit, arrow, decimals; and the columns that are facts rather than scores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+from bench.metrics import Column
+
+FACTS: dict[str, Column] = {column.name: column for column in (
+    Column("bitrate_nominal", "nominal", "kbps", "lower", 0.0, None, 0.0, 3),
+    Column("bitrate_packed", "packed", "kbps", "lower", 0.0, None, 0.0, 3),
+    Column("bitrate_entropy", "entropy-coded", "kbps", "lower", 0.0, None, 0.0, 3),
+    Column("rtf_encode", "RTF encode", "compute s / audio s", "lower", 0.0, None, None, 3),
+    Column("rtf_decode", "RTF decode", "compute s / audio s", "lower", 0.0, None, None, 3),
+    Column("delay_ms", "delay", "ms", "neither", None, None, None, 1),
+    Column("gain_db", "gain", "dB", "neither", None, None, None, 1),
+    Column("polarity", "polarity", "", "neither", -1, 1, None, 0),
+    Column("length_diff", "length difference", "samples", "neither", None, None, None, 0),
+    Column("correlation", "waveform correlation", "", "neither", 0, 1, None, 2),
+    Column("envelope", "envelope correlation", "", "neither", -1, 1, None, 2),
+    Column("lost_share", "lost speech", "share", "neither", 0, 1, None, 3),
+    Column("lost_tail_s", "lost end", "s", "neither", 0, None, None, 2),
+    Column("zero_tail_s", "zeros at the end", "s", "neither", 0, None, None, 2),
+    Column("deg_dbfs", "level", "dBFS", "neither", None, None, None, 1),
+    Column("rate_ratio", "speed ratio", "", "neither", None, None, None, 3),
+    Column("short_ms", "missing end", "ms", "neither", None, 0, None, 1),
+    Column("clipped", "clipped", "share", "neither", 0, 1, None, 4),
+    Column("codes", "codes", "", "neither"),
+    Column("wave", "decoded wave", "", "neither"),
+)}
+"""Facts of a run: bit rates are ratios of kbit over seconds. A mapping given by the caller goes first."""
+
+RATE_COLUMNS = ("bitrate_packed", "bitrate_nominal", "bitrate_entropy")
+ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}
+TOP_FAMILIES = frozenset({"original", "reference", "identity"})
+"""Families that show a column's ceiling: first in the table, never the best codec."""
+
+
+def family(system: str) -> str:
+    """`focalcodec` of `focalcodec@50 [nano]`."""
+    return system.split(" [")[0].split("@")[0]
+
+
+def column_of(name: str, columns: Mapping[str, Column]) -> Column:
+    """The column's description; one that nobody described is shown as it is and never ranked."""
+    return columns.get(name) or FACTS.get(name) or Column(name, name, "", "neither")
+
+
+def score_names(present: Iterable[str], columns: Mapping[str, Column]) -> list[str]:
+    """Columns that rank codecs, in the order of `columns`, then those only FACTS knows are left out."""
+    there = set(present)
+    return [name for name in columns if name in there and name not in FACTS and columns[name].better != "neither"]
+
+
+def heading(column: Column, arrow: bool = True) -> str:
+    """Title with unit and direction: `dWER % ↓`."""
+    parts = [column.title, column.unit, ARROWS[column.better] if arrow else ""]
+    return " ".join(part for part in parts if part)
+
+
+def number(value: float, column: Column) -> str:
+    """A value in the column's display unit; a dash for what does not exist."""
+    if math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "inf" if value > 0 else "-inf"
+    text = f"{value * column.scale:.{column.decimals}f}"
+    return text[1:] if text.startswith("-") and not text.strip("-0.") else text
+
+
+def half_width(low: float, high: float, column: Column) -> str:
+    """Half the interval, `±.004`; empty where there is none."""
+    if math.isnan(low) or math.isnan(high):
+        return ""
+    text = f"{(high - low) / 2 * column.scale:.{column.decimals}f}"
+    return "±" + (text[1:] if text.startswith("0.") else text)

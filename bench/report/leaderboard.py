@@ -1,0 +1,216 @@
+"""Leaderboards: one table per task x data set x condition, as markdown for GitHub and as text for a terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench.metrics import Column
+from bench.report.columns import FACTS, column_of, half_width, heading, number, score_names
+from bench.report.summary import DRAWS, Cell, Summary, summaries
+from bench.report.text import grid, markdown_table
+from bench.stats.bootstrap import SEED
+from bench.stats.scores import UNWEIGHTED
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS_PER_TABLE = 8
+CLAIM = {"cluster": "bootstrap over {units} speakers",
+         "stratified": "bootstrap over utterances within {units} speakers",
+         "utterance": "bootstrap over utterances"}
+
+
+@dataclass(frozen=True)
+class Reported:
+    """A number that a paper printed, in the column's display unit. data: what it was measured on."""
+
+    value: float
+    source: str
+    data: str = ""
+
+
+def markdown(
+    rows: pd.DataFrame, columns: Mapping[str, Column], reported: Mapping[tuple[str, str], Reported] | None = None,
+    level: int = 2, draws: int = DRAWS, seed: int = SEED,
+) -> str:
+    """All tables of the rows as GitHub markdown.
+
+    columns: name -> Column, in the order to show. reported: (codec, column) -> the paper's number, shown under ours.
+    level: of the headings.
+    """
+    if rows.empty:
+        return "No rows.\n"
+    parts = [_markdown(summary, columns, reported or {}, level)
+             for summary in summaries(rows, columns, draws, seed)]
+    return "\n".join(parts)
+
+
+def terminal(
+    rows: pd.DataFrame, columns: Mapping[str, Column], reported: Mapping[tuple[str, str], Reported] | None = None,
+    width: int = 120, color: bool = False,
+    draws: int = DRAWS, seed: int = SEED,
+) -> str:
+    """All tables as plain text, cut into blocks of columns that fit `width`; color: ANSI bold for the best."""
+    if rows.empty:
+        return "No rows.\n"
+    out = []
+    for summary in summaries(rows, columns, draws, seed):
+        out.append(f"{summary.group.task} | {summary.group.dataset} | {summary.group.condition}")
+        out += _header(summary)
+        names = score_names(summary.columns, columns)
+        head = ["codec", "kbps", *(heading(column_of(name, columns)) for name in names), "n"]
+        lines = [[system + _letters(summary, system, "^"), _kbps(summary, system),
+                  *(_plain(summary, system, name, columns, reported or {}, color) for name in names),
+                  _counts(summary, system, names)] for system in summary.systems]
+        out += ["", grid(head, lines, width, keep=2)]
+        out += ["", *_notes(summary, bold="bold" if color else "*")]
+    return "\n".join(out) + "\n"
+
+
+def _markdown(
+    summary: Summary, columns: Mapping[str, Column], reported: Mapping[tuple[str, str], Reported],
+    level: int,
+) -> str:
+    group = summary.group
+    names = score_names(summary.columns, columns)
+    out = [f"{'#' * level} {group.task} · {group.dataset} · {group.condition}", ""]
+    header = _header(summary)
+    out += [header[0], *(f"\n> **{line}**" for line in header[1:]), ""]
+    for first in range(0, max(len(names), 1), COLUMNS_PER_TABLE):
+        block = names[first: first + COLUMNS_PER_TABLE]
+        head = ["codec", "kbps", *(heading(column_of(name, columns)) for name in block), "n"]
+        lines = [[_system(summary, system), _kbps(summary, system),
+                  *(_cell(summary, system, name, columns, reported) for name in block),
+                  _counts(summary, system, block)] for system in summary.systems]
+        out += [markdown_table(head, lines), ""]
+    out += [*("- " + note for note in _notes(summary, bold="**bold**")), *_sources(summary, names, reported), ""]
+    out += _details("Bit rates, speed, delay and level", _fact_table(summary, columns))
+    out += _details("Intervals, counts and failures of every cell", _full_table(summary, names, columns))
+    out += _details("Versions", "\n".join(f"- {name}: {value}" for name, value in summary.versions.items()))
+    return "\n".join(out)
+
+
+def _header(summary: Summary) -> list[str]:
+    group = summary.group
+    minutes = f"{summary.seconds / 60:.1f} min" if summary.seconds < 5400 else f"{summary.seconds / 3600:.2f} h"
+    kind = "synthetic speech" if summary.synthetic else "recorded speech"
+    sha = f", list {group.dataset_sha256[:12]}" if group.dataset_sha256 else ""
+    out = [f"{summary.utterances} utterances, {summary.speakers} speakers, {minutes}, {kind}{sha}"]
+    if summary.partial:
+        out.append("Partial: only some of the set's utterances were run; do not quote these numbers.")
+    return out
+
+
+def _letters(summary: Summary, system: str, before: str) -> str:
+    letters = "".join(dict.fromkeys(mark for mark, _ in summary.marks.get(system, ())))
+    return before + letters if letters else ""
+
+
+def _system(summary: Summary, system: str) -> str:
+    codec, _, label = system.partition(" [")
+    letters = _letters(summary, system, "")
+    mark = f" <sup>{letters}</sup>" if letters else ""
+    tag = f" [{label}" if label and label.rstrip("]") not in UNWEIGHTED else ""
+    return f"`{codec}{tag}`{mark}"
+
+
+def _kbps(summary: Summary, system: str) -> str:
+    rate = summary.kbps(system)
+    return "" if math.isnan(rate) else f"{rate:.3g}"
+
+
+def _counts(summary: Summary, system: str, names: Sequence[str]) -> str:
+    cells = [cell for name in names if (cell := summary.cells.get((system, name)))]
+    if not cells:
+        return "–"
+    low, high = min(cell.n for cell in cells), max(cell.n for cell in cells)
+    failed = sum(cell.failed for cell in cells)
+    return (f"{low}" if low == high else f"{low}–{high}") + (f", {failed} failed" if failed else "")
+
+
+def _cell(
+    summary: Summary, system: str, name: str, columns: Mapping[str, Column],
+    reported: Mapping[tuple[str, str], Reported],
+) -> str:
+    cell, column = summary.cells.get((system, name)), column_of(name, columns)
+    if cell is None:
+        text = "–"
+    else:
+        value = number(cell.value, column)
+        text = f"**{value}**" if cell.best else value
+        spread = half_width(cell.low, cell.high, column)
+        # a narrow no-break space keeps the cell on one line
+        text += f"\u202f{spread}" if spread else ""
+    paper = reported.get((system.split(" [")[0], name))
+    return f"{text}<br><sub>paper {paper.value:.{column.decimals}f}</sub>" if paper else text
+
+
+def _plain(
+    summary: Summary, system: str, name: str, columns: Mapping[str, Column],
+    reported: Mapping[tuple[str, str], Reported], color: bool,
+) -> str:
+    cell, column = summary.cells.get((system, name)), column_of(name, columns)
+    text = "–" if cell is None else f"{number(cell.value, column)} {half_width(cell.low, cell.high, column)}".strip()
+    if cell is not None and cell.best:
+        text = f"\x1b[1m{text}\x1b[0m" if color else f"*{text}"
+    paper = reported.get((system.split(" [")[0], name))
+    return f"{text} ({paper.value:.{column.decimals}f})" if paper else text
+
+
+def _notes(summary: Summary, bold: str) -> list[str]:
+    claim = CLAIM[summary.scheme].format(units=summary.speakers)
+    out = [f"±: half of the 95 % interval ({claim}, {summary.draws:,} draws, seed {summary.seed}). "
+           f"{bold}: the best, and every codec whose paired 95 % interval against it includes 0."]
+    legend: dict[str, str] = {}
+    for system, found in summary.marks.items():
+        for mark, meaning in found:
+            text, _, count = meaning.rpartition(" (")
+            entry = f"{system} ({count}"
+            legend[mark] = f"{legend[mark]}, {entry}" if mark in legend else f"{mark}: {text}: {entry}"
+    return out + [legend[mark] for mark in sorted(legend)]
+
+
+def _sources(
+    summary: Summary, names: Iterable[str], reported: Mapping[tuple[str, str], Reported]
+) -> list[str]:
+    codecs = {system.split(" [")[0] for system in summary.systems}
+    shown = {(f"{entry.source} ({entry.data})" if entry.data else entry.source)
+             for (codec, name), entry in reported.items() if codec in codecs and name in set(names)}
+    return ["- paper: the number its authors report, on their data: " + "; ".join(sorted(shown))] if shown else []
+
+
+def _fact_table(summary: Summary, columns: Mapping[str, Column]) -> str:
+    names = [name for name in FACTS if name in summary.columns]
+    if not names:
+        return ""
+    head = ["codec", *(heading(column_of(name, columns), arrow=False) for name in names)]
+    lines = [[f"`{system}`", *(number(cell.value, column_of(name, columns)) if (
+        cell := summary.cells.get((system, name))) else "–" for name in names)] for system in summary.systems]
+    return markdown_table(head, lines)
+
+
+def _full_table(summary: Summary, names: Sequence[str], columns: Mapping[str, Column]) -> str:
+    lines = []
+    for system in summary.systems:
+        for name in names:
+            cell = summary.cells.get((system, name))
+            if cell is not None:
+                column = column_of(name, columns)
+                lines.append([f"`{system}`", heading(column), number(cell.value, column), _interval(cell, column),
+                              str(cell.n), _failures(cell)])
+    return markdown_table(["codec", "column", "value", "95 % interval", "n", "failures"], lines) if lines else ""
+
+
+def _interval(cell: Cell, column: Column) -> str:
+    return f"[{number(cell.low, column)}, {number(cell.high, column)}]"
+
+
+def _failures(cell: Cell) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(cell.failures.items()))
+
+
+def _details(title: str, body: str) -> list[str]:
+    return [f"<details><summary>{title}</summary>", "", body, "", "</details>", ""] if body else []

@@ -1,0 +1,204 @@
+"""The numbers behind a leaderboard: value, interval, counts, ties and marks of every system and column of one group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench import validity
+from bench.metrics import Column
+from bench.report.columns import FACTS, RATE_COLUMNS, TOP_FAMILIES, column_of, family, score_names
+from bench.stats import bootstrap
+from bench.stats.bootstrap import SEED, Scheme
+from bench.stats.scores import GROUP, Group, Scores, groups, scores, system_labels, tidy
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CLUSTERS_NEEDED = 10
+DRAWS = 2000
+"""Enough to print an interval's half to its second digit; gates take more."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A system's value in a column: mean or corpus rate, 95 % interval, utterances scored, utterances failed by kind.
+
+    best: the best of its column or not to be told from it.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    failures: Mapping[str, int]
+    best: bool = False
+
+    @property
+    def failed(self) -> int:
+        return sum(self.failures.values())
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One table. systems: references first, then by falling bit rate. cells: (system, column) -> Cell."""
+
+    group: Group
+    systems: tuple[str, ...]
+    columns: tuple[str, ...]
+    cells: Mapping[tuple[str, str], Cell]
+    utterances: int
+    speakers: int
+    seconds: float
+    partial: bool
+    synthetic: bool
+    scheme: Scheme
+    draws: int
+    seed: int
+    marks: Mapping[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
+    """System -> (mark, meaning with counts)."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def kbps(self, system: str) -> float:
+        """Measured bit rate in kbit/s: packed where it was measured, else nominal; NaN for references."""
+        for name in RATE_COLUMNS:
+            cell = self.cells.get((system, name))
+            if family(system) not in TOP_FAMILIES and cell is not None and np.isfinite(cell.value):
+                return cell.value
+        return float("nan")
+
+
+def choose_scheme(data: Scores) -> Scheme:
+    """Speakers are resampled where there are enough to stand for others; else utterances within speakers."""
+    if data.speaker_count >= CLUSTERS_NEEDED:
+        return "cluster"
+    return "stratified" if 1 < data.speaker_count < len(data.utterances) else "utterance"
+
+
+def summaries(
+    rows: pd.DataFrame, columns: Mapping[str, Column], draws: int = DRAWS, seed: int = SEED,
+) -> list[Summary]:
+    """A summary per task x data list x condition of the rows."""
+    rows = tidy(rows)
+    alarms = validity.alarms(rows)
+    return [_summary(group, part, columns, validity.marks(_within(alarms, group), part), draws, seed)
+            for group, part in groups(rows)]
+
+
+def _within(alarms: pd.DataFrame, group: Group) -> pd.DataFrame:
+    keys = alarms[list(GROUP)]
+    return alarms[(keys == [group.task, group.condition, group.dataset, group.dataset_sha256]).all(axis=1)]
+
+
+def _summary(
+    group: Group, rows: pd.DataFrame, columns: Mapping[str, Column], marked: pd.DataFrame, draws: int, seed: int,
+) -> Summary:
+    labels = system_labels(rows)
+    present = list(dict.fromkeys(rows["column"].astype(str)))
+    wanted = score_names(present, columns) + [name for name in (*columns, *FACTS, *present) if name in set(present)]
+    names = [name for name in dict.fromkeys(wanted) if name not in ("codes", "wave")]
+    data = scores(rows, labels, names)
+    scheme = choose_scheme(data)
+    ranked = score_names(data.columns, columns)
+    drawn = data.pick(ranked).draws(scheme, draws, seed)
+    sample = {name: drawn[:, :, i] for i, name in enumerate(ranked)}
+    nothing = np.full((1, len(data.systems)), np.nan)
+    df = data.df(scheme)
+    failures = _failures(rows, labels)
+    cells: dict[tuple[str, str], Cell] = {}
+    for c, name in enumerate(data.columns):
+        best = _best(data, sample[name], c, column_of(name, columns), df, scheme, draws, seed) if name in sample else ()
+        for s, system in enumerate(data.systems):
+            if not data.present[:, s, c].any():
+                continue
+            value = float(data.estimates[s, c])
+            low, high = bootstrap.bounds(value, sample.get(name, nothing)[:, s], 0.95, "expanded", df)
+            cells[system, name] = Cell(value, low, high, int(data.scored[:, s, c].sum()),
+                                       failures.get((system, name), {}), s in best)
+    unique = rows.drop_duplicates("utterance")
+    summary = Summary(
+        group, data.systems, data.columns, cells, len(data.utterances), data.speaker_count,
+        float(unique["seconds"].astype(float).sum()), _any(rows, "partial"), _any(rows, "synthetic"),
+        scheme, draws, seed, _marks(marked), _versions(rows))
+    return _ordered(summary)
+
+
+def _any(rows: pd.DataFrame, name: str) -> bool:
+    return name in rows and bool((rows[name].astype(str) == "True").any())
+
+
+def _ordered(summary: Summary) -> Summary:
+    def place(system: str) -> tuple[int, float, str]:
+        top = family(system) in TOP_FAMILIES
+        rate = summary.kbps(system)
+        return (0 if family(system) == "original" else 1 if top else 2, -rate if np.isfinite(rate) else 0.0, system)
+
+    return replace(summary, systems=tuple(sorted(summary.systems, key=place)))
+
+
+def _best(
+    data: Scores, sample: bootstrap.Floats, c: int, column: Column, df: int, scheme: Scheme, draws: int, seed: int,
+) -> set[int]:
+    """Indices of the best system of a column and of all whose paired 95 % interval against it holds 0."""
+    if column.better == "neither":
+        return set()
+    n = data.scored[:, :, c].sum(axis=0)
+    # a system that failed on the hard utterances does not win by it
+    able = [s for s, system in enumerate(data.systems)
+            if family(system) not in TOP_FAMILIES and n[s] > 0 and n[s] >= 0.9 * n.max()]
+    if len(able) < 2:
+        return set()
+    sign = 1.0 if column.better == "higher" else -1.0
+    best = max(able, key=lambda s: sign * data.estimates[s, c])
+    out = {best}
+    for s in able:
+        if s == best:
+            continue
+        if np.array_equal(data.scored[:, s, c], data.scored[:, best, c]):
+            gap, low, high = _gap(data.estimates[s, c] - data.estimates[best, c],
+                                  sample[:, s] - sample[:, best], df)
+        else:
+            terms, speakers = data.pair(best, s, c)
+            found = bootstrap.statistic_interval(
+                terms, bootstrap.difference, speakers, scheme, "expanded", 0.95, draws, seed)
+            gap, low, high = found.estimate, found.low, found.high
+        if gap == 0 or low <= 0 <= high:
+            out.add(s)
+    return out
+
+
+def _gap(estimate: float, sample: bootstrap.Floats, df: int) -> tuple[float, float, float]:
+    return (estimate, *bootstrap.bounds(float(estimate), sample, 0.95, "expanded", df))
+
+
+def _failures(rows: pd.DataFrame, labels: pd.Series[str]) -> dict[tuple[str, str], dict[str, int]]:
+    failed = rows["failure"].notna() & (rows["failure"].astype(str) != "")
+    out: dict[tuple[str, str], dict[str, int]] = {}
+    counted = rows[failed].assign(system=labels[failed]).groupby(["system", "column", "failure"], sort=False).size()
+    for (system, column, kind), count in counted.items():
+        out.setdefault((str(system), str(column)), {})[str(kind)] = int(count)
+    return out
+
+
+def _marks(marked: pd.DataFrame) -> dict[str, list[tuple[str, str]]]:
+    out: dict[str, list[tuple[str, str]]] = {}
+    for line in marked.itertuples(index=False):
+        out.setdefault(str(line.system), []).append((str(line.mark), f"{line.meaning} ({line.count} of {line.total})"))
+    return out
+
+
+def _versions(rows: pd.DataFrame) -> dict[str, str]:
+    """Metric -> versions, and code and device, as one line each."""
+    out: dict[str, str] = {}
+    pairs = rows[["metric", "metric_version"]].dropna().astype(str).drop_duplicates()
+    pairs = pairs[pairs["metric"] != ""]
+    if len(pairs):
+        out["metrics"] = ", ".join(sorted(f"{m} {v}" for m, v in pairs.itertuples(index=False)))
+    for name in ("code_version", "device", "threads"):
+        values = sorted({str(v) for v in rows[name].dropna()} - {""}) if name in rows else []
+        if values:
+            out[name.replace("_", " ")] = ", ".join(values)
+    return out
