@@ -31,7 +31,20 @@ _POINT_KEYS = {
 }  # fmt: skip
 _STREAM_KEYS = {"name", "rate_hz", "sizes", "bits", "note"}
 _REPORTED_KEYS = {"point", "source", "data", "scores", "note", "condition", "task"}
-_WEIGHTS_KEYS = {"repo", "revision", "files", "sha256", "file", "url", "urls", "licence", "note", "card", "search", "bytes"}
+_WEIGHTS_KEYS = {
+    "repo",
+    "revision",
+    "files",
+    "sha256",
+    "file",
+    "url",
+    "urls",
+    "licence",
+    "note",
+    "card",
+    "search",
+    "bytes",
+}
 _KINDS = ("waveform", "parametric", "neural", "reference")
 
 

@@ -15,11 +15,11 @@ from bench.tasks import options
 
 
 def _list(argv: Sequence[str]) -> int:
-    from bench.report import catalogue
+    from bench import describe
 
     made = options.Parser(prog="bench list", description="Codecs, tasks, metrics and data sets.")
     made.add_argument("what", nargs="?", default="codecs", help="codecs (default), tasks, metrics, data, all")
-    print(catalogue.listing(made.parse_args(argv).what))
+    print(describe.listing(made.parse_args(argv).what))
     return 0
 
 
@@ -64,9 +64,9 @@ def _leaderboard(argv: Sequence[str]) -> int:
     for path in _rows(parsed.path):
         frame = rows.read(path)
         print(f"{path}")
-        print(leaderboard.terminal(frame, rows.columns()))
+        print(leaderboard.terminal(frame, outcome.shown(frame)))
         if parsed.write:
-            for written in outcome.publish(frame, path.parent, ()):
+            for written in outcome.publish(frame, path.parent):
                 print(f"wrote {written}")
     return 0
 
@@ -138,4 +138,3 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {UnknownName('command', argv[0], COMMANDS)}", file=sys.stderr)
         return 2
     return guarded(lambda: COMMANDS[argv[0]][0](argv[1:]))
-

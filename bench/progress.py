@@ -40,11 +40,17 @@ class Progress:
             self._task = self._bar.add_task(self.title, total=self.total, rate="", note="")
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._bar is not None:
             self._bar.stop()
         elif kind is None:
-            print(f"{self.title}: {self.done}/{self.total} in {_clock(time.monotonic() - self._start)}", file=sys.stderr, flush=True)
+            print(
+                f"{self.title}: {self.done}/{self.total} in {_clock(time.monotonic() - self._start)}",
+                file=sys.stderr,
+                flush=True,
+            )
 
     @property
     def rate(self) -> float:

@@ -67,7 +67,9 @@ def _tree(module: str) -> ast.Module:
 def _tree_digest(module: str) -> bytes:
     tree = _tree(module)
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node, False):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
+            node, False
+        ):
             node.body[0] = ast.Pass()
     return hashlib.sha256(ast.dump(tree).encode()).digest()
 
@@ -106,12 +108,17 @@ def package_versions(names: Iterable[str]) -> dict[str, str]:
 @cache
 def git_commit() -> str:
     """Commit of the checkout, with "+dirty" when files differ; "unknown" outside git."""
+
     def ask(*words: str) -> str:
-        return subprocess.run(["git", "-C", str(PACKAGE.parent), *words], capture_output=True, text=True, check=True).stdout
+        return subprocess.run(
+            ["git", "-C", str(PACKAGE.parent), *words], capture_output=True, text=True, check=True
+        ).stdout
 
     try:
         commit = ask("rev-parse", "--short=12", "HEAD").strip()
-        return commit + ("+dirty" if ask("status", "--porcelain", "--untracked-files=no", "--", "bench", "codecs").strip() else "")
+        return commit + (
+            "+dirty" if ask("status", "--porcelain", "--untracked-files=no", "--", "bench", "codecs").strip() else ""
+        )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 
@@ -129,7 +136,12 @@ def cpu_name() -> str:
 
 def machine(device: str = "cpu") -> dict[str, Any]:
     """Where a run took place: CPU, cores, device, Python."""
-    facts: dict[str, Any] = {"cpu": cpu_name(), "cores": os.cpu_count(), "device": device, "python": platform.python_version()}
+    facts: dict[str, Any] = {
+        "cpu": cpu_name(),
+        "cores": os.cpu_count(),
+        "device": device,
+        "python": platform.python_version(),
+    }
     if device.startswith("cuda"):
         import torch
 

@@ -86,7 +86,9 @@ class Store:
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.executescript(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
-            raise StoreError(f"{self.path}: cannot open the store ({error}). Set BENCH_STORE to a writable place.") from error
+            raise StoreError(
+                f"{self.path}: cannot open the store ({error}). Set BENCH_STORE to a writable place."
+            ) from error
 
     def close(self) -> None:
         self._db.close()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import adapters, audio, cards, metrics, provenance, weights
+from bench.adapters import published
 from bench.cards import Point
 from bench.errors import BenchError
 from bench.metrics import Metric
@@ -39,7 +40,7 @@ class System:
 
     @cached_property
     def code_version(self) -> str:
-        return provenance.code_version(adapters.module_of(self.point.adapter))
+        return provenance.code_version(adapters.targets()[self.point.adapter])
 
     @cached_property
     def key(self) -> str:
@@ -51,9 +52,14 @@ class System:
         )  # fmt: skip
 
 
+def resolve(name: str) -> Point:
+    """`family@point`, or `published:PATH` for audio that somebody else decoded."""
+    return published.point(name) if name.startswith(published.PREFIX) else cards.resolve(name)
+
+
 def system(name: str, *, profile: str = "embedded", want: str | None = None, device: str = "cpu") -> System:
     """Resolve `family@point` with the weights `want` (a kind, or a path; None: what the profile means)."""
-    point = adapters.external_point(name) or cards.resolve(name)
+    point = resolve(name)
     if want is None:
         found = weights.resolve(point, weights.choose(point, profile))
     elif want in weights.KINDS:
@@ -65,7 +71,9 @@ def system(name: str, *, profile: str = "embedded", want: str | None = None, dev
     return System(point, found, device)
 
 
-def systems(names: Sequence[str], *, profile: str = "embedded", want: str | None = None, device: str = "cpu") -> list[System]:
+def systems(
+    names: Sequence[str], *, profile: str = "embedded", want: str | None = None, device: str = "cpu"
+) -> list[System]:
     """Resolve several names; "all" means every point whose weights are on this machine."""
     chosen: list[System] = []
     for name in names:
@@ -104,7 +112,14 @@ ALWAYS: tuple[str, ...] = ("pair",)
 def metric_key(metric: Metric) -> list[Any]:
     """What a score of `metric` depends on besides its signals."""
     code = provenance.code_version(metrics.module_of(metric))
-    return [metric.name, metric.version, code, provenance.package_versions(metric.packages), metric.rate_hz, audio.RESAMPLER]
+    return [
+        metric.name,
+        metric.version,
+        code,
+        provenance.package_versions(metric.packages),
+        metric.rate_hz,
+        audio.RESAMPLER,
+    ]
 
 
 class Keys:
@@ -113,6 +128,8 @@ class Keys:
     def __init__(self, dataset: Dataset, chosen: Sequence[Metric], store: Store) -> None:
         paths = [path for u in dataset for path in (u.path, u.reference) if path is not None]
         self._files: Mapping[Path, str] = store.file_sha256(paths)
+        self._store = store
+        self._published: dict[str, published.Published] = {}
         self._metrics = {metric.name: key_of(metric_key(metric)) for metric in chosen}
 
     def spoken(self, utterance: Utterance) -> str:
@@ -125,12 +142,23 @@ class Keys:
 
     def coded(self, system: System, utterance: Utterance) -> str:
         if system.point.adapter == "published":
-            return key_of("coded", system.key, self.spoken(utterance), utterance.id)
+            return key_of("coded", system.key, self.spoken(utterance), self._decoded_file(system, utterance))
         return key_of("coded", system.key, self.spoken(utterance))
+
+    def _decoded_file(self, system: System, utterance: Utterance) -> str:
+        """Hash of the file that somebody else decoded."""
+        if system.key not in self._published:
+            folder = published.Published(Path(system.point.settings["path"]), system.point.sample_rate)
+            self._store.file_sha256(list(folder.files.values()))
+            self._published[system.key] = folder
+        path = self._published[system.key].path_for(utterance.id)
+        return self._store.file_sha256([path])[path] if path is not None else "missing"
 
     def analysis(self, metric: Metric, signal_key: str, language: str) -> str:
         return key_of("analysis", self._metrics[metric.name], signal_key, language)
 
     def score(self, metric: Metric, utterance: Utterance, coded_key: str) -> str:
         text = utterance.text if metric.needs_text else None
-        return key_of("score", self._metrics[metric.name], self.reference(utterance), coded_key, text, utterance.language)
+        return key_of(
+            "score", self._metrics[metric.name], self.reference(utterance), coded_key, text, utterance.language
+        )

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from bench import metrics, provenance
 from bench.engine.plan import Keys, Plan, System, metric_key
 from bench.metrics import Column, Metric
-from bench.speech import Utterance
 from bench.store import Store, key_of
 
 if TYPE_CHECKING:
@@ -139,7 +138,9 @@ def _value(value: Any) -> dict[str, Any]:
     return {"value": value}
 
 
-def _engine_rows(row: Mapping[str, Any], record: Mapping[str, Any] | None, lost: tuple[str, str]) -> Iterator[dict[str, Any]]:
+def _engine_rows(
+    row: Mapping[str, Any], record: Mapping[str, Any] | None, lost: tuple[str, str]
+) -> Iterator[dict[str, Any]]:
     base = dict(row) | {"metric": "engine", "metric_version": "1", "metric_key": "engine"}
     if record is None:
         for column in ENGINE_COLUMNS:

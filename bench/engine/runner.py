@@ -17,7 +17,7 @@ from bench.engine import worker
 from bench.engine.plan import Keys, Plan
 from bench.engine.worker import Job, JobReport
 from bench.progress import Progress
-from bench.speech import Dataset, Utterance
+from bench.speech import Utterance
 from bench.store import Store
 
 _CHUNK = 6
@@ -115,8 +115,10 @@ class Runner:
         coded = [keys.coded(job.system, u) for u in job.utterances]
         missing = [key for key in coded if key not in self.store.has_many(coded)]
         if not missing:
-            missing = [keys.score(m, u, key) for u, key in zip(job.utterances, coded, strict=True) for m in self.plan.metrics]
-        return {key: ("crash", "the worker process died on this utterance") for key in missing}
+            missing = [
+                keys.score(m, u, key) for u, key in zip(job.utterances, coded, strict=True) for m in self.plan.metrics
+            ]
+        return dict.fromkeys(missing, ("crash", "the worker process died on this utterance"))
 
     def _account(self, job: Job, report: JobReport, progress: Progress, count: bool) -> None:
         self.failures.update(report.failures)
@@ -167,4 +169,3 @@ class _Pools:
         for pool in (self._cpu, self._device, self._alone):
             if pool is not None:
                 pool.shutdown(wait=False, cancel_futures=True)
-

@@ -68,12 +68,11 @@ def transcode(codec: Codec, utterances: Sequence[Utterance], clock: Clock) -> li
     return records
 
 
-def published(decoded: tuple[np.ndarray, int], utterance: Utterance) -> dict[str, Any]:
-    """The record of audio that somebody else decoded: nothing is known of its codes; its length is told, then fitted."""
-    wave, rate = decoded
-    length = audio.resampled_length(len(utterance.read(rate)[0]), rate, rate)
-    fitted = np.pad(wave[:length], (0, max(0, length - len(wave))))
-    return _record(fitted, rate, len(wave) - length)
+def published(decoded: np.ndarray, rate_hz: int, utterance: Utterance) -> dict[str, Any]:
+    """The record of audio [T'] that somebody else decoded: its codes are unknown; a missing end is told, then padded."""
+    length = len(utterance.read(rate_hz)[0])
+    fitted = np.pad(decoded[:length], (0, max(0, length - len(decoded))))
+    return _record(fitted, rate_hz, len(decoded) - length)
 
 
 def _record(fitted: np.ndarray, rate_hz: int, surplus: int) -> dict[str, Any]:

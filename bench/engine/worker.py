@@ -136,10 +136,12 @@ def _coded(job: Job, keys: Keys, store: Store, report: JobReport) -> dict[str, A
     return records
 
 
-def _transcode(codec: Any, some: Sequence[tuple[str, Utterance]], clock: stages.Clock, report: JobReport) -> list[tuple[str, Any]]:
+def _transcode(
+    codec: Any, some: Sequence[tuple[str, Utterance]], clock: stages.Clock, report: JobReport
+) -> list[tuple[str, Any]]:
     try:
         if hasattr(codec, "decoded_for"):
-            return [(key, stages.published(codec.decoded_for(u.id), u)) for key, u in some]
+            return [(key, stages.published(codec.decoded_for(u.id), codec.sample_rate, u)) for key, u in some]
         made = stages.transcode(codec, [u for _, u in some], clock)
         return [(key, record) for (key, _), record in zip(some, made, strict=True)]
     except Exception as error:
@@ -188,7 +190,12 @@ def _store_analyses(
 
 
 def _score(
-    metric: Metric, todo: Sequence[tuple[Utterance, str]], records: dict[str, Any], keys: Keys, store: Store, report: JobReport
+    metric: Metric,
+    todo: Sequence[tuple[Utterance, str]],
+    records: dict[str, Any],
+    keys: Keys,
+    store: Store,
+    report: JobReport,
 ) -> None:
     references = _analyse_references(metric, [u for u, _ in todo], keys, store, report)
     pairs: dict[str, tuple[Signal, Signal]] = {}

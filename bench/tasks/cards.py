@@ -62,7 +62,10 @@ def load(task: str) -> TaskCard:
 @cache
 def profile(name: str) -> Mapping[str, Any]:
     """A metric profile: `embedded`, or `paper:focalcodec` (file paper-focalcodec.toml). "paper" alone means FocalCodec's."""
-    known = {path.stem.replace("paper-", "paper:").replace("paper_", "paper:"): path for path in (FOLDER / "profiles").glob("*.toml")}
+    known = {
+        path.stem.replace("paper-", "paper:").replace("paper_", "paper:"): path
+        for path in (FOLDER / "profiles").glob("*.toml")
+    }
     wanted = "paper:focalcodec" if name == "paper" else name
     if wanted not in known:
         raise UnknownName("profile", name, known)

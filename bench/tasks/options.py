@@ -56,14 +56,30 @@ def parser(task: str | None = None, prog: str | None = None) -> Parser:
     if task is None:
         made.add_argument("--task", default="resynthesis", help="task name (default: resynthesis)")
     made.add_argument("--codec", type=names, default=(), metavar="NAMES", help="family@point[,more], or all")
-    made.add_argument("--data", type=str, default="", metavar="SOURCES", help="data set(s), comma separated: embedded, librispeech:PATH#test-clean, folder:PATH ...")
-    made.add_argument("--profile", default="embedded", help="embedded, paper, paper:focalcodec, paper:freecodec, paper:funcodec")
-    made.add_argument("--weights", default=None, metavar="KIND|PATH", help="official, nano, random, or a file or folder")
+    made.add_argument(
+        "--data",
+        type=str,
+        default="",
+        metavar="SOURCES",
+        help="data set(s), comma separated: embedded, librispeech:PATH#test-clean, folder:PATH ...",
+    )
+    made.add_argument(
+        "--profile", default="embedded", help="embedded, paper, paper:focalcodec, paper:freecodec, paper:funcodec"
+    )
+    made.add_argument(
+        "--weights", default=None, metavar="KIND|PATH", help="official, nano, random, or a file or folder"
+    )
     made.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1")
     made.add_argument("--limit", type=int, default=None, metavar="N", help="at most N utterances, spread over speakers")
     made.add_argument("--metrics", type=names, default=(), metavar="NAMES", help="columns in place of the profile's")
     made.add_argument("--workers", type=int, default=None, metavar="N", help="worker processes (default: one per core)")
-    made.add_argument("--store", type=Path, default=None, metavar="FILE", help="store of finished stages (default: .bench/store.sqlite)")
+    made.add_argument(
+        "--store",
+        type=Path,
+        default=None,
+        metavar="FILE",
+        help="store of finished stages (default: .bench/store.sqlite)",
+    )
     made.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where rows, tables and plots go")
     made.add_argument("--quiet", action="store_true", help="no leaderboard on the terminal")
     return made

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,10 +16,14 @@ from bench.engine.runner import Runner
 from bench.errors import BenchError
 from bench.speech import Dataset
 from bench.store import Store, key_of
+from bench.tasks import cards as task_cards
 from bench.tasks.options import Options
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from bench.metrics import Column
+    from bench.report.leaderboard import Reported
 
 
 @dataclass
@@ -67,42 +71,57 @@ def execute(plan: Plan, wanted: Options) -> Outcome:
     folder = folder_of(wanted.results, plan.task, plan.dataset)
     rows = merge(folder / "rows.parquet", fresh, plan)
     row_files.write(rows, folder / "rows.parquet")
-    columns = [*row_files.ENGINE_COLUMNS, *plan.columns]
-    written = publish(rows, folder, columns)
+    written = publish(rows, folder)
     if not wanted.quiet:
         from bench.report import leaderboard
 
-        print(leaderboard.terminal(rows, row_files.columns(), order=plan.columns))
+        print(leaderboard.terminal(rows, shown(rows), width=shutil.get_terminal_size((160, 40)).columns))
     for path in (folder / "rows.parquet", *written):
         print(f"wrote {path}")
     lost = [label for label, failed in _lost_systems(fresh) if failed]
     for label in lost:
-        print(f"warning: every utterance failed for {label}; see the failures in {folder / 'leaderboard.md'}", file=sys.stderr)
+        print(
+            f"warning: every utterance failed for {label}; see the failures in {folder / 'leaderboard.md'}",
+            file=sys.stderr,
+        )
     return Outcome([folder], 1 if lost else 0)
 
 
-def publish(rows: pd.DataFrame, folder: Path, columns: Sequence[str]) -> list[Path]:
+def publish(rows: pd.DataFrame, folder: Path) -> list[Path]:
     """Leaderboard and plot of `rows` in `folder`."""
     from bench.report import leaderboard, plots
 
-    known = row_files.columns()
+    known = shown(rows)
     page = folder / "leaderboard.md"
-    page.write_text(leaderboard.markdown(rows, known, order=columns, reported=reported()), encoding="utf-8")
+    page.write_text(leaderboard.markdown(rows, known, reported=reported(rows)), encoding="utf-8")
     written = [page]
-    if "bitrate_packed" in set(rows["column"].astype(str)):
+    if "bitrate_packed" in known:
         plot = folder / "rate_distortion.png"
-        if plots.rate_distortion(rows, known, plot) is not None:
-            written.append(plot)
+        plots.rate_distortion(rows, known, plot)
+        written.append(plot)
     return written
 
 
-def reported() -> dict[str, list[cards.Reported]]:
-    """Operating point -> what papers print for it."""
-    found: dict[str, list[cards.Reported]] = {}
-    for family in cards.paths():
+def shown(rows: pd.DataFrame) -> dict[str, Column]:
+    """The columns of `rows`, in the order they are shown: the profile's, then what the engine measures, then pair facts."""
+    present = set(rows["column"].astype(str))
+    known = row_files.columns()
+    order = [*task_cards.profile(str(rows["profile"].iloc[0]))["columns"], *row_files.ENGINE_COLUMNS, *known]
+    return {name: known[name] for name in dict.fromkeys(order) if name in present and name in known}
+
+
+def reported(rows: pd.DataFrame) -> dict[tuple[str, str], Reported]:
+    """(codec, column) -> what its paper prints for this task and condition, whichever recorded speech it used."""
+    from bench.report.leaderboard import Reported
+
+    task, condition = str(rows["task"].iloc[0]), str(rows["condition"].iloc[0])
+    found: dict[tuple[str, str], Reported] = {}
+    for family in {str(name).split("@")[0] for name in rows["codec"].unique()} & set(cards.paths()):
         card = cards.load(family)
         for entry in card.reported:
-            found.setdefault(card.points[entry.point].name, []).append(entry)
+            if entry.task == task and (entry.condition or "clean") == condition:
+                for column, value in entry.scores.items():
+                    found.setdefault((card.points[entry.point].name, column), Reported(value, entry.source, entry.data))
     return found
 
 
@@ -145,12 +164,14 @@ def merge(path: Path, fresh: pd.DataFrame, plan: Plan) -> pd.DataFrame:
 def stale(codec: str, label: str, device: str, group: pd.DataFrame) -> str | None:
     """Why rows of an earlier run are no longer what today's code would give; None when they are."""
     try:
-        point = adapters.external_point(codec) or cards.resolve(codec)
+        if codec.startswith("published@"):
+            return None  # the files themselves are in the key of each row's score
+        point = cards.resolve(codec)
         if label in weights.KINDS:
             system = System(point, weights.resolve(point, label), device)
             if system.key != str(group["system_key"].iloc[0]):
                 return "its code, settings, packages or weights have changed"
-        elif provenance.code_version(adapters.module_of(point.adapter)) not in str(group["code_version"].iloc[0]):
+        elif provenance.code_version(adapters.targets()[point.adapter]) not in str(group["code_version"].iloc[0]):
             return "its code has changed"
         for name, some in group.groupby("metric", observed=True):
             if name != "engine" and str(some["metric_key"].iloc[0]) != key_of(metric_key(metrics.find(str(name)))):

@@ -1,0 +1,211 @@
+"""What `bench list` and `bench show` print: cards, and everything that can be derived of an operating point."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from bench import cards, weights
+from bench.cards import Card, Point
+from bench.errors import BenchError, UnknownName
+from bench.tasks import cards as task_cards
+
+
+def listing(what: str) -> str:
+    """Tables of codecs, tasks, metrics, data sets, or all of them. Imports no torch."""
+    sections = {"codecs": _codecs, "tasks": _tasks, "metrics": _metrics, "data": _data}
+    if what == "all":
+        return "\n\n".join(f"{name.upper()}\n{make()}" for name, make in sections.items())
+    if what not in sections:
+        raise UnknownName("listing", what, [*sections, "all"])
+    return sections[what]()
+
+
+def table(rows: Sequence[tuple[str, ...]], head: tuple[str, ...]) -> str:
+    """Plain aligned columns."""
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in [head, *rows]
+    ]
+    return "\n".join(lines)
+
+
+def _codecs() -> str:
+    rows = []
+    for point in cards.all_points():
+        here = [kind for kind in ("nano", "official") if weights.available(point, kind) and kind in point.weights]
+        state = "no weights needed" if not point.needs_weights else (", ".join(here) if here else "weights not here")
+        rate = f"{point.bitrate_kbps:g}" if point.bitrate_kbps is not None else "-"
+        rows.append((point.name, rate, f"{point.sample_rate / 1000:g}", point.kind, state, point.card.title))
+    return table(rows, ("codec", "kbps", "kHz", "kind", "weights here", "title"))
+
+
+def _tasks() -> str:
+    return table([(name, task_cards.load(name).summary) for name in task_cards.paths()], ("task", "what it does"))
+
+
+def _metrics() -> str:
+    from bench import metrics
+
+    arrows = {"higher": "up", "lower": "down", "neither": ""}
+    rows = [
+        (name, column.title, column.unit, arrows[column.better], metrics.find(name).version)
+        for name, column in sorted(metrics.columns().items())
+    ]
+    return table(rows, ("column", "title", "unit", "better", "version"))
+
+
+def _data() -> str:
+    from bench import data
+
+    return table([(name, text) for name, text in data.catalogue().items()], ("data", "what it is"))
+
+
+def show(name: str, want: str | None = None) -> str:
+    """Everything known of an operating point, a whole family, a metric column or a task."""
+    if name in task_cards.paths():
+        card = task_cards.load(name)
+        return (
+            f"{card.title}: {card.summary}\nprotocol: {card.protocol}\nmodule: {card.module}\ndata: {dict(card.data)}"
+        )
+    family = name.partition("@")[0]
+    if family not in cards.paths():
+        return _show_metric(name)
+    if "@" not in name and "default" not in cards.load(family).points and len(cards.load(family).points) > 1:
+        return _show_family(cards.load(family))
+    point = cards.resolve(name)
+    return "\n".join(f"{key:<22}{value}" for key, value in facts(point, want))
+
+
+def _show_metric(name: str) -> str:
+    from importlib import import_module
+
+    from bench import metrics
+
+    try:
+        metric = metrics.find(name)
+    except UnknownName:
+        known = [*(p.name for p in cards.all_points()), *cards.paths(), *metrics.names(), *task_cards.paths()]
+        raise UnknownName("codec, metric or task", name, known) from None
+    return f"{name} (version {metric.version}, module {metrics.module_of(metric)})\n\n{import_module(metrics.module_of(metric)).__doc__}"
+
+
+def _show_family(card: Card) -> str:
+    lines = [
+        f"{card.title} ({card.family}): {card.summary}",
+        f"paper {card.paper}",
+        f"licence {card.licence}",
+        "",
+        "operating points:",
+    ]
+    return "\n".join(
+        [
+            *lines,
+            *(
+                f"  {p.name:<24}{'' if p.bitrate_kbps is None else f'{p.bitrate_kbps:g} kbps'}"
+                for p in card.points.values()
+            ),
+        ]
+    )
+
+
+def facts(point: Point, want: str | None = None) -> Iterator[tuple[str, str]]:
+    """(key, text) pairs: identity, rates derived from the streams, weights, and what the network itself measures."""
+    card = point.card
+    yield point.name, card.title
+    yield "kind", f"{card.kind}{', causal' if card.causal else ''}"
+    yield "summary", point.summary or card.summary
+    yield "paper", card.paper or "-"
+    yield "url", card.url or "-"
+    yield "licence", card.licence
+    yield "sample rate", f"{point.sample_rate} Hz"
+    yield from _rates(point)
+    if point.latency_ms is not None:
+        yield "latency", f"{point.latency_ms:g} ms algorithmic"
+    if point.params_m is not None:
+        yield "parameters", f"{point.params_m:g} M (official size)"
+    if point.macs_g is not None:
+        yield "MACs", f"{point.macs_g:g} G per second of audio (as reported)"
+    for key, value in {**card.facts, **point.facts}.items():
+        yield key.replace("_", " "), str(value)
+    yield "settings", ", ".join(f"{key}={value}" for key, value in point.settings.items()) or "-"
+    yield from _weights(point, want)
+    for entry in card.reported:
+        if entry.point == point.point:
+            scores = ", ".join(f"{column} {value:g}" for column, value in entry.scores.items())
+            where = ", ".join(part for part in (entry.data, entry.condition) if part)
+            yield "reported", f"{scores}  ({where}; {entry.source}{'; ' + entry.note if entry.note else ''})"
+
+
+def _rates(point: Point) -> Iterator[tuple[str, str]]:
+    if point.bitrate_kbps is not None:
+        yield "bitrate", f"{point.bitrate_kbps:g} kbps nominal"
+    running, once, tokens = 0.0, 0.0, 0.0
+    for stream in point.streams:
+        sizes = stream.get("sizes", ())
+        bits = stream.get("bits", sum(math.log2(size) for size in sizes))
+        rate = stream.get("rate_hz", 0)
+        running, once = (running + rate * bits, once) if rate else (running, once + bits)
+        tokens += rate * len(sizes)
+        books = " x ".join(dict.fromkeys(str(size) for size in sizes))
+        count = f"{len(sizes)} x {books}" if sizes else "continuous"
+        yield (
+            f"stream {stream['name']}",
+            f"{f'{rate:g} Hz' if rate else 'once per utterance'}, {count}, {bits:g} bits a frame",
+        )
+    if point.streams:
+        extra = f" + {once:g} bits per utterance" if once else ""
+        yield "rate from streams", f"{running / 1000:g} kbps{extra}, {tokens:g} tokens/s"
+
+
+def _weights(point: Point, want: str | None) -> Iterator[tuple[str, str]]:
+    if not point.needs_weights:
+        yield "weights", "none needed"
+        return
+    for kind, entry in point.weights.items():
+        where = entry.get("file") or entry.get("repo") or entry.get("url") or ", ".join(entry.get("urls", ()))
+        state = "here" if weights.available(point, kind) else "not here"
+        yield f"weights {kind}", f"{where}{'@' + entry['revision'] if 'revision' in entry else ''} ({state})"
+    if (
+        want == "random"
+        or ((want or weights.choose(point)) in weights.KINDS
+        and weights.available(point, want or weights.choose(point)))
+    ):
+        kind = want or weights.choose(point)
+        try:
+            for key, value in network_facts(point, kind).items():
+                yield f"{key} [{kind}]", value
+        except BenchError as error:
+            yield f"network [{kind}]", str(error)
+
+
+def network_facts(point: Point, kind: str) -> Mapping[str, str]:
+    """Parameters and multiply-adds of the network itself with these weights: loads the codec."""
+    from bench import adapters
+    from bench.codec import HasNetwork
+
+    codec = adapters.load(point, weights.resolve(point, kind), "cpu")
+    if not isinstance(codec, HasNetwork):
+        return {}
+    networks = codec.networks()
+    count = {name: sum(p.numel() for p in module.parameters()) for name, module in networks.items()}
+    parts = ", ".join(f"{name} {number / 1e6:.2f} M" for name, number in count.items())
+    made = {"parameters": f"{sum(count.values()) / 1e6:.2f} M ({parts})"}
+    macs = multiply_adds(codec)
+    return made | {
+        "MACs": f"{macs / 1e9:.3f} G per second of audio (counted: matrix products, convolutions, attention)"
+    }
+
+
+def multiply_adds(codec: Any, seconds: float = 1.0) -> float:
+    """Multiply-adds per second of audio of encode and decode, by torch's operator counter (1 MAC = 2 FLOP)."""
+    import numpy as np
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from bench.codec import roundtrip
+
+    wave = np.random.default_rng(0).normal(0, 0.05, round(codec.sample_rate * seconds)).astype(np.float32)
+    with FlopCounterMode(display=False) as counter:
+        roundtrip(codec, wave)
+    return counter.get_total_flops() / 2 / seconds

@@ -1,0 +1,204 @@
+"""The engine's promises: a killed run resumes to the same rows, bad files are counted, nothing changes a result."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench import audio, cards
+from bench.engine import plan as planning
+from bench.engine import rows as row_files
+from bench.engine.plan import Plan
+from bench.engine.runner import Runner
+from bench.speech import Dataset, Utterance
+from bench.store import Store
+
+COLUMNS = ("stoi", "si_sdr")
+
+
+def speechlike(seed: int, seconds: float, rate: int = 16000) -> np.ndarray:
+    """Noise under a syllable-like envelope, float32 [T]: enough for STOI to find active frames."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(round(seconds * rate)) / rate
+    envelope = 0.55 + 0.45 * np.sin(2 * np.pi * 4 * t + rng.uniform(0, 6))
+    tones = sum(np.sin(2 * np.pi * f * t + rng.uniform(0, 6)) / n for n, f in enumerate((150, 450, 1100, 2300), 1))
+    return (0.1 * envelope * (tones + rng.normal(0, 0.5, t.size))).astype(np.float32)
+
+
+def make_set(folder: Path, count: int = 12, seconds: float = 1.2) -> Dataset:
+    folder.mkdir(parents=True, exist_ok=True)
+    utterances = []
+    for index in range(count):
+        path = folder / f"u{index:03d}.wav"
+        audio.write(path, speechlike(index, seconds + 0.1 * (index % 3)), 16000)
+        utterances.append(Utterance(f"u{index:03d}", path, f"s{index % 3}", text="one two"))
+    return Dataset("toy", tuple(utterances))
+
+
+def run(dataset: Dataset, store: Path, codecs: tuple[str, ...] = ("mulaw", "identity"), workers: int = 2) -> pd.DataFrame:
+    plan = Plan("resynthesis", tuple(planning.systems(codecs)), dataset, COLUMNS, workers=workers)
+    with Store(store) as opened:
+        runner = Runner(plan, opened)
+        runner.run()
+        return row_files.frame(plan, opened, runner.failures)
+
+
+def stable(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows without the timed columns, in a fixed order."""
+    kept = rows[~rows["column"].isin(["rtf_encode", "rtf_decode"])].copy()
+    for name in kept.columns:
+        if isinstance(kept[name].dtype, pd.CategoricalDtype):
+            kept[name] = kept[name].astype("string")
+    return kept.sort_values(["codec", "utterance", "column"]).reset_index(drop=True)
+
+
+def test_identity_is_the_ceiling(tmp_path: Path) -> None:
+    rows = run(make_set(tmp_path / "a", 3), tmp_path / "s.sqlite", workers=1)
+    identity = rows[(rows["codec"].str.startswith("identity")) & (rows["column"] == "stoi")]
+    assert len(identity) == 3
+    assert identity["value"].min() > 0.9999
+    assert rows["failure"].notna().sum() == 0
+
+
+def test_workers_and_chunks_never_change_a_row(tmp_path: Path) -> None:
+    dataset = make_set(tmp_path / "a", 7)
+    one = run(dataset, tmp_path / "one.sqlite", workers=1)
+    two = run(dataset, tmp_path / "two.sqlite", workers=2)
+    pd.testing.assert_frame_equal(stable(one), stable(two))
+
+
+def test_second_run_computes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = make_set(tmp_path / "a", 4)
+    first = run(dataset, tmp_path / "s.sqlite", workers=1)
+    monkeypatch.setattr("bench.engine.runner._Pools.submit", lambda *_: pytest.fail("a finished stage was run again"))
+    pd.testing.assert_frame_equal(first, run(dataset, tmp_path / "s.sqlite", workers=1))
+
+
+def test_bad_files_are_counted_failures(tmp_path: Path) -> None:
+    dataset = make_set(tmp_path / "a", 4)
+    (tmp_path / "a" / "u001.wav").write_bytes(b"not audio")
+    audio.write(tmp_path / "a" / "u002.wav", np.zeros(16000, np.float32), 16000)
+    rows = run(dataset, tmp_path / "s.sqlite", ("mulaw",), workers=1)
+    stoi = rows[rows["column"] == "stoi"].set_index("utterance")
+    assert stoi.loc["u001", "failure"] == "bad_input" and "u001.wav" in stoi.loc["u001", "detail"]
+    assert stoi.loc["u002", "failure"] == "silence" and np.isnan(stoi.loc["u002", "value"])
+    assert stoi.loc[["u000", "u003"], "failure"].isna().all()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills a process group")
+def test_kill_9_and_run_again_gives_the_same_rows(tmp_path: Path) -> None:
+    """Kill the whole process group at several moments; what is stored must be whole, and the end result the same."""
+    dataset = make_set(tmp_path / "a", 24)
+    whole = run(dataset, tmp_path / "whole.sqlite")
+    store = tmp_path / "killed.sqlite"
+    script = Path(__file__).with_name("victim.py")
+    counts = []
+    for moment in (1.5, 2.2, 3.0):
+        process = subprocess.Popen([sys.executable, str(script), str(tmp_path / "a"), str(store)], start_new_session=True)
+        time.sleep(moment)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        counts.append(_entries(store))
+    assert counts == sorted(counts), "an entry that was stored is gone"
+    pd.testing.assert_frame_equal(stable(whole), stable(run(dataset, store)))
+
+
+def _entries(store: Path) -> int:
+    if not store.is_file():
+        return 0
+    with sqlite3.connect(store) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+        tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master")}
+        return db.execute("SELECT count(*) FROM entries").fetchone()[0] if "entries" in tables else 0
+
+
+def test_two_runs_at_once_on_one_store(tmp_path: Path) -> None:
+    dataset = make_set(tmp_path / "a", 12)
+    store = tmp_path / "s.sqlite"
+    script = Path(__file__).with_name("victim.py")
+    runs = [subprocess.Popen([sys.executable, str(script), str(tmp_path / "a"), str(store)]) for _ in range(2)]
+    assert [process.wait(timeout=120) for process in runs] == [0, 0]
+    fresh = run(dataset, tmp_path / "alone.sqlite")
+    pd.testing.assert_frame_equal(stable(fresh), stable(run(dataset, store)))
+
+
+PLUGIN = """
+import os
+from bench.codec import Codec
+from bench.codes import Codes
+
+class Copy(Codec):
+    sample_rate = 16000
+    def __init__(self, deadly): self.deadly, self.waves = deadly, {}
+    def encode(self, waves):
+        from bench.codes import Vector
+        for wave in waves:
+            if abs(len(wave) - self.deadly) < 2:
+                os._exit(9)
+        return [Codes((Vector("samples", wave),), len(wave), 16000) for wave in waves]
+    def decode(self, codes):
+        return [item.part("samples").values.astype("float32") for item in codes]
+
+def load(point, weights, device):
+    return Copy(point.settings["deadly"])
+"""
+CARD = """
+family = "copy"
+title = "Copy"
+adapter = "copy"
+kind = "reference"
+licence = "none"
+sample_rate = 16000
+[points.default]
+settings = {deadly = 19200}
+"""
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Another package's codec: one card, one adapter, two entry points; nothing of ours is edited."""
+    package = tmp_path / "site" / "copycodec"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "adapter.py").write_text(PLUGIN)
+    (package / "copy.toml").write_text(CARD)
+    info = tmp_path / "site" / "copycodec-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: copycodec\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[bench.adapters]\ncopy = copycodec.adapter\n[bench.cards]\ncopy = copycodec\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    for cached in (cards.paths, cards.load):
+        cached.cache_clear()
+    yield
+    for cached in (cards.paths, cards.load):
+        cached.cache_clear()
+
+
+def test_a_dying_worker_costs_one_utterance(tmp_path: Path, plugin: None) -> None:
+    """A codec of another package that kills its process on one utterance: that one is a crash, all others are scored."""
+    dataset = make_set(tmp_path / "a", 9)
+    audio.write(tmp_path / "a" / "u004.wav", speechlike(4, 1.2 + 1e-4), 16000)
+    lengths = {u.id: len(u.read()[0]) for u in dataset}
+    deadly = {name for name, length in lengths.items() if abs(length - 19200) < 2}
+    rows = run(dataset, tmp_path / "s.sqlite", ("copy",), workers=2)
+    stoi = rows[rows["column"] == "stoi"].set_index("utterance")
+    assert set(stoi.index[stoi["failure"] == "crash"]) == deadly and deadly
+    assert stoi.loc[~stoi.index.isin(deadly), "value"].min() > 0.99
+
+
+def test_limit_hears_every_speaker(tmp_path: Path) -> None:
+    dataset = make_set(tmp_path / "a", 12)
+    part = dataset.limit(5)
+    assert part.partial and len(part) == 5 and len(part.speakers) == 3
+    assert dataset.limit(12) is dataset and dataset.limit(None) is dataset
+    assert part.sha256 != dataset.sha256
