@@ -9,12 +9,12 @@ from collections.abc import Sequence
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def markdown_table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A GitHub table: first column left, the others right."""
+def markdown_table(head: Sequence[str], lines: Sequence[Sequence[str]], left: int = 1) -> str:
+    """A GitHub table: the first `left` columns align left, the others right."""
     def row(cells: Sequence[str]) -> str:
         return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
-    return "\n".join([row(head), "|" + ":--|" + "--:|" * (len(head) - 1), *(row(line) for line in lines)])
+    return "\n".join([row(head), "|" + ":--|" * left + "--:|" * (len(head) - left), *(row(line) for line in lines)])
 
 
 def display_width(text: str) -> int:

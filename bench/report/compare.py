@@ -1,0 +1,154 @@
+"""Two systems against each other: paired difference of every column with interval, verdict and visible effect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.errors import BenchError
+from bench.metrics import Column
+from bench.report.columns import column_of, heading, number, score_names
+from bench.report.summary import CLUSTERS_NEEDED
+from bench.report.text import grid, markdown_table
+from bench.stats import bootstrap
+from bench.stats.bootstrap import DRAWS, SEED
+from bench.stats.multiple import benjamini_hochberg, holm
+from bench.stats.scores import find_system, groups, scores, system_labels, tidy
+from bench.stats.verdict import judge
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Line:
+    """B against A in one column of one group. Values, differences, margin and visible in the column's own unit.
+
+    low, high: 95 % interval of B - A for these speakers. speakers_low, speakers_high: the same when whole speakers are
+    resampled, the claim about other speakers (NaN under 10 speakers). p: two-sided. q: Benjamini-Hochberg over all
+    lines. p_holm: Holm over all lines. visible: smallest loss shown with probability 0.8 at this n.
+    """
+
+    task: str
+    condition: str
+    dataset: str
+    column: str
+    n: int
+    a: float
+    b: float
+    difference: float
+    low: float
+    high: float
+    speakers_low: float
+    speakers_high: float
+    verdict: str
+    margin: float
+    visible: float
+    p: float
+    p_holm: float = float("nan")
+    q: float = float("nan")
+
+
+def compare(
+    rows: pd.DataFrame, a: str, b: str, columns: Mapping[str, Column], draws: int = DRAWS, seed: int = SEED,
+) -> pd.DataFrame:
+    """One line per column and group that both systems scored; fields of `Line`.
+
+    a, b: `focalcodec@50`, or `focalcodec@50 [nano]` where several weights ran. Only utterances that both scored count.
+    A column without a margin is judged with margin 0: better, worse or cannot tell.
+    """
+    import pandas as pd
+
+    rows = tidy(rows)
+    labels = system_labels(rows)
+    first, second = find_system(sorted(set(labels)), a), find_system(sorted(set(labels)), b)
+    if first == second:
+        raise BenchError(f"'{a}' and '{b}' are the same system, {first}: name two")
+    lines: list[Line] = []
+    for group, part in groups(rows[labels.isin([first, second])]):
+        names = score_names(part["column"].unique(), columns)
+        data = scores(part, labels, names)
+        if set(data.systems) != {first, second}:
+            continue
+        at = (data.systems.index(first), data.systems.index(second))
+        for c, name in enumerate(data.columns):
+            terms, speakers = data.pair(*at, c)
+            if len(terms):
+                where = (group.task, group.condition, group.dataset)
+                lines.append(_line(where, column_of(name, columns), terms, speakers, draws, seed))
+    if not lines:
+        raise BenchError(f"{first} and {second} have no scores of the same utterances: run both on the same data")
+    table = pd.DataFrame([asdict(line) for line in lines])
+    p = table["p"].fillna(1.0).to_numpy()
+    return table.assign(p_holm=holm(p), q=benjamini_hochberg(p), system_a=first, system_b=second)
+
+
+def _line(
+    where: tuple[str, str, str], column: Column, terms: bootstrap.Floats, speakers: NDArray[np.str_], draws: int,
+    seed: int,
+) -> Line:
+    total = terms.sum(axis=0)
+    estimate = float(bootstrap.difference(total))
+    design = bootstrap.plan(len(terms), speakers, "stratified")
+    equal = np.array_equal(terms[:, :2], terms[:, 2:])
+    unknown = design.units < 2 and not equal
+    sample = (np.full(1, np.nan) if unknown else np.zeros(1) if equal
+              else bootstrap.difference(bootstrap.draw_sums(terms, design, draws, seed)))
+    found = judge(estimate, sample, design.df, len(terms), column.margin or 0.0, column.better == "higher",
+                  scheme=design.scheme)
+    wide = (float("nan"), float("nan"))
+    if len(np.unique(speakers)) >= CLUSTERS_NEEDED:
+        over = bootstrap.statistic_interval(
+            terms, bootstrap.difference, speakers, "cluster", "expanded", 0.95, draws, seed)
+        wide = (over.low, over.high)
+    p = min(1.0, 2 * min(found.p_worse, found.p_better))
+    return Line(*where, column.name, len(terms), float(bootstrap.ratio(total[:2])),
+                float(bootstrap.ratio(total[2:])), estimate, found.low, found.high, *wide, found.word,
+                column.margin or 0.0, found.visible, p)
+
+
+HEAD = ("column", "n", "A", "B", "B - A", "95 % interval", "other speakers", "verdict", "margin", "visible", "q")
+
+
+def terminal(table: pd.DataFrame, columns: Mapping[str, Column], width: int = 140) -> str:
+    """The comparison as text, one block per group."""
+    out = [f"A = {table['system_a'].iloc[0]}, B = {table['system_b'].iloc[0]}"]
+    for key, part in table.groupby(["task", "dataset", "condition"], sort=False):
+        out += ["", " | ".join(map(str, key)), grid(HEAD, _cells(part, columns), width, left=(0, 7))]
+    return "\n".join([*out, "", *NOTES]) + "\n"
+
+
+def markdown(table: pd.DataFrame, columns: Mapping[str, Column], level: int = 2) -> str:
+    """The comparison as GitHub markdown."""
+    out = [f"A = `{table['system_a'].iloc[0]}`, B = `{table['system_b'].iloc[0]}`", ""]
+    for key, part in table.groupby(["task", "dataset", "condition"], sort=False):
+        out += [f"{'#' * level} {' · '.join(map(str, key))}", "", markdown_table(HEAD, _cells(part, columns)), ""]
+    return "\n".join([*out, *("- " + note for note in NOTES)]) + "\n"
+
+
+NOTES = (
+    f"verdict: about these speakers, from the one-sided 95 % bounds of B - A and the margin (bootstrap of utterances "
+    f"within speakers, {DRAWS:,} draws). same: shown to lie within the margin.",
+    "other speakers: 95 % interval when whole speakers are resampled. visible: smallest loss this n shows with "
+    "probability 0.8. q: Benjamini-Hochberg over all lines.",
+)
+
+
+def _cells(part: pd.DataFrame, columns: Mapping[str, Column]) -> list[list[str]]:
+    out = []
+    for line in part.itertuples(index=False):
+        column = column_of(line.column, columns)
+        fine = replace(column, decimals=column.decimals + 1)  # a difference needs a digit more than a value
+        spread = f"[{number(line.low, fine)}, {number(line.high, fine)}]"
+        others = f"[{number(line.speakers_low, fine)}, {number(line.speakers_high, fine)}]"
+        out.append([heading(column), str(line.n), number(line.a, column), number(line.b, column),
+                    f"{'+' if line.difference > 0 else ''}{number(line.difference, fine)}", spread,
+                    "–" if np.isnan(line.speakers_low) else others, line.verdict, number(line.margin, fine),
+                    number(line.visible, fine), f"{line.q:.3f}"])
+    return out
+
+
