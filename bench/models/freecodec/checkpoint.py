@@ -40,13 +40,16 @@ def load(path: Path, train: bool = False) -> FreeCodec:
     """Read a file of `save` as a float32 network, frozen (see `freeze`) unless it is to be trained on.
 
     What only training needs is not in the file: the teacher's head starts anew, the codebooks' averages at the codes.
-    Raises ValueError if the file names no configuration, or if its tensors do not fit it.
+    Raises ValueError if the file is damaged or names no configuration, or if its tensors do not fit it.
     """
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
-    with safe_open(str(path), framework="pt") as file:
-        metadata = file.metadata() or {}
-        tensors: dict[str, Tensor] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors: dict[str, Tensor] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path} is no safetensors file, or cut short: {error}") from error
     if "config" not in metadata:
         raise ValueError(f"{path}: no FreeCodec configuration in the file's metadata")
     model = FreeCodec(FreeCodecConfig.from_dict(json.loads(metadata["config"])))
@@ -100,7 +103,9 @@ def random_model(config: FreeCodecConfig, seed: int) -> FreeCodec:
             model.content_book.fit(_spread(model.content_encoder, wave))
             model.prosody_book.fit(_spread(model.prosody_encoder, wave))
             if model.speaker_books is not None:
-                model.speaker_books.fit(torch.rand(4 * config.speaker_codes, config.speaker_dim))
+                for book in model.speaker_books.modules():
+                    if isinstance(book, Codebook):
+                        book.embed.copy_(0.15 * torch.rand(book.size, book.dim))
     return freeze(model)
 
 

@@ -1,0 +1,211 @@
+"""FreeCodec behind the one interface: `content` (50 Hz), `prosody` (6.25 Hz) and `speaker` (once).
+
+The speaker part is a float16 vector for v1 and v3, 8 tokens of 10 bits for v2. Utterances run one by one: SuperCodec's
+gates average over the whole clip, so padding would change the codes. Settings: `version` (v1, v2, v3); `size` of
+random weights (nano, wave: nano with SuperCodec's encoder and decoder, paper: the full design of the paper).
+A network's file says which speaker encoder it needs: Resemblyzer comes with its package; ECAPA-TDNN is taken from
+`embedding_model.ckpt` beside the network's file, else from the hub.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bench.cards import Point
+from bench.codec import Codec, Wave, check_wave, fit, pad
+from bench.codes import Codes, Part, Tokens, Vector
+from bench.errors import BadAudio, BadCodes, UnknownName, WeightsInvalid, WeightsMissing
+from bench.models.freecodec import NANO, NANO_WAVE, V1, FreeCodec, Streams, random_model, version
+from bench.models.freecodec import load as load_network
+from bench.models.freecodec.config import FreeCodecConfig
+from bench.models.freecodec.speaker import EcapaSpeaker, ResemblyzerSpeaker, SpeakerEncoder, enrol
+from bench.weights import Weights
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_SETTINGS = ("version", "size")
+_SIZES = {"nano": NANO, "wave": NANO_WAVE, "paper": V1}
+ECAPA_REPO, ECAPA_FILE = "speechbrain/spkrec-ecapa-voxceleb", "embedding_model.ckpt"
+
+
+class FreeCodecAdapter(Codec):
+    """One FreeCodec network with its frozen speaker encoder."""
+
+    version = "1"
+
+    def __init__(self, network: FreeCodec, speaker: SpeakerEncoder, device: str = "cpu") -> None:
+        config = network.config
+        if speaker.dim != config.speaker_dim:
+            raise WeightsInvalid(
+                f"the network takes {config.speaker_dim} speaker values, the encoder has {speaker.dim}"
+            )
+        self.network, self.speaker, self.device = network.to(device).eval(), speaker, device
+        self.sample_rate, self.frame, self.min_samples = config.sample_rate, config.hop, config.min_samples
+        self.feature_rate_hz = config.content_rate_hz
+
+    def encode(self, waves: Sequence[Wave]) -> list[Codes]:
+        return [self._encode(wave, self.speaker.embed(wave)) for wave in waves]
+
+    def decode(self, codes: Sequence[Codes]) -> list[Wave]:
+        return [self._decode(message) for message in codes]
+
+    def convert(self, source: Wave, enrolment: Sequence[Wave]) -> Wave:
+        """Content and prosody of `source` [T], speaker of `enrolment` -> wave [T]."""
+        if not enrolment:
+            raise BadAudio("conversion needs at least one enrolment wave of the target speaker")
+        wave = pad(self, check_wave(source, "source"))
+        target = enrol(self.speaker, [check_wave(other, "enrolment") for other in enrolment])
+        return fit(self, self._decode(self._encode(wave, target)), len(source))
+
+    @torch.inference_mode()
+    def features(self, wave: Wave) -> NDArray[np.float32]:
+        """Content before quantization, [N, D] at 50 Hz."""
+        return self.network.content_encoder(self._tensor(wave))[0].float().cpu().numpy()
+
+    def codebooks(self) -> Mapping[str, Sequence[NDArray[np.float32]]]:
+        network = self.network
+        tables = {"content": [network.content_book.embed], "prosody": [network.prosody_book.embed]}
+        if network.speaker_books is not None:
+            tables["speaker"] = [book.embed for book in network.speaker_books.books]  # type: ignore[misc]
+        return {name: [table.float().cpu().numpy() for table in books] for name, books in tables.items()}
+
+    def networks(self) -> Mapping[str, torch.nn.Module]:
+        """What runs when encoding and decoding; the frozen speaker encoder apart."""
+        network = self.network
+        modules = {
+            "content encoder": network.content_encoder,
+            "prosody encoder": network.prosody_encoder,
+            "fusion": network.fusion,
+            "decoder": network.decoder,
+        }
+        if isinstance(self.speaker, torch.nn.Module):
+            modules["speaker encoder"] = self.speaker
+        return modules
+
+    def _tensor(self, wave: Wave) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(wave, np.float32))[None].to(self.device)
+
+    @torch.inference_mode()
+    def _encode(self, wave: Wave, speaker: Wave) -> Codes:
+        config = self.network.config
+        streams = self.network.encode(self._tensor(wave), self._tensor(speaker))
+        sent = streams.speaker.cpu().numpy()
+        parts: tuple[Part, ...] = (
+            Tokens("content", config.content_rate_hz, (config.content_codes,), _column(streams.content)),
+            Tokens("prosody", config.prosody_rate_hz, (config.prosody_codes,), _column(streams.prosody)),
+            Tokens("speaker", 0.0, (config.speaker_codes,) * config.speaker_groups, sent)
+            if config.speaker_groups
+            else Vector("speaker", sent[0]),
+        )
+        return Codes(parts, len(wave), self.sample_rate)
+
+    @torch.inference_mode()
+    def _decode(self, codes: Codes) -> Wave:
+        config = self.network.config
+        content = self._indices(codes, "content", (config.content_codes,))
+        prosody = self._indices(codes, "prosody", (config.prosody_codes,))
+        frames, pooled = len(content), -(-len(content) // config.prosody_pool)
+        if frames * config.hop < config.min_samples:
+            raise BadCodes(f"{frames} content tokens: FreeCodec decodes {config.min_samples // config.hop} or more")
+        if len(prosody) != pooled:
+            raise BadCodes(f"{frames} content tokens go with {pooled} prosody tokens, not {len(prosody)}")
+        if config.speaker_groups:
+            speaker = self._indices(codes, "speaker", (config.speaker_codes,) * config.speaker_groups)
+            if len(speaker) != 1:
+                raise BadCodes(f"the speaker is sent once, not {len(speaker)} times")
+            sent = torch.from_numpy(speaker)
+        else:
+            vector = codes.part("speaker")
+            if not isinstance(vector, Vector) or vector.values.shape != (config.speaker_dim,):
+                raise BadCodes(f"this network takes a speaker vector of {config.speaker_dim} values")
+            sent = torch.from_numpy(vector.values.astype(np.float32))[None]
+        streams = Streams(
+            torch.from_numpy(content.T).to(self.device),
+            torch.from_numpy(prosody.T).to(self.device),
+            sent.to(self.device),
+        )
+        wave: Wave = self.network.decode(streams)[0].float().cpu().numpy()
+        return wave
+
+    @staticmethod
+    def _indices(codes: Codes, name: str, sizes: tuple[int, ...]) -> NDArray[np.int64]:
+        part = codes.part(name)
+        if not isinstance(part, Tokens) or part.sizes != sizes:
+            raise BadCodes(f"part '{name}' with {getattr(part, 'sizes', None)} does not fit codebooks of {sizes}")
+        return part.indices.astype(np.int64)
+
+
+def _column(indices: Tensor) -> NDArray[np.int64]:
+    return indices[0].cpu().numpy()[:, None]
+
+
+def load(point: Point, weights: Weights, device: str) -> Codec:
+    """The codec of an operating point. WeightsInvalid for a file of something else or of another version;
+    WeightsMissing without the speaker encoder's weights."""
+    for key in point.settings:
+        if key not in _SETTINGS:
+            raise UnknownName(f"setting of {point.name}", key, _SETTINGS)
+    name, size = str(point.settings.get("version", "v1")), str(point.settings.get("size", "nano"))
+    if name not in ("v1", "v2", "v3"):
+        raise UnknownName(f"version of {point.name}", name, ("v1", "v2", "v3"))
+    if size not in _SIZES:
+        raise UnknownName(f"size of {point.name}", size, _SIZES)
+    if weights.kind == "random":
+        network = random_model(version(_SIZES[size], name), weights.seed)
+    else:
+        path = _file(point, weights)
+        try:
+            network = load_network(path)
+        except (ValueError, OSError) as error:
+            raise WeightsInvalid(f"{point.name}: {error}") from error
+        if version(network.config, name) != network.config:
+            raise WeightsInvalid(f"{point.name}: {path} holds another version of FreeCodec than {name}")
+    if network.config.sample_rate != point.sample_rate:
+        raise WeightsInvalid(
+            f"{point.name}: weights for {network.config.sample_rate} Hz, the card says {point.sample_rate} Hz"
+        )
+    return FreeCodecAdapter(network, _speaker(point, weights, network.config, device), device)
+
+
+def _file(point: Point, weights: Weights) -> Path:
+    found = [path for path in weights.files.values() if path.suffix == ".safetensors"]
+    if len(found) != 1:
+        names = sorted(path.name for path in found) or "none"
+        raise WeightsInvalid(f"{point.name}: need one .safetensors file in {weights.source}, found {names}")
+    return found[0]
+
+
+def _speaker(point: Point, weights: Weights, config: FreeCodecConfig, device: str) -> SpeakerEncoder:
+    if config.speaker_encoder == "resemblyzer":
+        try:
+            return ResemblyzerSpeaker().to(device)
+        except (ModuleNotFoundError, FileNotFoundError) as error:
+            raise WeightsMissing(f"{point.name}: {error}") from error
+    if weights.kind == "random":
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(weights.seed)
+            return EcapaSpeaker(dim=config.speaker_dim).to(device)
+    path = weights.files.get(ECAPA_FILE) or _from_hub(point)
+    try:
+        return EcapaSpeaker(path, config.speaker_dim).to(device)
+    except ValueError as error:
+        raise WeightsInvalid(f"{point.name}: {error}") from error
+
+
+def _from_hub(point: Point) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(ECAPA_REPO, ECAPA_FILE))
+    except Exception as error:  # the hub client raises many kinds; each means "not here"
+        raise WeightsMissing(
+            f"{point.name}: its speaker encoder's {ECAPA_FILE} of {ECAPA_REPO} is not here ({type(error).__name__}). "
+            "Cure: run once with network, or put the file beside the network's weights and pass WEIGHTS=FOLDER."
+        ) from error
