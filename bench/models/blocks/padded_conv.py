@@ -1,7 +1,7 @@
 """Convolutions that pad by themselves, in one and two dimensions, with their normalisation: the SEANet kit.
 
-Time is the last axis: [B, C, T] or [B, C, F, T]. Padding reflects; a strided convolution pads the end of time so that no
-sample is lost, and a transposed one trims what its kernel spills. Sizes given as pairs are (frequency, time).
+Time is the last axis: [B, C, T] or [B, C, F, T]. Padding reflects; a strided convolution pads the end of time so that
+no sample is lost, and a transposed one trims what its kernel spills. Sizes given as pairs are (frequency, time).
 
 Reference: EnCodec (arXiv 2210.13438, section 3.1) and its two-dimensional form in FunCodec (arXiv 2309.07405).
 """

@@ -3,8 +3,8 @@
 Layout everywhere: vectors in the last axis, [..., D] float; indices int64 [...]. A cascade of K levels gives indices
 [K, ...] and the sum of the K chosen codewords.
 
-References: van den Oord et al. 2017 (EMA codebooks, appendix A.1), SoundStream (arXiv 2107.03312, section III-C: k-means
-start, renewal of dead codes, quantizer dropout).
+References: van den Oord et al. 2017 (EMA codebooks, appendix A.1), SoundStream (arXiv 2107.03312, section III-C:
+k-means start, renewal of dead codes, quantizer dropout).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _sample_rows(vectors: Tensor, count: int) -> Tensor:
 
 
 def kmeans(vectors: Tensor, clusters: int, iterations: int = 50) -> tuple[Tensor, Tensor]:
-    """Lloyd's algorithm on [M, D] from random samples: means [V, D] and bin counts [V]. Empty clusters keep their mean."""
+    """Lloyd's algorithm on [M, D] from random samples: means [V, D], bin counts [V]. Empty clusters keep their mean."""
     means = _sample_rows(vectors, clusters).clone()
     counts = torch.zeros(clusters, dtype=vectors.dtype, device=vectors.device)
     for _ in range(iterations):
@@ -114,8 +114,8 @@ class EMACodebook(nn.Module):
             return
         means, counts = kmeans(flat, self.size, self.kmeans_iterations)
         self.embed.copy_(means)
-        # The averages are sums, not means: taken as means (as in the published toolkits), the first step after the start
-        # would shrink every codeword by its count.
+        # The averages are sums, not means: taken as means (as in the published toolkits), the first step after the
+        # start would shrink every codeword by its count.
         self.embed_avg.copy_(means * counts[:, None])
         self.cluster_size.copy_(counts)
         self.inited.fill_(1.0)
@@ -148,9 +148,9 @@ class Quantized(NamedTuple):
 class ResidualVQ(nn.Module):
     """K codebooks in cascade, each quantizing what the levels before it left over.
 
-    levels: K; size: codewords per level; dim: D. `dropout` lists the numbers of levels to draw from, uniformly, in each
-    training step (one draw for the batch); empty means always all. `commit_all` lets the commitment error of every level
-    reach the encoder; False is the behaviour of the published toolkits, where only the first level's does.
+    levels: K; size: codewords per level; dim: D. `dropout` lists the numbers of levels to draw from, uniformly, in
+    each training step (one draw for the batch); empty means always all. `commit_all` lets the commitment error of every
+    level reach the encoder; False is the behaviour of the published toolkits, where only the first level's does.
     Other keywords go to `EMACodebook`.
     """
 

@@ -41,8 +41,10 @@ class Side:
 
 @dataclass(frozen=True)
 class FunCodecConfig:
-    """One network. `ratios` are the decoder's strides in order (the encoder takes them reversed): numbers of samples in the
-    time domain, (frequency, time) pairs on the STFT grid of 160 samples otherwise."""
+    """One network. `ratios` are the decoder's strides in order (the encoder takes them reversed): numbers of samples in
+    the time domain; on the STFT grid of 160 samples (frequency, time) pairs, or numbers of frames, which make the
+    network one-dimensional over planes laid end to end along frequency (the toolkit's form for an encoder of 257 C
+    inputs)."""
 
     domain: Domain = "time"
     ratios: tuple[Any, ...] = (8, 5, 4, 2)
@@ -64,9 +66,9 @@ class FunCodecConfig:
         pairs = [isinstance(ratio, tuple) for ratio in self.ratios]
         if self.domain == "time" and any(pairs):
             raise ValueError("the time domain takes one stride per stage, not (frequency, time) pairs")
-        if self.domain != "time":
+        if any(pairs):
             if not all(pairs):
-                raise ValueError(f"domain {self.domain!r} takes a (frequency, time) pair of strides per stage")
+                raise ValueError("strides must be all numbers or all (frequency, time) pairs")
             bins = BINS
             for ratio_f, _ in reversed(self.ratios):
                 bins //= ratio_f
@@ -76,16 +78,21 @@ class FunCodecConfig:
                 )
 
     @property
+    def flat(self) -> bool:
+        """Whether STFT planes are laid end to end along frequency, [B, 257 C, frames]."""
+        return self.domain != "time" and not isinstance(self.ratios[0], tuple)
+
+    @property
     def channels(self) -> int:
-        """Planes of the representation that enters the encoder."""
-        return CHANNELS[self.domain]
+        """Channels of the representation that enters the encoder."""
+        return CHANNELS[self.domain] * (BINS if self.flat else 1)
 
     @property
     def hop(self) -> int:
         """Samples per frame of codes."""
         if self.domain == "time":
             return prod(self.ratios)
-        return STFT_HOP * prod(time for _, time in self.ratios)
+        return STFT_HOP * prod(self.ratios if self.flat else (time for _, time in self.ratios))
 
     @property
     def frame_rate(self) -> float:

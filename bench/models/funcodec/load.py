@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.models.funcodec.config import Domain, FunCodecConfig, Side
+from bench.models.funcodec.config import BINS, Domain, FunCodecConfig, Side
 from bench.models.funcodec.model import FunCodec
 
 # Training-only parts of a published file, and buffers that are constants here.
@@ -28,8 +29,8 @@ def infer_config(state: Mapping[str, Tensor], *, causal: bool = False, domain: D
     """Settings of a published state dict, from names and shapes alone.
 
     Shapes tell widths, kernels, strides, groups, residual layers, LSTM, norm and codebooks. They cannot tell whether
-    padding is causal, nor the dilation of the residual layers (taken as the toolkit's: 2 in the time domain, 1 on the STFT
-    grid), nor, with two planes, magnitude-angle (assumed) from real-imaginary: give `domain`.
+    padding is causal, nor the dilation of the residual layers (taken as the toolkit's: 2 in one dimension, 1 in two),
+    nor, with two planes, magnitude-angle (assumed) from real-imaginary: give `domain`.
     """
     table = _need(state, _STACK + "embed")
     codebooks, size, dim = table.shape
@@ -39,7 +40,8 @@ def infer_config(state: Mapping[str, Tensor], *, causal: bool = False, domain: D
         norm = "weight_norm"
     planes = first.shape[1]
     if domain is None:
-        domain = "time" if first.ndim == 3 else _DOMAINS.get(planes)
+        flat = first.ndim == 3 and planes > 1
+        domain = "time" if first.ndim == 3 and not flat else _DOMAINS.get(planes // BINS if flat else planes)
         if domain is None:
             raise StateDictError(f"encoder.model.0: {planes} input planes belong to no known domain")
     encoder, strides = _side(state, "encoder")
@@ -83,7 +85,7 @@ def _side(state: Mapping[str, Tensor], part: str) -> tuple[Side, list[tuple[int,
     first_weight = _weight(state, part, order[0], "conv.conv")
     last_weight = _weight(state, part, last, "conv.conv")
     if part == "encoder":
-        stages = [i for i in convs[1:-1]]
+        stages = convs[1:-1]
         weights = [_weight(state, part, i, "conv.conv") for i in stages]
         width = first_weight.shape[0]
         groups = [2**n * width // w.shape[1] for n, w in enumerate(weights)]
@@ -171,7 +173,7 @@ def _fill(model: FunCodec, own: Mapping[str, Tensor]) -> None:
         if tensor.shape != wanted[key].shape:
             raise StateDictError(f"{key!r} is {tuple(tensor.shape)}, the network needs {tuple(wanted[key].shape)}")
     model.load_state_dict(own, assign=True)
-    fresh = type(model.transform)(model.config.domain)
+    fresh = type(model.transform)(model.config.domain, model.config.flat)
     model.transform = fresh  # its window is a constant that no file carries
 
 
@@ -190,7 +192,10 @@ def load(path: Path, *, causal: bool = False) -> FunCodec:
             _fill(model, state)
             return model.eval()
         return from_state_dict(state, causal=causal)
-    loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise StateDictError(f"{path} is no file of plain tensors: {str(error).splitlines()[0]}") from error
     state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else None
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise StateDictError(f"{path} holds no flat state dict")

@@ -1,5 +1,5 @@
-"""The losses of FunCodec's training, on waves [B, T] and on what discriminators say of them. The discriminators' own hinge
-loss is `blocks.discriminators.discriminator_loss`.
+"""The losses of FunCodec's training, on waves [B, T] and on what discriminators say of them. The discriminators' own
+hinge loss is `blocks.discriminators.discriminator_loss`.
 
 Reference: FunCodec (arXiv 2309.07405, section 2.5) with the weights its toolkit uses: 1 waveform, 1 spectra, 1/9
 adversarial, 100/9 feature matching, 1 commitment.
@@ -23,7 +23,7 @@ FLOOR = 1e-5
 
 
 def slaney_mel(rate_hz: int, fft: int, bands: int, low_hz: float = 0.0, high_hz: float | None = None) -> Tensor:
-    """Triangular mel filters of equal area on Slaney's scale (linear below 1 kHz, logarithmic above), [bands, 1 + fft/2]."""
+    """Triangular mel filters of equal area, linear to 1 kHz, then logarithmic (Slaney), [bands, 1 + fft / 2]."""
     high_hz = rate_hz / 2 if high_hz is None else high_hz
     hz_per_mel, knee_hz, log_step = 200.0 / 3.0, 1000.0, math.log(6.4) / 27.0
     knee = knee_hz / hz_per_mel
@@ -42,8 +42,8 @@ def slaney_mel(rate_hz: int, fft: int, bands: int, low_hz: float = 0.0, high_hz:
 
 
 class LogSpectra(nn.Module):
-    """log10 mel and log10 power spectrum of waves [B, T] with a Hann window of `window` samples, hop window / 4; both with
-    1024 points whatever the window. Returns ([B, 64, frames], [B, 513, frames])."""
+    """log10 mel and log10 power spectrum of waves [B, T] with a Hann window of `window` samples, hop window / 4; both
+    with 1024 points whatever the window. Returns ([B, 64, frames], [B, 513, frames])."""
 
     taper: Tensor
     filters: Tensor
@@ -66,8 +66,8 @@ class LogSpectra(nn.Module):
 
 
 class MultiSpectralLoss(nn.Module):
-    """Mean over windows of 2^5 .. 2^10 samples of L1 plus MSE between log spectra: of mel alone, or (`power`, FunCodec's
-    addition) half of mel and half of power. The paper's 2^11 does not fit into its toolkit's 1024 points."""
+    """Mean over windows of 2^5 .. 2^10 samples of L1 plus MSE between log spectra: of mel alone, or (`power`,
+    FunCodec's addition) half of mel and half of power. The paper's 2^11 does not fit into its toolkit's 1024 points."""
 
     def __init__(
         self, rate_hz: int = 16000, exponents: Sequence[int] = (5, 6, 7, 8, 9, 10), power: bool = True
@@ -91,8 +91,8 @@ class MultiSpectralLoss(nn.Module):
 
 
 def pooled(judgement: Judgement) -> Judgement:
-    """The same judgement with its logits [B, 1, T, F] averaged over 4 x 4 cells, stride 2: FunCodec's discriminators end in
-    this pooling (cells over the border count only what is inside)."""
+    """The same judgement with its logits [B, 1, T, F] averaged over 4 x 4 cells, stride 2: FunCodec's discriminators
+    end in this pooling (cells over the border count only what is inside)."""
     logits = [F.avg_pool2d(x, 4, 2, 1, count_include_pad=False) for x in judgement.logits]
     return Judgement(logits, judgement.features)
 
@@ -119,8 +119,8 @@ def generator_loss(
     adversarial_weight: float = 1 / 9,
     feature_weight: float = 100 / 9,
 ) -> GeneratorLoss:
-    """All terms of one generator step: decoded, target [B, T]; commitment [K] of the quantizer (0 for dropped levels, and
-    averaged over all K); what the discriminators say of target and decoded (None: those terms are zero).
+    """All terms of one generator step: decoded, target [B, T]; commitment [K] of the quantizer (0 for dropped levels,
+    and averaged over all K); what the discriminators say of target and decoded (None: those terms are zero).
 
     The toolkit adds a term of zero gradient (the square of the quantization error), left out here.
     """
@@ -133,8 +133,8 @@ def generator_loss(
 
 
 class DiscriminatorGate:
-    """When discriminators may learn: 1 where their loss exceeds what the generator's losses have added up to since their
-    last turn, else 0 (their loss is multiplied by it)."""
+    """When discriminators may learn: 1 where their loss exceeds what the generator's losses have added up to since
+    their last turn, else 0 (their loss is multiplied by it)."""
 
     def __init__(self) -> None:
         self._generator = 0.0

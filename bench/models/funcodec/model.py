@@ -39,7 +39,7 @@ class FunCodec(nn.Module):
     def __init__(self, config: FunCodecConfig) -> None:
         super().__init__()
         self.config = config
-        self.transform = Transform(config.domain)
+        self.transform = Transform(config.domain, config.flat)
         self.encoder = Encoder(config)
         self.quantizer = ResidualVQ(
             config.codebooks,
@@ -80,8 +80,8 @@ class FunCodec(nn.Module):
         return wave if scale is None else wave * scale
 
     def reconstruct(self, wave: Tensor, levels: int | None = None) -> Tensor:
-        """Wave [B, T] -> decoded wave at the input's level, cut to T as the published inference does; the STFT domains may
-        fall up to 159 samples short of T."""
+        """Wave [B, T] -> decoded wave at the input's level, cut to T as the published inference does; the STFT domains
+        may fall up to 159 samples short of T."""
         codes, scale = self.encode(wave, levels)
         return self.decode(codes, scale)[:, : wave.shape[1]]
 

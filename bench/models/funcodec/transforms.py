@@ -13,21 +13,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.models.funcodec.config import STFT_HOP, STFT_SIZE, Domain
+from bench.models.funcodec.config import BINS, STFT_HOP, STFT_SIZE, Domain
 
 FLOOR = 1e-6
 
 
 class Transform(nn.Module):
     """`analyse`: wave [B, T] -> planes [B, C, T] (time) or [B, C, 257, 1 + T // 160]; `synthesise` goes back, the STFT
-    domains to 160 (frames - 1) samples. Analysis gives the log magnitude, synthesis reads softplus of it as a linear one:
-    the decoder learns its own scale, so the two are no inverses of one another."""
+    domains to 160 (frames - 1) samples. `flat` lays planes end to end: [B, 257 C, 1 + T // 160]. Analysis gives the log
+    magnitude, synthesis reads softplus of it as a linear one: the decoder learns its own scale, so the two are no
+    inverses of one another."""
 
     window: Tensor
 
-    def __init__(self, domain: Domain) -> None:
+    def __init__(self, domain: Domain, flat: bool = False) -> None:
         super().__init__()
         self.domain = domain
+        self.flat = flat
         self.register_buffer("window", torch.hann_window(STFT_SIZE), persistent=False)
 
     @property
@@ -40,25 +42,37 @@ class Transform(nn.Module):
             return wave.unsqueeze(1)
         if wave.shape[-1] < self.min_samples:
             raise ValueError(f"{wave.shape[-1]} samples; the STFT needs at least {self.min_samples}")
-        grid = torch.stft(wave, STFT_SIZE, STFT_HOP, window=self.window, center=True, return_complex=True)
+        return self.planes_of(F.pad(wave.unsqueeze(1), (STFT_SIZE // 2,) * 2, mode="reflect").squeeze(1))
+
+    def planes_of(self, padded: Tensor) -> Tensor:
+        """Planes of a wave [B, T] that has been reflected at both ends already."""
+        grid = torch.stft(padded, STFT_SIZE, STFT_HOP, window=self.window, center=False, return_complex=True)
         if self.domain == "stft":
-            return torch.stack([grid.real, grid.imag], dim=1)
-        magnitude = grid.abs().clamp_min(FLOOR)
-        if self.domain == "mag_angle":
-            return torch.stack([magnitude.log(), grid.angle()], dim=1)
-        return torch.stack([magnitude.log(), grid.real / magnitude, grid.imag / magnitude], dim=1)
+            planes = torch.stack([grid.real, grid.imag], dim=1)
+        else:
+            magnitude = grid.abs().clamp_min(FLOOR)
+            if self.domain == "mag_angle":
+                planes = torch.stack([magnitude.log(), grid.angle()], dim=1)
+            else:
+                planes = torch.stack([magnitude.log(), grid.real / magnitude, grid.imag / magnitude], dim=1)
+        return planes.flatten(1, 2) if self.flat else planes
 
     def synthesise(self, planes: Tensor) -> Tensor:
         """-> wave [B, T]."""
         if self.domain == "time":
             return planes.squeeze(1)
-        planes = planes.float()
-        if self.domain == "stft":
-            grid = torch.complex(planes[:, 0].contiguous(), planes[:, 1].contiguous())
-        elif self.domain == "mag_angle":
-            grid = torch.polar(F.softplus(planes[:, 0]), math.pi * planes[:, 1].sin())
-        else:
-            magnitude = F.softplus(planes[:, 0])
-            # The phase vector is not brought to unit length: its length is part of what the decoder says.
-            grid = torch.complex(magnitude * planes[:, 1], magnitude * planes[:, 2])
+        grid = self.grid_of(planes)
         return torch.istft(grid, STFT_SIZE, STFT_HOP, window=self.window, center=True)
+
+    def grid_of(self, planes: Tensor) -> Tensor:
+        """The complex grid [B, 257, frames] that planes stand for."""
+        planes = planes.float()
+        if self.flat:
+            planes = planes.unflatten(1, (-1, BINS))
+        if self.domain == "stft":
+            return torch.complex(planes[:, 0].contiguous(), planes[:, 1].contiguous())
+        if self.domain == "mag_angle":
+            return torch.polar(F.softplus(planes[:, 0]), math.pi * planes[:, 1].sin())
+        magnitude = F.softplus(planes[:, 0])
+        # The phase vector is not brought to unit length: its length is part of what the decoder says.
+        return torch.complex(magnitude * planes[:, 1], magnitude * planes[:, 2])
