@@ -75,7 +75,8 @@ class GateResult:
         out += [markdown_table(_HEAD, shown, left=7), ""] if shown else []
         tallies = [[f"`{system}`", _tally(part)] for system, part in self._by_system().items()]
         out += [markdown_table(("codec", "outcome"), tallies, left=2), ""]
-        out += ["<details><summary>Checks that passed</summary>", "", markdown_table(_HEAD, rest, left=7), "", "</details>", ""]
+        folded = markdown_table(_HEAD, rest, left=7)
+        out += ["<details><summary>Checks that passed</summary>", "", folded, "", "</details>", ""]
         return "\n".join([*out, self._rule()]) + "\n"
 
     def _headline(self) -> str:

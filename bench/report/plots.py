@@ -1,0 +1,243 @@
+"""Rate-distortion plots: scores with intervals over measured bit rate, one small panel per metric.
+
+Colours are Okabe and Ito's, which stay apart for colour-blind readers; a marker shape says the same again. Families are
+named at their points, not in a legend, by trying places around each point until nothing overlaps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.errors import BenchError
+from bench.metrics import Column
+from bench.report.columns import TOP_FAMILIES, column_of, family, score_names
+from bench.report.summary import DRAWS, Cell, Summary, summaries
+from bench.stats.bootstrap import SEED
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+Floats = NDArray[np.float64]
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#000000", "#E69F00")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "h", "<", ">")
+MAIN_COLUMNS = ("pesq_wb", "stoi", "distillmos", "dwer", "utmos", "sim", "dnsmos_p808", "estoi")
+"""Starts of the column names that are drawn when nothing else is asked for, in this order."""
+PANELS = 6
+TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+_PLACES = np.array([(radius * math.cos(angle), radius * math.sin(angle))
+                    for radius in (9, 14, 20, 27, 36, 48, 62, 80)
+                    for angle in np.linspace(0, 2 * math.pi, 16, endpoint=False)])
+
+
+@dataclass(frozen=True)
+class Style:
+    """How one family is drawn. The second round of colours is hollow and dashed."""
+
+    colour: str
+    marker: str
+    hollow: bool
+
+    @property
+    def ink(self) -> str:
+        """The colour darkened, so that thin letters keep their contrast on white."""
+        return "#" + "".join(f"{int(int(self.colour[i:i + 2], 16) * 0.78):02x}" for i in (1, 3, 5))
+
+
+def series(system: str) -> str:
+    """What is joined by a line and named: the family, with its weights where they are not the official ones."""
+    _, _, label = system.partition(" [")
+    return family(system) + (f" [{label}" if label and not label.startswith("official") else "")
+
+
+def rate_distortion(
+    rows: pd.DataFrame, columns: Mapping[str, Column], path: str | Path, names: Sequence[str] | None = None,
+    draws: int = DRAWS, seed: int = SEED,
+) -> Path:
+    """Write a PNG (or what the suffix says) with a panel per metric, for one task x data x condition.
+
+    names: columns to draw; by default the main ones that are there. Codecs without a measured rate are left out,
+    references (identity, the original) are the dashed line. Raises BenchError where there is nothing to draw.
+    """
+    if rows.empty:
+        raise BenchError("no rows to plot")
+    found = summaries(rows, columns, draws, seed)
+    if len(found) > 1:
+        raise BenchError("a rate-distortion plot shows one task, data set and condition; these rows hold "
+                         + ", ".join(str(summary.group) for summary in found))
+    summary = found[0]
+    chosen = list(names) if names is not None else _main(score_names(summary.columns, columns))
+    drawn = [system for system in summary.systems
+             if family(system) not in TOP_FAMILIES and summary.kbps(system) > 0]
+    if not chosen or not drawn:
+        raise BenchError("nothing to plot: no scored codec with a measured bit rate")
+    return _figure(summary, [column_of(name, columns) for name in chosen], drawn, Path(path))
+
+
+def _main(present: Sequence[str]) -> list[str]:
+    out: list[str] = []
+    for start in MAIN_COLUMNS:
+        out += [name for name in present if name.startswith(start) and name not in out][:1]
+    out = (out or list(present))[:PANELS]
+    return out if len(out) < 3 or len(out) % 2 == 0 else out[:-1]
+
+
+def _figure(summary: Summary, columns: Sequence[Column], systems: Sequence[str], path: Path) -> Path:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    across = 1 if len(columns) == 1 else 2
+    down = math.ceil(len(columns) / across)
+    figure = Figure(figsize=(5.2 * across, 3.7 * down + 0.5), dpi=170, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.get_layout_engine().set(w_pad=0.06, h_pad=0.08)
+    axes = np.atleast_1d(figure.subplots(down, across, sharex=True, squeeze=False)).ravel()
+    # neighbours in bit rate get colours far apart
+    names = list(dict.fromkeys(series(system) for system in sorted(systems, key=lambda s: (summary.kbps(s), s))))
+    style = {name: Style(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)], i // len(COLOURS) % 2 == 1)
+             for i, name in enumerate(names)}
+    for axis, column in zip(axes, columns, strict=False):
+        _panel(axis, summary, column, systems, style)
+    for axis in axes[len(columns):]:
+        axis.set_visible(False)
+    for axis in axes[max(0, len(columns) - across): len(columns)]:
+        axis.set_xlabel("measured bit rate, kbit/s (log)", fontsize=9)
+        axis.tick_params(labelbottom=True)
+    group = summary.group
+    kind = "synthetic speech" if summary.synthetic else "recorded speech"
+    part = ", PARTIAL" if summary.partial else ""
+    figure.suptitle(f"{group.task} · {group.dataset} · {group.condition}: {summary.utterances} utterances, "
+                    f"{summary.speakers} speakers, {kind}{part}; bars: 95 % intervals", fontsize=10, x=0.01, ha="left")
+    figure.draw_without_rendering()  # settles the layout, so that pixels mean something
+    for axis, column in zip(axes, columns, strict=False):
+        _label(axis, summary, column, systems, style)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, metadata={"Software": None} if path.suffix == ".png" else None)
+    return path
+
+
+def _panel(
+    axis: Axes, summary: Summary, column: Column, systems: Sequence[str], style: Mapping[str, Style],
+) -> None:
+    axis.set_xscale("log")
+    for name, look in style.items():
+        points = _points(summary, systems, name, column)
+        if not points:
+            continue
+        x = [rate for rate, _ in points]
+        y = [cell.value * column.scale for _, cell in points]
+        bars = np.array([[_reach(cell.value, cell.low), _reach(cell.high, cell.value)] for _, cell in points]).T
+        edge = (look.colour, 1.0) if look.hollow else ("white", 0.4)
+        axis.errorbar(x, y, yerr=bars * column.scale, color=look.colour, marker=look.marker, markersize=5.5,
+                      linewidth=1.3, linestyle=(0, (4, 1.5)) if look.hollow else "-", elinewidth=1.1, capsize=2,
+                      markerfacecolor="white" if look.hollow else look.colour,
+                      markeredgecolor=edge[0], markeredgewidth=edge[1])
+    tops = [s for s in summary.systems if family(s) in TOP_FAMILIES and _cell(summary, s, column).n]
+    if tops:
+        cell = _cell(summary, tops[0], column)
+        axis.axhline(cell.value * column.scale, color="0.35", linestyle=(0, (5, 3)), linewidth=1, zorder=1)
+        if cell.high > cell.low:
+            axis.axhspan(cell.low * column.scale, cell.high * column.scale, color="0.9", zorder=0)
+    arrow = {"higher": "higher is better", "lower": "lower is better", "neither": ""}[column.better]
+    unit = f", {column.unit}" if column.unit else ""
+    axis.set_title(f"{column.title}{unit} ({arrow})", fontsize=10, loc="left")
+    axis.grid(True, which="major", color="0.9", linewidth=0.6)
+    axis.set_axisbelow(True)
+    axis.tick_params(labelsize=8.5)
+    for side in ("top", "right"):
+        axis.spines[side].set_visible(False)
+    rates = [summary.kbps(s) for s in systems]
+    low, high = min(rates) / 1.5, max(rates) * 1.7
+    axis.set_xlim(low, high)
+    ticks = [tick for tick in TICKS if low <= tick <= high]
+    axis.set_xticks(ticks, [f"{t:g}" for t in ticks])
+    axis.minorticks_off()
+    axis.margins(y=0.12)
+
+
+def _cell(summary: Summary, system: str, column: Column) -> Cell:
+    return summary.cells.get((system, column.name), Cell(float("nan"), float("nan"), float("nan"), 0, {}))
+
+
+def _points(summary: Summary, systems: Sequence[str], name: str, column: Column) -> list[tuple[float, Cell]]:
+    """Bit rate in kbit/s and cell of each scored operating point of a series, by rate."""
+    found = [(summary.kbps(s), _cell(summary, s, column)) for s in systems if series(s) == name]
+    return sorted((point for point in found if point[1].n), key=lambda point: (point[0], point[1].value))
+
+
+def _reach(high: float, low: float) -> float:
+    return 0.0 if math.isnan(high - low) else max(0.0, high - low)
+
+
+def _label(
+    axis: Axes, summary: Summary, column: Column, systems: Sequence[str], style: Mapping[str, Style],
+) -> None:
+    """Name each family once per panel, and the dashed line, where the names hide nothing."""
+    renderer: Any = axis.figure.canvas.get_renderer()
+    scale = axis.figure.dpi / 72
+    frame = np.array(axis.get_window_extent(renderer).extents)
+    spots: dict[str, Floats] = {}
+    ink: list[Floats] = []  # points along the lines
+    for name in style:
+        line = [(rate, cell.value * column.scale) for rate, cell in _points(summary, systems, name, column)]
+        if line:
+            pixels = axis.transData.transform(np.array(line))
+            spots[name] = pixels
+            ink += [np.linspace(a, b, max(2, int(np.hypot(*(b - a)) / 5))) for a, b in pairwise(pixels)]
+            ink += [axis.transData.transform(np.linspace((x, cell.low * column.scale), (x, cell.high * column.scale), 12))
+                    for x, cell in _points(summary, systems, name, column) if cell.low < cell.high]
+    points = np.concatenate(list(spots.values()))
+    taken = [np.hstack([points - 4 * scale, points + 4 * scale])]
+    tops = [s for s in summary.systems if family(s) in TOP_FAMILIES and _cell(summary, s, column).n]
+    if tops:
+        _, y = axis.transData.transform((1, _cell(summary, tops[0], column).value * column.scale))
+        text = axis.annotate(family(tops[0]), (frame[0] + 3 * scale, y), xycoords="figure pixels", fontsize=8,
+                             color="0.35", va="bottom", ha="left", xytext=(0, 1.5), textcoords="offset points")
+        taken.append(np.array([text.get_window_extent(renderer).extents]))
+        ink.append(np.linspace((frame[0], y), (frame[2], y), 200))
+    lines = np.concatenate(ink) if ink else np.zeros((0, 2))
+    crowd = {name: min(float(np.sort(np.hypot(*(points - p).T))[:3].sum()) for p in mine)
+             for name, mine in spots.items()}
+    for name in sorted(spots, key=lambda n: crowd[n]):  # the crowded ones choose first
+        text = axis.text(0, 0, name, fontsize=8, fontweight="bold", transform=None)
+        x0, y0, x1, y1 = text.get_window_extent(renderer).extents
+        text.remove()
+        box, point, distance = _place((x1 - x0 + 2 * scale, y1 - y0), spots[name], np.concatenate(taken), lines, frame,
+                                      scale)
+        taken.append(box[None])
+        leader = {"arrowstyle": "-", "color": style[name].colour, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3}
+        axis.annotate(name, point, xytext=((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), xycoords="figure pixels",
+                      textcoords="figure pixels", fontsize=8, color=style[name].ink, fontweight="bold", ha="center",
+                      va="center", arrowprops=leader if distance > 15 else None, annotation_clip=False)
+
+
+def _place(
+    size: tuple[float, float], points: Floats, taken: Floats, lines: Floats, frame: Floats, scale: float,
+) -> tuple[Floats, Floats, float]:
+    """Cheapest box [4] of `size` around any of points [n, 2], the point it names, and its distance in points.
+
+    Overlaps with taken boxes [k, 4] cost most, then leaving the frame, then covering lines [m, 2], then distance.
+    """
+    w, h = size
+    offsets = np.tile(_PLACES, (len(points), 1))
+    owner = np.repeat(np.arange(len(points)), len(_PLACES))
+    # the label's nearest edge, not its centre, sits at the offset
+    x = points[owner, 0] + offsets[:, 0] * scale - np.select([offsets[:, 0] > 3, offsets[:, 0] < -3], [0, w], w / 2)
+    y = points[owner, 1] + offsets[:, 1] * scale - h / 2
+    boxes = np.stack([x, y, x + w, y + h], axis=1)
+    overlaps = np.all((boxes[:, None, :2] < taken[None, :, 2:]) & (taken[None, :, :2] < boxes[:, None, 2:]), axis=2)
+    covered = np.all((boxes[:, None, :2] < lines) & (lines < boxes[:, None, 2:]), axis=2)
+    outside = (boxes[:, 0] < frame[0]) | (boxes[:, 1] < frame[1]) | (boxes[:, 3] > frame[3])
+    outside |= boxes[:, 2] > frame[2] + 12 * scale
+    distance = np.hypot(*offsets.T)
+    cost = distance + 400 * overlaps.sum(axis=1) + 1000 * outside + 6 * np.minimum(covered.sum(axis=1), 12)
+    best = int(np.argmin(cost))
+    return boxes[best], points[owner[best]], float(distance[best])
