@@ -50,7 +50,7 @@ class Source:
             rest, subsets = head, tail
         name, _, path = rest.partition(":")
         if not name:
-            raise BenchError(f"data source '{text}' has no name; write name[:PATH][#subset], e.g. librispeech#test-clean")
+            raise BenchError(f"data source '{text}' has no name; write name[:PATH][#subset]: librispeech#test-clean")
         return cls(name, Path(path).expanduser() if path else None, tuple(s for s in subsets.split("+") if s))
 
     def title(self, *subsets: str) -> str:

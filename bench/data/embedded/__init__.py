@@ -40,8 +40,8 @@ def _utterance(row: dict[str, str]) -> Utterance:
     return Utterance(
         row["id"], FOLDER / row["file"], row["speaker"], row["text"], language="en", gender=row["gender"],
         accent=row["accent"], licence=LICENCE,
-        extra={"sentence": row["sentence"], "parallel": parallel, "sha256": row["sha256"], "samples": int(row["samples"]),
-               "synthetic": True},
+        extra={"sentence": row["sentence"], "parallel": parallel, "sha256": row["sha256"],
+               "samples": int(row["samples"]), "synthetic": True},
     )  # fmt: skip
 
 

@@ -1,0 +1,66 @@
+"""Where data sets lie on this machine, and what to say when one does not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from bench.data import Source
+from bench.errors import DataMissing, UnknownName
+from bench.weights import cache_dir
+
+AUDIO = (".flac", ".wav", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".au")
+
+
+def home() -> Path:
+    """Where downloaded sets live: $BENCH_DATA, else `data` in the cache."""
+    named = os.environ.get("BENCH_DATA")
+    return Path(named).expanduser() if named else cache_dir() / "data"
+
+
+def candidates(source: Source, folders: Sequence[str]) -> list[Path]:
+    """Folders in which the set may lie: PATH and PATH/folder for each usual name; the data home without PATH."""
+    base = source.path or home()
+    return [*([base] if source.path else []), *(base / folder for folder in folders)]
+
+
+def locate(source: Source, folders: Sequence[str], parts: Iterable[str]) -> Path | None:
+    """The first candidate that holds every one of `parts` (relative names; "" for the folder itself)."""
+    wanted = list(parts)
+    for folder in candidates(source, folders):
+        if folder.is_dir() and all((folder / part).exists() for part in wanted):
+            return folder
+    return None
+
+
+def missing(source: Source, folders: Sequence[str], parts: Iterable[str], cure: str) -> DataMissing:
+    """The error for a set that is not here: what, where it was looked for, how to provide it."""
+    looked = ", ".join(str(folder) for folder in candidates(source, folders))
+    what = ", ".join(part for part in parts if part)
+    return DataMissing(f"{source.title()}: {what or 'the data'} not found in {looked}. {cure}")
+
+
+def check_subsets(source: Source, known: Iterable[str]) -> None:
+    """Raise UnknownName for a subset that the set does not have."""
+    names = list(known)
+    for subset in source.subsets:
+        if subset not in names:
+            raise UnknownName(f"subset of {source.name}", subset, names)
+
+
+def audio_files(folder: Path, pattern: str = "**/*") -> list[Path]:
+    """Audio files under `folder`, sorted by relative path; hidden ones and those of hidden folders left out."""
+    found = [path for path in folder.glob(pattern) if path.suffix.lower() in AUDIO and path.is_file()]
+    visible = [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    return sorted(visible, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def first_audio(stem: Path) -> Path | None:
+    """`stem` with the first audio suffix that exists."""
+    return next((path for suffix in AUDIO if (path := stem.with_name(stem.name + suffix)).is_file()), None)
+
+
+def text_of(path: Path) -> str | None:
+    """A small text file without its surrounding white space; None when it is not there or empty."""
+    return (path.read_text(encoding="utf-8", errors="replace").strip() or None) if path.is_file() else None
