@@ -198,10 +198,10 @@ def test_weights_from_a_file(tmp_path: Path) -> None:
     with pytest.raises(WeightsInvalid, match="another version of FreeCodec than v2"):
         freecodec.load(cards.resolve("freecodec@v2"), given(path), "cpu")
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(WeightsInvalid, match="freecodec@v1.*cut short"):
+    with pytest.raises(WeightsInvalid, match=r"freecodec@v1.*cut short"):
         freecodec.load(point, given(path), "cpu")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(WeightsInvalid, match="need one .safetensors file"):
+    with pytest.raises(WeightsInvalid, match=r"need one \.safetensors file"):
         freecodec.load(point, given(tmp_path / "empty"), "cpu")
 
 
@@ -222,7 +222,7 @@ def test_ecapa_comes_beside_the_network_or_from_the_hub(tmp_path: Path, monkeypa
         freecodec.load(point, given(tmp_path), "cpu")
     (tmp_path / "embedding_model.ckpt").unlink()
     monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_: (_ for _ in ()).throw(OSError("offline")))
-    with pytest.raises(WeightsMissing, match="embedding_model.ckpt of speechbrain/spkrec-ecapa-voxceleb is not here"):
+    with pytest.raises(WeightsMissing, match=r"embedding_model\.ckpt of speechbrain/spkrec-ecapa-voxceleb is not here"):
         freecodec.load(point, given(tmp_path), "cpu")
 
 

@@ -139,7 +139,7 @@ def test_attention_window_bounds_what_a_frame_sees() -> None:
 
 
 def test_versions_differ_only_as_the_paper_says() -> None:
-    assert V1 == FreeCodecConfig()
+    assert FreeCodecConfig() == V1
     assert dataclasses.replace(V2, speaker_groups=0) == V1
     assert (V2.speaker_groups, V2.speaker_codes) == (8, 1024)
     assert dataclasses.replace(V3, content_loss_at="encoder", resize_augmentation=False) == V1
@@ -167,7 +167,7 @@ def test_parameter_counts() -> None:
 
 def test_config_is_checked() -> None:
     assert FreeCodecConfig.from_dict(NANO.to_dict()) == NANO
-    with pytest.raises(ValueError, match="unknown FreeCodec configuration key.*: chanels"):
+    with pytest.raises(ValueError, match=r"unknown FreeCodec configuration key.*: chanels"):
         FreeCodecConfig.from_dict({"chanels": 8})
     for wrong in ({"coder": "mel"}, {"dim": 250}, {"speaker_groups": 7}, {"strides": (2, 4)}):
         with pytest.raises(ValueError):

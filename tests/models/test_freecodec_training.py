@@ -226,14 +226,14 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
     save_file({"x": torch.zeros(1)}, tmp_path / "bare.safetensors")
-    with pytest.raises(ValueError, match="bare.safetensors: no FreeCodec configuration"):
+    with pytest.raises(ValueError, match=r"bare\.safetensors: no FreeCodec configuration"):
         load(tmp_path / "bare.safetensors")
     save(FreeCodec(SPECTRAL), tmp_path / "good.safetensors")
     tensors = {"fusion.norm.weight": torch.zeros(3)}
     import json
 
     save_file(tensors, tmp_path / "few.safetensors", metadata={"config": json.dumps(SPECTRAL.to_dict())})
-    with pytest.raises(ValueError, match="few.safetensors: missing tensors"):
+    with pytest.raises(ValueError, match=r"few\.safetensors: missing tensors"):
         load(tmp_path / "few.safetensors")
 
 

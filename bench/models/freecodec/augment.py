@@ -2,9 +2,9 @@
 
 FreeVC stretches a mel spectrogram along frequency by 0.85 to 1.15, cuts it or fills it up to its old height, and
 vocodes it back; the speaker changes, the words and their timing do not, and the target stays the clean wave. That needs
-a vocoder. Without one (our default) the same resize is applied to the spectral envelope: the clip's STFT keeps its phase
-and its harmonics, and each bin gets the gain between the envelope before and after the resize. So formants move as in
-FreeVC and F0 stays, which FreeVC's version shifts along.
+a vocoder. Without one (our default) the same resize is applied to the spectral envelope: the clip's STFT keeps its
+phase and its harmonics, and each bin gets the gain between the envelope before and after the resize. So formants move
+as in FreeVC and F0 stays, which FreeVC's version shifts along.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ Stated by the paper: a 4-layer Transformer encoder after the content codes, then
 speaker. Inferred: width 256, 4 heads, hidden width 1024, pre-norm with a closing LayerNorm, rotary positions (they hold
 for clips longer than the training crops); the prosody, each frame repeated 8 times, is added before the blocks; the
 speaker vector, brought to unit mean square, gives scale and shift of each block's LayerNorm (as in Vocos); 4 blocks of
-kernel 7. `attention_window` (ours, off by default) bounds how far attention looks, so that a model trained on one-second
-crops meets nothing new in long clips.
+kernel 7. `attention_window` (ours, off by default) bounds how far attention looks, so that a model trained on
+one-second crops meets nothing new in long clips.
 """
 
 from __future__ import annotations

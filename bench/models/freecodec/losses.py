@@ -113,9 +113,9 @@ def generator_losses(
 ) -> dict[str, Tensor]:
     """All weighted terms of one pass; their sum is what the generator minimises.
 
-    output: of `FreeCodec.forward`. target [B, T]: the clean wave, also for augmented inputs. teacher [B, M, H]: features
-    of the clean wave, or None. judgements: the discriminator's (real, fake), or None before it starts. form: see
-    `content_loss`. The speaker's commitment stays out: its vectors come from a frozen encoder.
+    output: of `FreeCodec.forward`. target [B, T]: the clean wave, also for augmented inputs. teacher [B, M, H]:
+    features of the clean wave, or None. judgements: the discriminator's (real, fake), or None before it starts.
+    form: see `content_loss`. The speaker's commitment stays out: its vectors come from a frozen encoder.
     """
     weights = weights or LossWeights()
     losses = reconstruction(output.wave, target[:, : output.wave.shape[1]])

@@ -45,8 +45,8 @@ def enrol(encoder: SpeakerEncoder, waves: Sequence[Wave]) -> Wave:
 class ResemblyzerSpeaker(nn.Module):
     """Resemblyzer 0.1.4 (GE2E, Wan et al. 2018, Apache-2.0) with the weights inside its package.
 
-    Level raised to -30 dBFS, silence cut by the WebRTC detector, mel powers in windows of 1.6 s through an LSTM, mean of
-    the windows' vectors, unit length. Where no speech is found the whole clip is embedded; digital silence gives the
+    Level raised to -30 dBFS, silence cut by the WebRTC detector, mel powers in windows of 1.6 s through an LSTM, mean
+    of the windows' vectors, unit length. Where no speech is found the whole clip is embedded; digital silence gives the
     zero vector.
     """
 
@@ -104,7 +104,7 @@ def raise_level(wave: Wave, dbfs: float = -30.0) -> Wave:
 
 
 def trim_silence(wave: Wave) -> Wave:
-    """Keep what the WebRTC detector (mode 3, 30 ms) takes for speech, with its flags smoothed and widened. [T] -> [T']."""
+    """What the WebRTC detector (mode 3, 30 ms) takes for speech, its flags smoothed and widened: [T] -> [T']."""
     import webrtcvad
 
     frames = len(wave) // 480

@@ -1,8 +1,9 @@
 """A content encoder and a waveform decoder on STFT frames: ours, not FreeCodec's.
 
 SuperCodec works on the wave itself, which costs most of its arithmetic at rates far above 50 Hz. For training on a few
-CPU cores these two take its place with the same shapes: log-mel frames through ConvNeXt blocks, and ConvNeXt blocks into
-an inverse STFT (Vocos, arXiv 2306.00814). Chosen by `coder = "spectral"`; the paper's design is `coder = "supercodec"`.
+CPU cores these two take its place with the same shapes: log-mel frames through ConvNeXt blocks, and ConvNeXt blocks
+into an inverse STFT (Vocos, arXiv 2306.00814). Chosen by `coder = "spectral"`; the paper's design is
+`coder = "supercodec"`.
 """
 
 from __future__ import annotations
