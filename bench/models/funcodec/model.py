@@ -70,13 +70,16 @@ class FunCodec(nn.Module):
         embedding, scale = self.embed(wave)
         return self.quantizer.encode(embedding, levels), scale
 
-    def decode(self, codes: Tensor, scale: Tensor | None = None) -> Tensor:
-        """Codes [K, B, frames] (any K up to all) -> wave [B, T'], at unit level or times `scale` [B, 1]."""
-        return self.decode_embedding(self.quantizer.decode(codes), scale)
+    def decode(self, codes: Tensor, scale: Tensor | None = None, *, whole: bool = False) -> Tensor:
+        """Codes [K, B, frames] (any K up to all) -> wave [B, T'], at unit level or times `scale` [B, 1].
 
-    def decode_embedding(self, embedding: Tensor, scale: Tensor | None = None) -> Tensor:
+        T' is frames * hop in the time domain; the STFT domains end 160 samples earlier unless `whole`.
+        """
+        return self.decode_embedding(self.quantizer.decode(codes), scale, whole=whole)
+
+    def decode_embedding(self, embedding: Tensor, scale: Tensor | None = None, *, whole: bool = False) -> Tensor:
         """Sums of codewords, or any embeddings [B, frames, dim], -> wave [B, T']."""
-        wave = self.transform.synthesise(self.decoder(embedding))
+        wave = self.transform.synthesise(self.decoder(embedding), whole=whole)
         return wave if scale is None else wave * scale
 
     def reconstruct(self, wave: Tensor, levels: int | None = None) -> Tensor:

@@ -57,12 +57,19 @@ class Transform(nn.Module):
                 planes = torch.stack([magnitude.log(), grid.real / magnitude, grid.imag / magnitude], dim=1)
         return planes.flatten(1, 2) if self.flat else planes
 
-    def synthesise(self, planes: Tensor) -> Tensor:
-        """-> wave [B, T]."""
+    def synthesise(self, planes: Tensor, *, whole: bool = False) -> Tensor:
+        """-> wave [B, T]. An STFT of F frames gives 160 (F - 1) samples, or `whole`, 160 F: the last 160 lie under the
+        falling half of the last window, and fade out where it has not enough weight left to divide by."""
         if self.domain == "time":
             return planes.squeeze(1)
         grid = self.grid_of(planes)
-        return torch.istft(grid, STFT_SIZE, STFT_HOP, window=self.window, center=True)
+        length = STFT_HOP * grid.shape[-1] if whole else None
+        wave = torch.istft(grid, STFT_SIZE, STFT_HOP, window=self.window, center=True, length=length)
+        if whole:
+            half = self.window[STFT_SIZE // 2 :].square()
+            weight = half[:STFT_HOP] + F.pad(half[STFT_HOP:], (0, 2 * STFT_HOP - len(half)))
+            wave = torch.cat([wave[:, :-STFT_HOP], wave[:, -STFT_HOP:] * (2 * weight).clamp_max(1)], dim=1)
+        return wave
 
     def grid_of(self, planes: Tensor) -> Tensor:
         """The complex grid [B, 257, frames] that planes stand for."""

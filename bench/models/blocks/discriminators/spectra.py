@@ -1,0 +1,76 @@
+"""Multi-scale STFT discriminator (EnCodec, arXiv 2210.13438, section 3.4): complex spectra at several resolutions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
+
+from bench.models.blocks.discriminators.judgement import Judgement
+
+
+class STFTDiscriminator(nn.Module):
+    """One resolution: real and imaginary parts as two channels of a [time, frequency] picture."""
+
+    window: Tensor
+
+    def __init__(self, n_fft: int, filters: int = 32, frequency_stride: int = 2, first_stride: int = 1) -> None:
+        super().__init__()
+        self.n_fft = n_fft
+        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
+        stride = (1, frequency_stride)
+        # The first convolution carries no weight norm in EnCodec's and FunCodec's code.
+        self.first = nn.Conv2d(2, filters, (3, 9), (1, first_stride), padding=(1, 4))
+        self.layers = nn.ModuleList(
+            weight_norm(nn.Conv2d(filters, filters, (3, 9), stride, padding=(d, 4), dilation=(d, 1))) for d in (1, 2, 4)
+        )
+        self.layers.append(weight_norm(nn.Conv2d(filters, filters, (3, 3), padding=(1, 1))))
+        self.post = weight_norm(nn.Conv2d(filters, 1, (3, 3), padding=(1, 1)))
+
+    def forward(self, wave: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """wave [B, 1, T], T >= n_fft -> logits [B, 1, frames, bins'], feature maps [B, C, frames, bins']."""
+        spectrum = (
+            torch.stft(
+                wave.squeeze(1).float(),
+                self.n_fft,
+                self.n_fft // 4,
+                window=self.window,
+                center=False,
+                return_complex=True,
+            )
+            / self.window.square().sum().sqrt()
+        )
+        x = torch.view_as_real(spectrum).permute(0, 3, 2, 1)  # [B, 2, frames, bins]
+        x = F.leaky_relu(self.first(x), 0.2)
+        features = [x]
+        for layer in self.layers:
+            x = F.leaky_relu(layer(x), 0.2)
+            features.append(x)
+        return self.post(x), features
+
+
+class MultiScaleSTFTDiscriminator(nn.Module):
+    """One STFTDiscriminator for each FFT size (samples); hop is a quarter, the window a normalised Hann.
+
+    `first_stride` above 1 thins out the frequency axis in the first layer already: several times cheaper on a CPU.
+    """
+
+    def __init__(
+        self,
+        n_ffts: Sequence[int] = (1024, 2048, 512),
+        filters: int = 32,
+        frequency_stride: int = 2,
+        first_stride: int = 1,
+    ) -> None:
+        super().__init__()
+        self.discriminators = nn.ModuleList(
+            STFTDiscriminator(n, filters, frequency_stride, first_stride) for n in n_ffts
+        )
+
+    def forward(self, wave: Tensor) -> Judgement:
+        """wave [B, 1, T] -> Judgement."""
+        parts = [d(wave) for d in self.discriminators]
+        return Judgement([p[0] for p in parts], [p[1] for p in parts])

@@ -1,0 +1,73 @@
+"""The moving average of a network's weights, and the weights file made of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from bench.train.recipe import Recipe
+    from bench.train.schedule import Clock
+    from bench.train.settings import RecipeCard
+
+
+class Average:
+    """Exponential moving average of the trained weights; buffers (codebooks, counters) are taken as they are."""
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.values = {k: v.detach().clone().float() for k, v in module.named_parameters() if v.requires_grad}
+
+    @torch.no_grad()
+    def update(self, module: nn.Module, step: int) -> None:
+        decay = min(self.decay, (1 + step) / (10 + step))
+        named = dict(module.named_parameters())
+        keys = list(self.values)
+        torch._foreach_lerp_([self.values[k] for k in keys], [named[k].detach().float() for k in keys], 1 - decay)
+
+    @torch.no_grad()
+    def swap_in(self, module: nn.Module) -> dict[str, Tensor]:
+        """Put the averages into the module; returns what was there."""
+        named = dict(module.named_parameters())
+        own = {k: named[k].detach().clone() for k in self.values}
+        for key, value in self.values.items():
+            named[key].copy_(value)
+        return own
+
+    @torch.no_grad()
+    def swap_out(self, module: nn.Module, own: dict[str, Tensor]) -> None:
+        named = dict(module.named_parameters())
+        for key, value in own.items():
+            named[key].copy_(value)
+
+    def state(self) -> dict[str, Tensor]:
+        return self.values
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        for key, value in self.values.items():
+            value.copy_(state[key])
+
+
+def export(path: Path, recipe: Recipe, card: RecipeCard, clock: Clock) -> None:
+    """Write the recipe's tensors as float16 safetensors; integers stay as they are."""
+    from safetensors.torch import save_file
+
+    tensors = {
+        k: (v.detach().cpu().half() if v.is_floating_point() else v.detach().cpu()).contiguous()
+        for k, v in recipe.export().items()
+    }
+    note = {
+        "recipe": card.recipe,
+        "title": card.title,
+        "steps": str(clock.step),
+        "seed": str(card.run.seed),
+        "fingerprint": card.fingerprint,
+        **recipe.describe(),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + ".part")
+    save_file(tensors, beside, metadata=note)
+    beside.replace(path)

@@ -1,0 +1,58 @@
+"""Checkpoints that survive kill -9: written beside, flushed to disk, then put in place in one step."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench.errors import BenchError
+
+
+class CheckpointMismatch(BenchError):
+    """A checkpoint that belongs to another configuration, or is not one."""
+
+
+def save(path: Path, state: Mapping[str, Any]) -> None:
+    """Write `state` (tensors and plain values) so that `path` is always either the old file or the whole new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + ".part")
+    with beside.open("wb") as stream:
+        torch.save(dict(state), stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(beside, path)
+
+
+def load(path: Path, fingerprint: str, what: str = "") -> dict[str, Any]:
+    """Read what `save` wrote; raises CheckpointMismatch unless its fingerprint is `fingerprint`."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise CheckpointMismatch(
+            f"{path}: cannot be read as a checkpoint ({error}); delete it to start anew"
+        ) from error
+    found = state.get("fingerprint")
+    if found != fingerprint:
+        raise CheckpointMismatch(
+            f"{path}: made with another configuration ({found}; {what or 'this one'} is {fingerprint}); "
+            "use the recipe card it was made with, or another --out folder"
+        )
+    return state
+
+
+def random_state() -> dict[str, Any]:
+    """State of torch's generators on this machine."""
+    state: dict[str, Any] = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    return state
+
+
+def restore_random_state(state: Mapping[str, Any]) -> None:
+    torch.set_rng_state(state["cpu"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])

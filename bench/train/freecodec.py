@@ -1,0 +1,231 @@
+"""FreeCodec's recipe (arXiv 2412.01053, section 2.5): v2 and v1 from one run, v3 from v1 by further training.
+
+The speaker encoder is frozen: its vectors are computed once for each utterance, before training. In the nano card the
+content loss's teacher is Whisper's encoder in place of WavLM-Large, whose weights no package carries.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench.errors import BadCard, UnknownName
+from bench.models.freecodec import FreeCodec, FreeCodecConfig
+from bench.models.freecodec.augment import SpectrogramResize
+from bench.models.freecodec.config import NANO, version
+from bench.models.freecodec.losses import ReconstructionLoss, content_loss
+from bench.models.freecodec.model import Streams
+from bench.models.freecodec.speaker import EcapaSpeaker, ResemblyzerSpeaker
+from bench.train.losses import MultiMelL1
+from bench.train.recipe import Recipe, weights_of
+from bench.train.settings import RecipeCard
+from bench.train.whisper import WhisperEncoder, feature_distance
+
+if TYPE_CHECKING:
+    from bench.train.data import Batch, Corpus
+
+LOSSES: Mapping[str, Any] = {
+    "initial": "",  # safetensors to start from
+    "reconstruction": 1.0,  # SuperCodec's sum: wave, multi-scale mel, fine mel
+    "multimel": 0.0,  # L1 of log-mels at several resolutions
+    "commitment": 1.0,
+    "content": 10.0,
+    "whisper": "",  # path of tiny.en.pt: teacher of the content loss, and of "perceptual"
+    "whisper_blocks": 4,
+    "wavlm": "",  # folder of WavLM-Large in transformers' form: the paper's teacher
+    "ecapa": "",  # embedding_model.ckpt of speechbrain/spkrec-ecapa-voxceleb, for speaker_encoder = "ecapa"
+    "perceptual": 0.0,  # distance of Whisper features, decoded against original
+    "quantize_from": 0.0,  # share of the run without quantization, before the k-means start
+    "pool": 4096,  # content embeddings that k-means starts from
+}
+BASES = {"paper": FreeCodecConfig(), "nano": NANO}
+
+
+class FreeCodecRecipe(Recipe):
+    """Card tables: [model] base = "paper" or "nano", version = "v1", "v2" or "v3", and fields of FreeCodecConfig."""
+
+    started: Tensor
+
+    def __init__(self, card: RecipeCard) -> None:
+        super().__init__(card)
+        self.loss = weights_of(card.loss, LOSSES, f"{card.path} [loss]")
+        torch.manual_seed(card.run.seed)
+        config = config_of(card.model, str(card.path))
+        self.codec = FreeCodec(config)
+        self.frame = config.hop
+        if self.loss["initial"]:
+            load_shared(self.codec, Path(self.loss["initial"]))
+        self.reconstruction = ReconstructionLoss() if self.loss["reconstruction"] else None
+        self.multimel = (
+            MultiMelL1(16000, (128, 256, 512, 1024, 2048), (20, 40, 64, 80, 80)) if self.loss["multimel"] else None
+        )
+        self.whisper = (
+            WhisperEncoder.load(Path(self.loss["whisper"]), self.loss["whisper_blocks"])
+            if self.loss["whisper"]
+            else None
+        )
+        self.wavlm = load_wavlm(Path(self.loss["wavlm"])) if self.loss["wavlm"] else None
+        self.resize = SpectrogramResize() if config.resize_augmentation else None
+        warm = bool(self.loss["quantize_from"]) and not self.loss["initial"]
+        self.register_buffer("started", torch.tensor(0 if warm else 1))
+        self.pools: dict[str, list[Tensor]] = {"content": [], "prosody": []}
+        self.vectors: list[NDArray[np.float32]] = []
+        # In a list, so that the frozen encoder is no part of the recipe's state.
+        self.encoders: list[ResemblyzerSpeaker | EcapaSpeaker] = []
+
+    def prepare(self, corpus: Corpus) -> None:
+        """Speaker vectors of every utterance: of the whole, and of stretches of 3 s, among which training draws."""
+        for index in range(len(corpus.waves)):
+            wave = corpus.wave(index)
+            cuts = [wave, *(wave[i : i + 48000] for i in range(0, len(wave) - 32000, 48000))]
+            self.vectors.append(np.stack([self.speaker.embed(cut) for cut in cuts]))
+        books = self.codec.speaker_books
+        if books is not None and not self.loss["initial"]:
+            books.fit(torch.from_numpy(np.concatenate(self.vectors)))
+            books.eval()
+
+    @property
+    def speaker(self) -> ResemblyzerSpeaker | EcapaSpeaker:
+        if not self.encoders:
+            ecapa = self.loss["ecapa"]
+            resemblyzer = self.codec.config.speaker_encoder == "resemblyzer"
+            self.encoders.append(ResemblyzerSpeaker() if resemblyzer else EcapaSpeaker(Path(ecapa) if ecapa else None))
+        return self.encoders[0]
+
+    def extra(self, batch: Batch) -> dict[str, Tensor]:
+        rng = np.random.default_rng([self.card.run.seed, batch.number])
+        rows = [self.vectors[where][rng.integers(len(self.vectors[where]))] for where in batch.where]
+        return {"speaker": torch.from_numpy(np.stack(rows))}
+
+    def train(self, mode: bool = True) -> FreeCodecRecipe:
+        super().train(mode)
+        if self.codec.speaker_books is not None:
+            # Fitted once to frozen vectors: nothing to follow.
+            self.codec.speaker_books.eval()
+        return self
+
+    def forward(self, wave: Tensor, progress: float, extra: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        loss, codec = self.loss, self.codec
+        heard = wave
+        if self.resize is not None and self.training:
+            heard = self.resize(wave)
+        latent = codec.content_encoder(heard).float()
+        melody = codec.prosody_encoder(heard).float()
+        out: dict[str, Tensor] = {}
+        if self.started or not self.training:
+            content, _, content_commitment = codec.content_book.quantize(latent)
+            prosody, _, prosody_commitment = codec.prosody_book.quantize(melody)
+            out["commitment"] = loss["commitment"] * (content_commitment + prosody_commitment)
+        else:
+            content, prosody = latent, melody
+            self._collect({"content": latent, "prosody": melody}, progress)
+        speaker = extra["speaker"]
+        if codec.speaker_books is not None:
+            grouped = codec.speaker_books.quantize(speaker)[0]
+            chosen = torch.rand(len(wave), 1, device=wave.device) < 0.5
+            speaker = torch.where(chosen, grouped, speaker)
+        context = codec.fusion.context(content)
+        fake = codec.decoder(codec.fusion.inject(context, prosody, speaker)).float()
+        real = wave[:, : fake.shape[1]]
+        if self.reconstruction is not None:
+            for name, value in self.reconstruction(fake, real).items():
+                out[name] = loss["reconstruction"] * value
+        if self.multimel is not None:
+            out["multimel"] = loss["multimel"] * self.multimel(real, fake)
+        guess = codec.teacher_head(latent if codec.config.content_loss_at == "encoder" else context)
+        if self.whisper is not None:
+            with torch.no_grad():
+                taught = self.whisper(real)
+            if loss["content"]:
+                out["content"] = loss["content"] * content_loss(guess, taught[-1])
+            if loss["perceptual"]:
+                out["perceptual"] = loss["perceptual"] * feature_distance(taught, self.whisper(fake))
+        if self.wavlm is not None:
+            with torch.no_grad():
+                last = self.wavlm(F.pad(real, (40, 40))).last_hidden_state
+            out["content"] = loss["content"] * content_loss(guess, last)
+        return {**out, "real": real, "fake": fake}
+
+    @torch.no_grad()
+    def _collect(self, embeddings: Mapping[str, Tensor], progress: float) -> None:
+        """Keep embeddings of the last batches; at the appointed time start the codebooks from them by k-means."""
+        for name, value in embeddings.items():
+            self.pools[name].append(value.detach().flatten(0, 1))
+            while sum(len(p) for p in self.pools[name][1:]) >= self.loss["pool"]:
+                self.pools[name].pop(0)
+        if progress >= self.loss["quantize_from"]:
+            self.codec.content_book.fit(torch.cat(self.pools["content"]))
+            self.codec.prosody_book.fit(torch.cat(self.pools["prosody"]))
+            self.pools = {"content": [], "prosody": []}
+            self.started.fill_(1)
+
+    def facts(self) -> dict[str, Any]:
+        """Perplexity of the codebooks' moving counts."""
+        found = {}
+        for name in ("content", "prosody"):
+            p = getattr(self.codec, f"{name}_book").cluster_size
+            p = p / p.sum()
+            found[name] = round(float((-(p * p.clamp_min(1e-12).log()).sum()).exp()), 1)
+        return {"perplexity": found}
+
+    def export(self) -> dict[str, Tensor]:
+        left_out = (".embed_avg", ".embed_sum", ".cluster_size", ".inited", ".started")
+        return {
+            k: v
+            for k, v in self.codec.state_dict().items()
+            if not k.startswith("teacher_head.") and not k.endswith(left_out)
+        }
+
+    def describe(self) -> dict[str, str]:
+        return {"config": json.dumps(self.codec.config.to_dict(), sort_keys=True)}
+
+    @torch.no_grad()
+    def reconstruct(self, wave: NDArray[np.float32]) -> NDArray[np.float32]:
+        vector = torch.from_numpy(self.speaker.embed(wave))[None]
+        padded = np.pad(wave, (0, -len(wave) % self.frame))
+        streams: Streams = self.codec.encode(torch.from_numpy(padded)[None], vector)
+        return self.codec.decode(streams)[0].numpy()[: len(wave)]
+
+
+def config_of(model: Mapping[str, Any], where: str) -> FreeCodecConfig:
+    """The configuration a card asks for; raises BadCard."""
+    settings = {"base": "paper", "version": "v1", **model}
+    base = BASES.get(settings.pop("base"))
+    if base is None:
+        raise BadCard(f"{where} [model]: {UnknownName('base', model['base'], BASES)}")
+    name = settings.pop("version")
+    try:
+        return version(FreeCodecConfig.from_dict({**base.to_dict(), **settings}), name)
+    except ValueError as error:
+        raise BadCard(f"{where} [model]: {error}") from error
+
+
+def load_shared(codec: FreeCodec, path: Path) -> None:
+    """Start from a weights file of another version: what both have is taken, speaker codebooks may be missing."""
+    from safetensors.torch import load_file
+
+    own = codec.state_dict()
+    tensors = {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
+    misfit = [k for k, v in tensors.items() if k in own and own[k].shape != v.shape]
+    if misfit:
+        raise BadCard(f"{path}: {misfit[0]} has another shape; the file belongs to another configuration")
+    codec.load_state_dict({k: v for k, v in tensors.items() if k in own}, strict=False)
+    for book in (codec.content_book, codec.prosody_book):
+        book.embed_avg.copy_(book.embed)
+        book.cluster_size.fill_(1.0)
+        book.inited.fill_(1.0)
+
+
+def load_wavlm(folder: Path) -> torch.nn.Module:
+    """WavLM in transformers' form from a local folder, frozen. Its last layer at 50 Hz is the content loss's target."""
+    from transformers import WavLMModel
+
+    return WavLMModel.from_pretrained(folder, local_files_only=True).eval().requires_grad_(False)

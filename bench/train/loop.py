@@ -1,0 +1,326 @@
+"""The training loop of every recipe: generator and discriminators, averages, checkpoints, validation, stop on NaN.
+
+Devices and processes are accelerate's business; the loop is the same on a laptop and under `accelerate launch`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.errors import BenchError
+from bench.models.blocks.discriminators import adversarial_loss, discriminator_loss, feature_matching_loss
+from bench.train import checkpoint
+from bench.train.average import Average, export
+from bench.train.data import Batch, Prefetch
+from bench.train.precision import faster
+from bench.train.recipe import Recipe, build_discriminator, judged_part
+from bench.train.schedule import Clock, Schedule
+from bench.train.settings import RecipeCard, as_table
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+class Diverged(BenchError):
+    """The loss is no number any more; the last good checkpoint is kept."""
+
+
+Validate = Callable[[Recipe], dict[str, float]]
+Report = Callable[[dict[str, Any]], None]
+
+
+@dataclass
+class Trained:
+    """What a run leaves: its records (one dict for each logged step or validation) and the folder they lie in."""
+
+    history: list[dict[str, Any]]
+    folder: Path
+    steps: int
+    seconds: float
+
+
+class Loop:
+    """One training run in `folder`: state.pt (checkpoint), log.jsonl, weights.safetensors (best by validation or last).
+
+    recipe: the network with its losses. draw: batch number -> Batch. validate: called on the averaged weights.
+    report: gets each record. Raises Diverged, CheckpointMismatch.
+    """
+
+    def __init__(
+        self,
+        card: RecipeCard,
+        recipe: Recipe,
+        draw: Callable[[int], Batch],
+        folder: Path,
+        validate: Validate | None = None,
+        report: Report | None = None,
+        data_sha256: str = "",
+        accelerator: Accelerator | None = None,
+    ) -> None:
+        self.card, self.draw, self.folder = card, draw, folder
+        self.validate, self.report, self.data_sha256 = validate, report, data_sha256
+        if not (card.run.steps or card.run.minutes):
+            raise BenchError("a run needs an end: set run.steps or run.minutes")
+        self.accelerator = accelerator or _accelerator()
+        self.device = self.accelerator.device
+        opt = card.optimiser
+        self.recipe = recipe.to(self.device)
+        self.judges = build_discriminator(card.discriminator)
+        self.optimiser = _adam(recipe.trainable(), opt.lr, card)
+        self.network: nn.Module = self.recipe
+        self.judges_optimiser: torch.optim.Optimizer | None = None
+        if self.judges is not None:
+            self.judges = self.judges.to(self.device)
+            self.judges_optimiser = _adam(list(self.judges.parameters()), opt.discriminator_lr or opt.lr, card)
+        if self.accelerator.num_processes > 1:
+            self.network, self.optimiser = self.accelerator.prepare(self.recipe, self.optimiser)
+            if self.judges is not None:
+                self.judges, self.judges_optimiser = self.accelerator.prepare(self.judges, self.judges_optimiser)
+        self.average = Average(self.recipe, card.run.average) if card.run.average else None
+        self.schedule = Schedule(opt)
+        self.clock = Clock(card.run)
+        self.precision = card.run.precision
+        self.history: list[dict[str, Any]] = []
+        self.best = -math.inf
+        self.waited_s = 0.0
+
+    @property
+    def checkpoint_path(self) -> Path:
+        return self.folder / "state.pt"
+
+    def run(self, resume: bool = False) -> Trained:
+        """Train to the end of the budget; with `resume` from the folder's checkpoint, if there is one."""
+        torch.manual_seed(self.card.run.seed + self.accelerator.process_index)
+        if resume and self.checkpoint_path.is_file():
+            self._restore()
+        if self.precision == "auto":
+            crop = self.card.discriminator.crop if self.card.discriminator else 0
+            self.precision = faster(self.recipe, self.judges, self.draw(0), crop, self.device)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.clock = Clock(self.card.run, self.clock.step, self.clock.seconds)
+        batches = Prefetch(self.draw, self.clock.step)
+        saved = validated = time.monotonic()
+        self.recipe.train()
+        mark, mark_step, self.waited_s = time.monotonic(), self.clock.step, 0.0
+        try:
+            while not self.clock.done:
+                before = time.monotonic()
+                batch = batches.next()
+                self.waited_s += time.monotonic() - before
+                losses = self._step(batch)
+                self.clock.step += 1
+                now = time.monotonic()
+                if self.clock.step % self.card.run.log_every == 0 or self.clock.step == 1 or self.clock.done:
+                    rate = (self.clock.step - mark_step) / max(now - mark, 1e-9)
+                    self._log(
+                        {k: float(v) for k, v in losses.items()}, rate, self.waited_s / max(now - mark, 1e-9), batch
+                    )
+                    mark, mark_step, self.waited_s = now, self.clock.step, 0.0
+                every = self.card.run.validate_every_s
+                if self.validate and every and now - validated >= every:
+                    self._validate()
+                    validated = mark = time.monotonic()
+                    mark_step = self.clock.step
+                if now - saved >= self.card.run.checkpoint_every_s:
+                    self._save()
+                    saved = time.monotonic()
+        finally:
+            batches.close()
+        if self.validate:
+            self._validate()
+        else:
+            self._export("weights")
+        self._save()
+        return Trained(self.history, self.folder, self.clock.step, self.clock.elapsed())
+
+    def _step(self, batch: Batch) -> dict[str, Tensor]:
+        card, progress = self.card, self.clock.progress
+        factor = self.schedule.scale(progress, self.clock.step)
+        _set_rate(self.optimiser, card.optimiser.lr * factor)
+        wave = torch.from_numpy(batch.waves).to(self.device)
+        extra = {k: v.to(self.device) for k, v in self.recipe.extra(batch).items()}
+        with self._autocast():
+            losses = self.network(wave, progress, extra)
+            judged = self.judges is not None and card.discriminator is not None
+            if judged and progress >= card.discriminator.start:  # type: ignore[union-attr]
+                losses.update(self._judge(losses["real"], losses["fake"], factor))
+        total = sum(
+            (v for k, v in losses.items() if k not in ("real", "fake") and not k.startswith("_")), torch.zeros(())
+        )
+        assert isinstance(total, Tensor)
+        shown = {k: v.detach() for k, v in losses.items() if k not in ("real", "fake")}
+        if not torch.isfinite(total):
+            bad = [name for name, value in shown.items() if not torch.isfinite(value).all()]
+            raise Diverged(self._where(f"loss {', '.join(bad) or 'total'} is not finite"))
+        self.optimiser.zero_grad(set_to_none=True)
+        self.accelerator.backward(total)
+        norm = nn.utils.clip_grad_norm_(self.recipe.trainable(), card.optimiser.clip or 1e9)
+        if not torch.isfinite(norm):
+            raise Diverged(self._where("the gradient is not finite"))
+        self.optimiser.step()
+        if self.average is not None:
+            self.average.update(self.recipe, self.clock.step)
+        return {**shown, "_norm": norm}
+
+    def _judge(self, real: Tensor, fake: Tensor, factor: float) -> dict[str, Tensor]:
+        """One discriminator step, then what the generator pays. real, fake [B, T]."""
+        settings, judges, optimiser = self.card.discriminator, self.judges, self.judges_optimiser
+        assert settings is not None and judges is not None and optimiser is not None
+        _set_rate(optimiser, (self.card.optimiser.discriminator_lr or self.card.optimiser.lr) * factor)
+        real, fake = judged_part(real.detach(), fake, settings.crop)
+        said_real, said_fake = judges(torch.cat([real, fake.detach()])).split(len(real))
+        loss = discriminator_loss(said_real, said_fake, settings.reduce)
+        optimiser.zero_grad(set_to_none=True)
+        self.accelerator.backward(loss)
+        optimiser.step()
+        judges.requires_grad_(False)
+        said = judges(fake)
+        judges.requires_grad_(True)
+        # The maps of the real wave are those from before the discriminator's step: one pass saved, one step stale.
+        return {
+            "adversarial": settings.adversarial * adversarial_loss(said, settings.reduce, settings.clipped),
+            "features": settings.features * feature_matching_loss(said_real.detached(), said, settings.relative),
+            "_discriminator": loss.detach(),
+        }
+
+    def _where(self, what: str) -> str:
+        path = self.checkpoint_path
+        kept = f"the last good checkpoint is {path}" if path.is_file() else "there is no checkpoint yet"
+        return f"training stopped at step {self.clock.step}: {what}; {kept}. Lower optimiser.lr or check the data"
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+    def _log(self, losses: dict[str, float], rate: float, waiting: float, batch: Batch) -> None:
+        samples = batch.waves.size * self.accelerator.num_processes
+        record = {
+            "step": self.clock.step,
+            "seconds": round(self.clock.elapsed(), 1),
+            "progress": round(self.clock.progress, 4),
+            "lr": self.optimiser.param_groups[0]["lr"],
+            "rate": rate,
+            "audio_s_per_s": rate * samples / self.recipe.rate_hz,
+            "left_s": round(self.clock.left_s(rate), 1),
+            "waiting": round(waiting, 4),
+            "losses": {k: round(v, 6) for k, v in losses.items()},
+        }
+        self._record(record)
+
+    def _record(self, record: dict[str, Any]) -> None:
+        self.history.append(record)
+        if self.accelerator.is_main_process:
+            with (self.folder / "log.jsonl").open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(record) + "\n")
+            if self.report:
+                self.report(record)
+
+    def _validate(self) -> None:
+        if not self.accelerator.is_main_process or self.validate is None:
+            return
+        with self.averaged(), torch.no_grad():
+            random = torch.get_rng_state()
+            scores = self.validate(self.recipe)
+            torch.set_rng_state(random)
+            score = scores.get("quality", math.nan)
+            self.schedule.validated(-score)
+            # Averages lag at first: the newest is kept unless it is clearly worse than the best so far.
+            if not score < self.best:
+                self.best = score
+                self._export("weights")
+        self._export("last")
+        self._record(
+            {
+                "step": self.clock.step,
+                "seconds": round(self.clock.elapsed(), 1),
+                "scores": scores,
+                "facts": self.recipe.facts(),
+            }
+        )
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Inside, the recipe holds its averaged weights and is in evaluation mode."""
+        own = None
+        if self.average is not None:
+            own = self.average.swap_in(self.recipe)
+        self.recipe.eval()
+        try:
+            yield
+        finally:
+            self.recipe.train()
+            if own is not None and self.average is not None:
+                self.average.swap_out(self.recipe, own)
+
+    def _export(self, name: str) -> None:
+        if self.accelerator.is_main_process:
+            with self.averaged():
+                export(self.folder / f"{name}.safetensors", self.recipe, self.card, self.clock)
+
+    def _save(self) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        checkpoint.save(
+            self.checkpoint_path,
+            {
+                "fingerprint": self.card.fingerprint,
+                "card": json.dumps(as_table(self.card)),
+                "recipe": self.recipe.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+                "judges": self.judges.state_dict() if self.judges is not None else None,
+                "judges_optimiser": self.judges_optimiser.state_dict() if self.judges_optimiser else None,
+                "average": self.average.state() if self.average else None,
+                "schedule": self.schedule.state(),
+                "random": checkpoint.random_state(),
+                "step": self.clock.step,
+                "seconds": self.clock.elapsed(),
+                "best": self.best,
+                "precision": self.precision,
+                "history": json.dumps(self.history),
+                "data": self.data_sha256,
+            },
+        )
+
+    def _restore(self) -> None:
+        state = checkpoint.load(self.checkpoint_path, self.card.fingerprint, str(self.card.path))
+        self.recipe.load_state_dict(state["recipe"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        if self.judges is not None and self.judges_optimiser is not None:
+            self.judges.load_state_dict(state["judges"])
+            self.judges_optimiser.load_state_dict(state["judges_optimiser"])
+        if self.average is not None and state["average"] is not None:
+            self.average.restore(state["average"])
+        self.schedule.restore(state["schedule"])
+        checkpoint.restore_random_state(state["random"])
+        self.clock = Clock(self.card.run, state["step"], state["seconds"])
+        self.best, self.precision = state["best"], state["precision"]
+        self.history = json.loads(state["history"])
+        if state["data"] != self.data_sha256 and self.report:
+            self.report({"note": "the training data has changed since the checkpoint"})
+
+
+def _adam(parameters: list[nn.Parameter], lr: float, card: RecipeCard) -> torch.optim.Optimizer:
+    opt = card.optimiser
+    if opt.weight_decay:
+        return torch.optim.AdamW(parameters, lr, opt.betas, weight_decay=opt.weight_decay, foreach=True)
+    return torch.optim.Adam(parameters, lr, opt.betas, foreach=True)
+
+
+def _set_rate(optimiser: torch.optim.Optimizer, lr: float) -> None:
+    for group in optimiser.param_groups:
+        group["lr"] = lr
+
+
+def _accelerator() -> Accelerator:
+    from accelerate import Accelerator
+
+    return Accelerator(cpu=not torch.cuda.is_available())

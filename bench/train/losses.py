@@ -1,0 +1,75 @@
+"""Distances between waves, as the papers' recipes define them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bench.models.blocks.mel import slaney_filters
+
+
+class MelL1(nn.Module):
+    """L1 between natural-log magnitude mel spectrograms (HiFi-GAN, arXiv 2010.05646, equation 3).
+
+    n_fft, hop: samples. bands: Slaney mel bands, 0 Hz to half the rate. Reflection padding of (n_fft - hop) / 2 at both
+    ends, magnitudes clamped at 1e-5.
+    """
+
+    filters: Tensor
+    window: Tensor
+
+    def __init__(self, rate_hz: int = 16000, n_fft: int = 1024, hop: int = 320, bands: int = 80) -> None:
+        super().__init__()
+        self.n_fft, self.hop = n_fft, hop
+        self.register_buffer("filters", slaney_filters(rate_hz, n_fft, bands), persistent=False)
+        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
+
+    def log_mel(self, wave: Tensor) -> Tensor:
+        """wave [B, T] -> [B, bands, T // hop]."""
+        side = (self.n_fft - self.hop) // 2
+        padded = F.pad(wave.float(), (side, side), mode="reflect")
+        spectrum = torch.stft(padded, self.n_fft, self.hop, window=self.window, center=False, return_complex=True)
+        magnitude = (spectrum.real.square() + spectrum.imag.square() + 1e-9).sqrt()
+        return (self.filters @ magnitude).clamp_min(1e-5).log()
+
+    def forward(self, real: Tensor, fake: Tensor) -> Tensor:
+        """real, fake [B, T] -> scalar."""
+        with torch.autocast(real.device.type, enabled=False):
+            with torch.no_grad():
+                target = self.log_mel(real)
+            return F.l1_loss(self.log_mel(fake), target)
+
+
+class MultiMelL1(nn.Module):
+    """Mean of `MelL1` over several resolutions (DAC, arXiv 2306.06546, section 3.3, with hop = n_fft / 4)."""
+
+    def __init__(self, rate_hz: int, n_ffts: Sequence[int], bands: Sequence[int]) -> None:
+        super().__init__()
+        self.scales = nn.ModuleList(
+            MelL1(rate_hz, n_fft, n_fft // 4, count) for n_fft, count in zip(n_ffts, bands, strict=True)
+        )
+
+    def forward(self, real: Tensor, fake: Tensor) -> Tensor:
+        """real, fake [B, T] -> scalar."""
+        return torch.stack([scale(real, fake) for scale in self.scales]).mean()
+
+
+def bit_spread(latents: Tensor) -> Tensor:
+    """How far the bits of binary spherical codes are from balanced and independent: 0 at best.
+
+    latents [..., D] of unit length. Mean over pairs of dimensions of the squared correlation, plus D times the mean
+    square of the means. The entropy loss with one table row per codeword says the same of hard assignments, but
+    gives next to no gradient once they are hard, and correlated bits (two antipodal codewords) satisfy every marginal.
+    """
+    flat = latents.float().flatten(0, -2)
+    dims = flat.shape[-1]
+    mean = flat.mean(0)
+    centred = flat - mean
+    covariance = centred.T @ centred / len(flat)
+    scale = covariance.diagonal().clamp_min(1e-4).sqrt()
+    correlation = covariance / (scale[:, None] * scale)
+    pairs = (correlation.square().sum() - correlation.diagonal().square().sum()) / (dims * (dims - 1))
+    return pairs + dims * mean.square().mean()

