@@ -181,11 +181,14 @@ def load(path: Path, *, causal: bool = False) -> FunCodec:
     """A network from a file: `.safetensors` written by `save` (settings in its "config" header, tensors of any float
     type), or a published state dict (`.pth`, or `.safetensors` without header), opened with `weights_only=True`."""
     if path.suffix == ".safetensors":
-        from safetensors import safe_open
+        from safetensors import SafetensorError, safe_open
 
-        with safe_open(path, framework="pt") as file:
-            header: Mapping[str, str] = file.metadata() or {}
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
+        try:
+            with safe_open(path, framework="pt") as file:
+                header: Mapping[str, str] = file.metadata() or {}
+                state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
+        except SafetensorError as error:
+            raise StateDictError(f"{path} is no safetensors file: {error}") from error
         if "config" in header:
             with torch.device("meta"):
                 model = FunCodec(FunCodecConfig.from_dict(json.loads(header["config"])))
