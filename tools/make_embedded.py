@@ -29,7 +29,7 @@ def main() -> None:
     sentences = (FOLDER / "sentences.txt").read_text(encoding="utf-8").splitlines()
     if len(sentences) != SHARED + OWN * len(voices):
         raise SystemExit(f"{len(voices)} voices need {SHARED + OWN * len(voices)} sentences, not {len(sentences)}")
-    rows = ["id\tfile\tspeaker\tgender\taccent\tsentence\tsamples\tsha256\ttext"]
+    rows = ["id\tfile\tspeaker\tgender\taccent\tsynthetic\tsentence\tsamples\tsha256\ttext"]
     for place, voice in enumerate(voices):
         own = SHARED + OWN * place
         for number in (*range(SHARED), *range(own, own + OWN)):
@@ -42,7 +42,7 @@ def main() -> None:
             soundfile.write(path, wave, RATE_HZ, subtype="PCM_16", compression_level=1.0)
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
             rows.append("\t".join((name, f"{voice}/{path.name}", voice, GENDERS[voice[1]], ACCENTS[voice[0]],
-                                   str(number + 1), str(len(wave)), digest, sentences[number])))
+                                   "true", str(number + 1), str(len(wave)), digest, sentences[number])))
     (FOLDER / "manifest.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     print(f"{len(rows) - 1} utterances in {FOLDER}")
 

@@ -41,7 +41,7 @@ def _utterance(row: dict[str, str]) -> Utterance:
         row["id"], FOLDER / row["file"], row["speaker"], row["text"], language="en", gender=row["gender"],
         accent=row["accent"], licence=LICENCE,
         extra={"sentence": row["sentence"], "parallel": parallel, "sha256": row["sha256"],
-               "samples": int(row["samples"]), "synthetic": True},
+               "samples": int(row["samples"]), "synthetic": row["synthetic"] == "true"},
     )  # fmt: skip
 
 
