@@ -2,7 +2,7 @@
 
 PATH is a folder of audio files, as a demo page or another bench left them. An output belongs to the utterance whose id
 equals the file's path below PATH without its suffix, or else the file's bare name when that is unique, or else one of
-both with separators made alike ("/", "-", "_"). The bits are unknown, so no rate is measured.
+both with separators made alike ("/", "-", "_") and an ending such as "_decoded" left out. The bits are unknown, so no rate is measured.
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ class Published(Codec):
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[/_\-\s]+", "_", name).lower()
+    """Separators alike, lower case, without an ending that only says that this is an output ("_decoded")."""
+    return re.sub(r"_(decoded|reconstructed|recon|rec|output)$", "", re.sub(r"[/_\-\s]+", "_", name).lower())
 
 
 def _unique(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
