@@ -2,7 +2,8 @@
 
 PATH is a folder of audio files, as a demo page or another bench left them. An output belongs to the utterance whose id
 equals the file's path below PATH without its suffix, or else the file's bare name when that is unique, or else one of
-both with separators made alike ("/", "-", "_") and an ending such as "_decoded" left out. The bits are unknown, so no rate is measured.
+both with separators made alike ("/", "-", "_") and an ending such as "_decoded" left out. The bits are unknown, so no
+rate is measured.
 """
 
 from __future__ import annotations
