@@ -137,11 +137,15 @@ def check_sha256(path: Path, expected: str) -> Path:
     return path
 
 
-def onnx_session(path: Path) -> Any:
-    """A single-threaded onnxruntime session: parallelism belongs to the engine's processes."""
+def onnx_session(path: Path, *, arena: bool = True) -> Any:
+    """A single-threaded onnxruntime session: parallelism belongs to the engine's processes.
+
+    Without `arena`, memory is returned after every call: right for networks that see many different lengths.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    options.enable_cpu_mem_arena = options.enable_mem_pattern = arena
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -1,10 +1,11 @@
 """DistillMOS: no-reference predictor of opinion scores, distilled from XLS-R.
 
 Definition. The wave is zero-padded to 7.68 s (122,880 samples) if shorter, else cut into evenly spaced overlapping
-segments of that length with at most 1 s between starts; every segment is divided by its peak; the score is the mean over
-segments of the network's output.
-Reference: Stahl and Gamper, "Distillation and Pruning for Scalable Self-Supervised Representation-Based Speech Quality
-Assessment", ICASSP 2025; package distillmos 0.9.1 with its weights (MIT). It stands beside UTMOS and is not UTMOS.
+segments of that length with at most 1 s between starts; every segment is divided by its peak; the score is the mean
+over segments of the network's output.
+Reference: Stahl and Gamper, "Distillation and Pruning for Scalable Self-Supervised Representation-Based Speech
+Quality Assessment", ICASSP 2025; package distillmos 0.9.1 with its weights (MIT). It stands beside UTMOS and is not
+UTMOS.
 Range: 1 to 5, higher is better. Rate: 16 kHz. Level: invariant for clips of one segment (peak-normalised).
 Length: any from 0.1 s. Alone it misleads at very low rates: read it beside the error rates.
 Failures: too_short, silence, not_finite. Segments have one length, so batches equal single runs.

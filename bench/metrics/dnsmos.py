@@ -1,12 +1,13 @@
 """DNSMOS P.808 and P.835: no-reference predictors of opinion scores for noise suppression.
 
-Definition. The wave (clipped to [-1, 1]; a shorter one is doubled until long enough) is cut into windows of 9.01 s every
-1 s; the score is the mean over windows. P.808: one network on the log-mel spectrogram (DFT 321, hop 160, 120 Slaney mels,
-dB relative to the window's maximum, (dB + 40) / 40) of the window less its last 160 samples. P.835: a network on the raw
-window gives three numbers, each mapped by the published polynomial to SIG (speech), BAK (background), OVRL (overall).
+Definition. The wave (clipped to [-1, 1]; a shorter one is doubled until long enough) is cut into windows of 9.01 s
+every 1 s; the score is the mean over windows. P.808: one network on the log-mel spectrogram (DFT 321, hop 160, 120
+Slaney mels, dB relative to the window's maximum, (dB + 40) / 40) of the window less its last 160 samples. P.835: a
+network on the raw window gives three numbers, each mapped by the published polynomial to SIG (speech), BAK
+(background), OVRL (overall).
 Reference: Reddy et al., "DNSMOS", ICASSP 2021 (P.808); "DNSMOS P.835", ICASSP 2022; weights of the package speechmos
-0.0.1.1 (MIT), the same bytes as the authors' repository. The two are different metrics: the FocalCodec paper's "DNSMOS"
-is P.808.
+0.0.1.1 (MIT), the same bytes as the authors' repository. The two are different metrics: the FocalCodec paper's
+"DNSMOS" is P.808.
 Range: 1 to 5 nominal, higher is better. Rate: 16 kHz. Level: not invariant (0.05 to 0.15 for 6 dB in BAK and OVRL).
 Length: any; the doubling makes very short clips meaningless, so under 0.1 s is a failure.
 Failures: too_short, silence, not_finite. Windows of several signals may be batched: the scores are the same.
@@ -58,7 +59,7 @@ def windows(wave: NDArray[Any]) -> Wave:
     while wave.size < WINDOW:
         wave = np.concatenate([wave, wave])
     count = int(wave.size // RATE_HZ - WINDOW_S) + 1
-    # The published code rounds window ends down in binary fractions of a second; windows that lose a sample are skipped.
+    # The published code computes window ends in seconds; those that rounding robs of a sample are skipped.
     kept = [i for i in range(count) if int((i + WINDOW_S) * RATE_HZ) - i * RATE_HZ >= WINDOW]
     return np.stack([wave[i * RATE_HZ : i * RATE_HZ + WINDOW] for i in kept])
 

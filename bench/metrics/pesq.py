@@ -1,7 +1,7 @@
 """PESQ wide band and narrow band: perceptual evaluation of speech quality.
 
-Definition: ITU-T P.862 (narrow band, mapped by P.862.1) and P.862.2 (wide band), ITU reference code behind the package
-pesq. Aligns level and time itself; the order is (reference, degraded).
+Definition: ITU-T P.862 (narrow band, mapped by P.862.1) and P.862.2 (wide band), ITU reference code behind the
+package pesq. Aligns level and time itself; the order is (reference, degraded).
 Range: 1.02 to 4.644 (wide band), 1.0 to 4.549 (narrow band), higher is better. Rate: 16 kHz for both.
 Level: invariant to 1e-3. Length: lengths may differ; at least 0.25 s; the recommendation covers 8 to 20 s.
 Failures: too_short, silence (either side), no_utterance (the activity detector found none), not_finite.

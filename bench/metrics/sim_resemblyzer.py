@@ -1,11 +1,11 @@
 """Speaker similarity with Resemblyzer: SECS of the FreeCodec paper.
 
-Definition. Every signal is raised to -30 dBFS if it is softer, non-speech is cut (WebRTC detector, mode 3, 30 ms; flags
-averaged over 8 frames, rounded, dilated by 3 frames on both sides), 40 mel powers (25 ms Hann, 10 ms hop, Slaney bands to
-8 kHz, no logarithm) go in partial utterances of 1.6 s every 0.77 s through a 3-layer LSTM; the embedding is the mean of
-the partial embeddings, of unit length. The score is the cosine of two embeddings.
-Reference: Wan et al., "Generalized End-to-End Loss for Speaker Verification", ICASSP 2018; package resemblyzer 0.1.4 with
-its weights (Apache-2.0); FreeCodec (2024), section 4 (SECS).
+Definition. Every signal is raised to -30 dBFS if it is softer, non-speech is cut (WebRTC detector, mode 3, 30 ms;
+flags averaged over 8 frames, rounded, dilated by 3 frames on both sides), 40 mel powers (25 ms Hann, 10 ms hop,
+Slaney bands to 8 kHz, no logarithm) go in partial utterances of 1.6 s every 0.77 s through a 3-layer LSTM; the
+embedding is the mean of the partial embeddings, of unit length. The score is the cosine of two embeddings.
+Reference: Wan et al., "Generalized End-to-End Loss for Speaker Verification", ICASSP 2018; package resemblyzer 0.1.4
+with its weights (Apache-2.0); FreeCodec (2024), section 4 (SECS).
 Range: 0 to 1 (embeddings are non-negative; unrelated speakers score about 0.55), higher is better. Rate: 16 kHz.
 Level: NOT invariant (half the amplitude costs 0.04 to 0.07): levels are taken as they are, as the paper's tool does.
 Length: lengths may differ; after cutting non-speech 0.1 s must remain. Failures: no_speech, silence, too_short.

@@ -1,13 +1,13 @@
 """STOI and ESTOI: short-time objective intelligibility.
 
-Definition. Both signals at 10 kHz; frames of 256 samples (Hann, 50 % overlap); frames of the reference more than 40 dB
-below its loudest are dropped from both; 512-point DFT into 15 third-octave bands from 150 Hz; segments of 30 frames
-(384 ms). STOI: mean over bands and segments of the correlation of band envelopes after scaling the degraded one to the
-reference's energy and clipping it at -15 dB signal-to-distortion. ESTOI: rows, then columns of every segment are
-normalised to zero mean and unit length, and the score is their mean inner product.
-Reference: Taal et al., "An Algorithm for Intelligibility Prediction of Time-Frequency Weighted Noisy Speech", IEEE TASLP
-2011, eqs. 1-6; Jensen and Taal, "An Algorithm for Predicting the Intelligibility of Speech Masked by Modulated Noise
-Maskers", IEEE/ACM TASLP 2016. Equal to pystoi 0.4.1 to 1e-6, in one pass for both scores.
+Definition. Both signals at 10 kHz; frames of 256 samples (Hann, 50 % overlap); frames of the reference more than 40
+dB below its loudest are dropped from both; 512-point DFT into 15 third-octave bands from 150 Hz; segments of 30
+frames (384 ms). STOI: mean over bands and segments of the correlation of band envelopes after scaling the degraded
+one to the reference's energy and clipping it at -15 dB signal-to-distortion. ESTOI: rows, then columns of every
+segment are normalised to zero mean and unit length, and the score is their mean inner product.
+Reference: Taal et al., "An Algorithm for Intelligibility Prediction of Time-Frequency Weighted Noisy Speech", IEEE
+TASLP 2011, eqs. 1-6; Jensen and Taal, "An Algorithm for Predicting the Intelligibility of Speech Masked by Modulated
+Noise Maskers", IEEE/ACM TASLP 2016. Equal to pystoi 0.4.1 to 1e-6, in one pass for both scores.
 Range: about 0 to 1 (ESTOI may fall slightly below 0), higher is better. Rate: 16 kHz.
 Level: invariant to a common and to an individual gain. Length: equal lengths; no time alignment (10 ms of delay costs
 0.14), so delay is compensated before. Fewer than 30 frames after silence removal: failure too_short.

@@ -1,0 +1,81 @@
+"""Word and character error rates with Moonshine, an English recogniser that installs with pip.
+
+Definition. Texts pass Whisper's English normaliser; edits are substitutions + deletions + insertions.
+dwer, dcer: transcript of the degraded signal against the transcript of the REFERENCE SIGNAL by the same recogniser
+("differential": the recogniser's own errors on the original do not count). wer, cer: transcript of the degraded
+signal against the true text. Rates are corpus level: sum of edits / sum of reference words (characters, spaces
+included).
+Reference: FocalCodec (2025), section 4 for dWER; Moonshine base, greedy (Jeffries et al., 2024; package
+moonshine_cpp).
+These columns are named apart from those of Whisper (dwer_whisper_small, ...): values of two recognisers do not
+compare.
+Range: 0 upwards (insertions can pass 100 %), lower is better. Rate: 16 kHz.
+Level: nearly invariant. Length: lengths may differ. Failures: language (not English), no_text (wer, cer), not_finite.
+A silent degraded signal is transcribed as nothing and counts as deletions: that is what a listener gets.
+Batches equal single runs. Version 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from bench.metrics import Analysis, Column, Metric, MetricFailure, Ratio, Signal, Value, _moonshine
+from bench.metrics._common import analysis_of, check, check_rate, value
+from bench.metrics._text import char_errors, normalise, word_errors
+
+RATE_HZ = 16_000
+
+
+def _analyse(signals: Sequence[Signal]) -> list[Analysis | MetricFailure]:
+    out: list[Analysis | MetricFailure] = [MetricFailure("unset")] * len(signals)
+    waves, places = [], []
+    for place, signal in enumerate(signals):
+        try:
+            if signal.language.split("-")[0] != "en":
+                raise MetricFailure("language", f"Moonshine reads English only, the utterance is '{signal.language}'")
+            waves.append(check(check_rate(signal, RATE_HZ).wave, rate_hz=RATE_HZ, silence=False))
+            places.append(place)
+        except MetricFailure as failure:
+            out[place] = failure
+    for place, text in zip(places, _moonshine.transcribe(waves), strict=True):
+        out[place] = {"transcript": text}
+    return out
+
+
+def _transcript(signal: Signal) -> str:
+    return normalise(str(analysis_of(signal, _analyse)["transcript"]))
+
+
+def _truth(signal: Signal) -> str:
+    if signal.text is None:
+        raise MetricFailure("no_text", "the data set gives no transcript")
+    return normalise(signal.text)
+
+
+def _score(ref: Signal, deg: Signal) -> dict[str, Value]:
+    counts: tuple[tuple[str, Callable[[str, str], Ratio], Callable[[Signal], str]], ...] = (
+        ("dwer", word_errors, _transcript),
+        ("dcer", char_errors, _transcript),
+        ("wer", word_errors, _truth),
+        ("cer", char_errors, _truth),
+    )
+    return {name: value(partial(_errors, count, reference, ref, deg)) for name, count, reference in counts}
+
+
+def _errors(count: Callable[[str, str], Ratio], reference: Callable[[Signal], str], ref: Signal, deg: Signal) -> Ratio:
+    return count(reference(ref), _transcript(deg))
+
+
+METRIC = Metric(
+    name="error_rates",
+    columns=(
+        Column("dwer", "dWER (Moonshine)", "%", "lower", 0.0, None, 0.0015, 1, 100.0),
+        Column("dcer", "dCER (Moonshine)", "%", "lower", 0.0, None, 0.0015, 1, 100.0),
+        Column("wer", "WER (Moonshine)", "%", "lower", 0.0, None, 0.0015, 1, 100.0),
+        Column("cer", "CER (Moonshine)", "%", "lower", 0.0, None, 0.0015, 1, 100.0),
+    ),
+    score=_score,
+    analyse=_analyse,
+    packages=("moonshine-cpp", "whisper-normalizer", "rapidfuzz"),
+)
