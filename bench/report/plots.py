@@ -192,8 +192,9 @@ def _label(
             pixels = axis.transData.transform(np.array(line))
             spots[name] = pixels
             ink += [np.linspace(a, b, max(2, int(np.hypot(*(b - a)) / 5))) for a, b in pairwise(pixels)]
-            ink += [axis.transData.transform(np.linspace((x, cell.low * column.scale), (x, cell.high * column.scale), 12))
+            bars = [((x, cell.low * column.scale), (x, cell.high * column.scale))
                     for x, cell in _points(summary, systems, name, column) if cell.low < cell.high]
+            ink += [axis.transData.transform(np.linspace(bottom, top, 12)) for bottom, top in bars]
     points = np.concatenate(list(spots.values()))
     taken = [np.hstack([points - 4 * scale, points + 4 * scale])]
     tops = [s for s in summary.systems if family(s) in TOP_FAMILIES and _cell(summary, s, column).n]

@@ -224,7 +224,8 @@ def statistic_interval(
             left_out[mine] -= left_out[mine].mean()
         jackknife = -left_out
     low, high = bounds(estimate, sample, level, method, design.df, jackknife)
-    spread = float(np.nanstd(sample))
+    finite = sample[np.isfinite(sample)]
+    spread = float(np.std(finite)) if len(finite) else float("nan")
     return Interval(estimate, low, high, spread, level, n, design.units, design.df, design.scheme, method, draws, seed)
 
 
