@@ -102,7 +102,7 @@ class Classical(Codec):
 def _context(name: str, mode: str, rate_hz: int, options: Mapping[str, str]) -> av.AudioCodecContext:
     import av
 
-    context = av.CodecContext.create(name, mode)
+    context: Any = av.CodecContext.create(av.Codec(name, mode))  # type: ignore[arg-type]
     assert isinstance(context, av.AudioCodecContext)
     context.sample_rate, context.layout, context.thread_count = rate_hz, av.AudioLayout("mono"), 1
     context.options = dict(options)
@@ -123,7 +123,7 @@ class Opus(Classical):
 
     encoder = decoder = "libopus"
     sample_format = "flt"
-    sample_rate, decoded_hz, frame, delay = 16000, 48000, 320, 102
+    sample_rate, decoded_hz, frame, delay = 16000, 48000, 320, 103
 
     def _decoder_head(self) -> bytes:
         # RFC 7845 section 5.1: version 1, one channel, pre-skip 0, input rate, gain 0, mapping family 0.
@@ -138,7 +138,7 @@ class AmrNb(Classical):
 
     encoder = decoder = "libopencore_amrnb"
     sample_rate = decoded_hz = 8000
-    frame, delay = 160, 38
+    frame, delay = 160, 39
     bits_per_frame: ClassVar[Mapping[int, tuple[int, int]]] = {
         4750: (0, 95), 5150: (1, 103), 5900: (2, 118), 6700: (3, 134),
         7400: (4, 148), 7950: (5, 159), 10200: (6, 204), 12200: (7, 244),
@@ -146,7 +146,7 @@ class AmrNb(Classical):
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         super().__init__(settings)
-        if self.bit_rate not in self.bits_per_frame:
+        if self.bit_rate is None or self.bit_rate not in self.bits_per_frame:
             raise BadCard(f"amrnb: bit_rate {self.bit_rate} is none of {sorted(self.bits_per_frame)}")
         mode, self.bits = self.bits_per_frame[self.bit_rate]
         # RFC 4867 section 5.3: mode in bits 3 to 6, then the quality bit, which says "not damaged".

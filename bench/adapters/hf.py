@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,10 +36,10 @@ class HubCodec(Codec):
     """Numbers in which the published model differs from the defaults of its configuration class."""
 
     def __init__(self, network: torch.nn.Module, codebooks: int, device: str) -> None:
-        self.network: Any = network.eval().to(device)
+        self.network = cast(Any, network.eval().to(device))
         self.device = device
         self.codebooks_sent = codebooks
-        self.config: Any = network.config
+        self.config = self.network.config
         self.sample_rate = int(self.config.sampling_rate)
         self.frame = self.hop()
         self.feature_rate_hz = self.sample_rate / self.frame

@@ -1,0 +1,126 @@
+"""Lyra, EnCodec, DAC and Mimi: shapes as published, laws of residual codebooks, weights loaded strictly."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from bench import adapters, cards, weights
+from bench.codec import HasCodebooks, HasFeatures, HasNetwork, encode, roundtrip
+from bench.codes import Tokens, Vector
+from bench.errors import BadCard, WeightsInvalid, WeightsMissing
+
+Get = Callable[[str], Any]
+Signal = Callable[..., NDArray[np.float32]]
+HUB = ["encodec@1.5", "dac@1", "mimi@0.69"]
+
+
+def indices(codec: Any, wave: NDArray[np.float32]) -> NDArray[np.int32]:
+    part = encode(codec, [wave])[0].parts[0]
+    assert isinstance(part, Tokens)
+    return part.indices
+
+
+@pytest.mark.parametrize(("name", "count"), [("encodec", 14_851_810), ("dac", 74_141_697), ("mimi", 79_308_609)])
+def test_published_shapes(name: str, count: int) -> None:
+    """Parameters without codebooks kept as buffers: 15, 74 and (with 5 codebooks) 82 million in the FocalCodec paper."""
+    import torch
+    import transformers
+
+    from bench.adapters.hf import MODELS
+
+    kind = MODELS[name]
+    with torch.device("meta"):
+        network = getattr(transformers, kind.model_class)(getattr(transformers, kind.config_class)(**kind.official))
+    assert sum(parameter.numel() for parameter in network.parameters()) == count
+
+
+@pytest.mark.parametrize("name", HUB)
+def test_features_and_codebooks_fit_the_tokens(name: str, subject: Get, bursts: Signal) -> None:
+    codec = subject(name).codec
+    assert isinstance(codec, HasFeatures) and isinstance(codec, HasCodebooks) and isinstance(codec, HasNetwork)
+    wave = bursts(codec.sample_rate, 1.0)[: 6 * codec.frame]
+    tokens = indices(codec, wave)
+    assert codec.features(wave).shape[0] == len(tokens) == 6
+    assert [len(table) for table in codec.codebooks()["codes"]] == list(codec.sizes)
+    assert len(np.unique(tokens)) > 3, "a random network that always says the same would test nothing"
+
+
+@pytest.mark.parametrize("name", HUB)
+def test_fewer_codebooks_are_a_prefix_of_more(name: str, subject: Get, bursts: Signal) -> None:
+    made = subject(name)
+    more = dataclasses.replace(made.point, settings={**made.point.settings, "codebooks": 8, "config": made.config})
+    codec = adapters.load(more, weights.resolve(more, "random"))
+    wave = bursts(codec.sample_rate, 0.5)
+    few = indices(made.codec, wave)
+    np.testing.assert_array_equal(indices(codec, wave)[:, : few.shape[1]], few)
+
+
+def test_lyra_stages_are_prefixes_and_the_encoder_is_causal(subject: Get, bursts: Signal) -> None:
+    codecs = [subject(name).codec for name in ("lyra@3.2", "lyra@6", "lyra@9.2")]
+    wave = bursts(16000, 1.0)
+    tokens = [indices(codec, wave) for codec in codecs]
+    assert [each.shape for each in tokens] == [(50, 16), (50, 30), (50, 46)]
+    np.testing.assert_array_equal(tokens[2][:, :16], tokens[0])
+    np.testing.assert_array_equal(tokens[2][:, :30], tokens[1])
+    np.testing.assert_array_equal(indices(codecs[2], wave[: 20 * 320]), tokens[2][:20])
+
+
+def test_lyra_gets_closer_with_more_stages(subject: Get, bursts: Signal) -> None:
+    wave = bursts(16000, 2.0)
+    kept = [np.corrcoef(wave, roundtrip(subject(name).codec, wave)[1])[0, 1] for name in ("lyra@3.2", "lyra@6", "lyra@9.2")]
+    assert 0.5 < kept[0] < kept[1] < kept[2]
+
+
+def test_lyra_cannot_have_random_weights() -> None:
+    point = cards.resolve("lyra@6")
+    with pytest.raises(WeightsMissing, match="compiled graphs"):
+        adapters.load(point, weights.resolve(point, "random"))
+
+
+def test_encodec_sends_its_scale_and_codes_levels_alike(subject: Get, bursts: Signal) -> None:
+    made = subject("encodec@1.5")
+    settings = {**made.point.settings, "config": {**made.config, "normalize": True}}
+    point = dataclasses.replace(made.point, settings=settings)
+    codec = adapters.load(point, weights.resolve(point, "random"))
+    wave = bursts(24000, 0.5)
+    [quiet], [loud] = encode(codec, [wave / 4]), encode(codec, [wave])
+    assert isinstance(quiet.parts[1], Vector)
+    assert quiet.payload_bits == quiet.parts[0].bits + 16
+    np.testing.assert_array_equal(quiet.parts[0].indices, loud.parts[0].indices)  # type: ignore[union-attr]
+    assert 4 * float(quiet.parts[1].values[0]) == pytest.approx(float(loud.parts[1].values[0]), rel=2e-3)  # type: ignore[union-attr]
+    np.testing.assert_allclose(4 * codec.decode([quiet])[0], codec.decode([loud])[0], rtol=5e-3, atol=1e-6)
+
+
+def test_a_saved_folder_loads_strictly(subject: Get, bursts: Signal, tmp_path: Path) -> None:
+    import safetensors.torch
+
+    made = subject("encodec@1.5")
+    made.codec.networks()["model"].save_pretrained(tmp_path)
+    point = cards.resolve("encodec@1.5")
+    codec = adapters.load(point, weights.resolve(point, path=tmp_path))
+    wave = bursts(24000, 0.5)
+    np.testing.assert_array_equal(indices(codec, wave), indices(made.codec, wave))
+
+    state = safetensors.torch.load_file(tmp_path / "model.safetensors")
+    dropped = next(name for name in state if name.startswith("decoder."))
+    state.pop(dropped)
+    safetensors.torch.save_file(state, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(WeightsInvalid, match=r"missing or misshapen.*decoder\."):
+        adapters.load(point, weights.resolve(point, path=tmp_path))
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(WeightsMissing, match=r"config\.json"):
+        adapters.load(point, weights.resolve(point, path=tmp_path))
+
+
+def test_settings_are_checked() -> None:
+    point = cards.resolve("dac@1")
+    for settings, said in (({"modle": "dac"}, "model"), ({"model": "dca", "codebooks": 1}, "dac")):
+        with pytest.raises(BadCard, match=said):
+            adapters.load(dataclasses.replace(point, settings=settings), weights.resolve(point, "random"))
