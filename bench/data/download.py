@@ -141,10 +141,11 @@ def _stream(archive: Archive, part: Path, have: int) -> bool:
         if archive.size is not None and total != archive.size:
             raise DataMissing(f"{archive.url}: the server offers {total} bytes, expected {archive.size}. Nothing was "
                               "stored; the file upstream has changed")  # fmt: skip
-        with part.open("ab" if have else "wb") as out, Progress((total or 0) // BLOCK, archive.name, "MiB") as bar:
+        due = -(-max(0, (total or 0) - have) // BLOCK)
+        with part.open("ab" if have else "wb") as out, Progress(due, archive.name, "MiB") as bar:
             while block := response.read(BLOCK):
                 out.write(block)
-                bar.advance(len(block) // BLOCK)
+                bar.advance()
     return total is None or part.stat().st_size >= total
 
 

@@ -10,6 +10,8 @@ from bench.data import Source, librimix
 from bench.errors import DataMissing
 from bench.speech import Dataset
 
+FOLDERS = ("Libri1Mix", "Libri2Mix")
+
 
 def load(source: Source) -> Dataset:
     """Noisy input, clean reference."""

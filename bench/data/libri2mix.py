@@ -9,6 +9,8 @@ from __future__ import annotations
 from bench.data import Source, librimix
 from bench.speech import Dataset
 
+FOLDERS = ("Libri2Mix",)
+
 
 def load(source: Source) -> Dataset:
     """Mixtures with the paths of both voices."""

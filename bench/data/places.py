@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from bench.data import Source
+from bench.data import Source, module, names
 from bench.errors import DataMissing, UnknownName
 from bench.weights import cache_dir
 
@@ -17,6 +17,17 @@ def home() -> Path:
     """Where downloaded sets live: $BENCH_DATA, else `data` in the cache."""
     named = os.environ.get("BENCH_DATA")
     return Path(named).expanduser() if named else cache_dir() / "data"
+
+
+def local() -> list[str]:
+    """Sources that lie on this machine: the shipped set, and what is under the data home. Nothing is downloaded."""
+    base = home()
+    found = ["embedded"]
+    for name in names():
+        folders = getattr(module(name), "FOLDERS", ())
+        if any(folder and (base / folder).is_dir() for folder in folders):
+            found.append(f"{name}:{base}")
+    return found
 
 
 def candidates(source: Source, folders: Sequence[str]) -> list[Path]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bench import audio, data
-from bench.data import Source, noise
+from bench.data import Source, noise, places
 from bench.errors import BenchError, DataMissing, UnknownName
 
 
@@ -144,3 +144,11 @@ def test_silence_stays_silence_under_noise() -> None:
 def test_another_package_can_add_a_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data, "targets", lambda: {**data.OWN, "mine": "bench.data.embedded"})
     assert len(data.load("mine#af_sky")) == 5
+
+
+def test_local_names_what_lies_in_the_data_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path))
+    assert places.local() == ["embedded"]
+    (tmp_path / "LibriSpeech").mkdir()
+    (tmp_path / "FSDD" / "recordings").mkdir(parents=True)
+    assert places.local() == ["embedded", f"librispeech:{tmp_path}", f"fsdd:{tmp_path}"]
