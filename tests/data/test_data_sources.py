@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -152,3 +153,19 @@ def test_local_names_what_lies_in_the_data_home(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "LibriSpeech").mkdir()
     (tmp_path / "FSDD" / "recordings").mkdir(parents=True)
     assert places.local() == ["embedded", f"librispeech:{tmp_path}", f"fsdd:{tmp_path}"]
+
+
+def test_the_description_of_a_mixture_changes_with_everything_that_changes_it_and_not_with_its_place(
+    tmp_path: Path,
+) -> None:
+    """The engine keys stored results by this text."""
+    for name, level in (("a", 0.1), ("b", 0.2)):
+        audio.write(tmp_path / f"{name}.wav", np.full(1600, level, np.float32), 16000)
+    (tmp_path / "moved").mkdir()
+    moved = tmp_path / "moved" / "a.wav"
+    moved.write_bytes((tmp_path / "a.wav").read_bytes())
+    base = noise.Mixture("x", "recording", 10.0, 0, (tmp_path / "a.wav",))
+    others = [replace(base, id="y"), replace(base, kind="pink"), replace(base, snr_db=10.001), replace(base, seed=1),
+              replace(base, files=(tmp_path / "b.wav",))]  # fmt: skip
+    assert len({repr(mix) for mix in [base, *others]}) == 6
+    assert repr(replace(base, files=(moved,))) == repr(base)
