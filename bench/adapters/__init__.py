@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from collections.abc import Iterable
 from importlib.metadata import entry_points
 from pkgutil import iter_modules
 from types import ModuleType
@@ -35,6 +36,17 @@ def module(name: str) -> ModuleType:
     if not callable(getattr(adapter, "load", None)):
         raise BadCard(f"adapter '{name}' ({found[name]}) has no function load(point, weights, device)")
     return adapter
+
+
+def check_settings(point: Point, needs: Iterable[str] = (), may: Iterable[str] = ()) -> None:
+    """Raise BadCard when a setting that the adapter `needs` is missing, or one is given that it does not know."""
+    for key in needs:
+        if key not in point.settings:
+            raise BadCard(f"{point.name}: setting '{key}' is missing in its card")
+    known = {*needs, *may}
+    for key in point.settings:
+        if key not in known:
+            raise BadCard(f"{point.name}: {UnknownName('setting', key, known)}")
 
 
 def load(point: Point, weights: Weights, device: str = "cpu") -> Codec:

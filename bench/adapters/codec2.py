@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.adapters import check_settings
 from bench.audio import to_pcm16
 from bench.cards import Point
 from bench.codec import Codec, Wave
@@ -131,4 +132,5 @@ def _state(library: ctypes.CDLL, mode: int) -> Iterator[int]:
 
 def load(point: Point, weights: Weights, device: str) -> Codec:
     """Settings: `bit_rate` in bit/s."""
+    check_settings(point, ["bit_rate"])
     return Codec2(int(point.settings["bit_rate"]))

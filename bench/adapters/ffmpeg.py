@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.adapters import check_settings
 from bench.audio import resample, to_pcm16
 from bench.cards import Point
 from bench.codec import Codec, Wave
@@ -201,14 +202,10 @@ class Mp3(Classical):
 
 FORMATS: Mapping[str, type[Classical]] = {"opus": Opus, "amrnb": AmrNb, "g722": G722, "mp3": Mp3}
 
-_SETTINGS = {"format", "bit_rate", "delay", "options"}
-
 
 def load(point: Point, weights: Weights, device: str) -> Codec:
     """The codec that the point's `format` names; unknown settings are errors."""
-    for key in point.settings:
-        if key not in _SETTINGS:
-            raise BadCard(f"{point.name}: {UnknownName('setting', key, _SETTINGS)}")
+    check_settings(point, ["format"], ["bit_rate", "delay", "options"])
     name = point.settings["format"]
     if name not in FORMATS:
         raise BadCard(f"{point.name}: {UnknownName('format', name, FORMATS)}")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.adapters import check_settings
 from bench.cards import Point
 from bench.codec import Codec, Wave
 from bench.codes import Codes, Tokens, Vector
@@ -23,8 +24,6 @@ from bench.weights import Weights
 
 if TYPE_CHECKING:
     import torch
-
-_SETTINGS = {"model", "codebooks", "config"}
 
 
 class HubCodec(Codec):
@@ -192,9 +191,7 @@ MODELS: Mapping[str, type[HubCodec]] = {"encodec": Encodec, "dac": Dac, "mimi": 
 
 def load(point: Point, weights: Weights, device: str) -> Codec:
     """The codec that the point's `model` names, with official or random weights; unknown settings are errors."""
-    for key in point.settings:
-        if key not in _SETTINGS:
-            raise BadCard(f"{point.name}: {UnknownName('setting', key, _SETTINGS)}")
+    check_settings(point, ["model", "codebooks"], ["config"])
     name = point.settings["model"]
     if name not in MODELS:
         raise BadCard(f"{point.name}: {UnknownName('model', name, MODELS)}")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bench.adapters import check_settings
 from bench.audio import to_pcm16
 from bench.cards import Point
 from bench.codec import Codec, Wave
@@ -41,5 +42,6 @@ class Identity(Codec):
 
 
 def load(point: Point, weights: Weights, device: str) -> Codec:
-    """The card's only setting is its sample rate."""
+    """No settings; the card gives the sample rate."""
+    check_settings(point)
     return Identity(point.sample_rate)

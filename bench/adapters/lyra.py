@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.adapters import check_settings
 from bench.cards import Point
 from bench.codec import Codec, Wave
 from bench.codes import Codes, Tokens
@@ -105,6 +106,7 @@ class Lyra(Codec):
 
 def load(point: Point, weights: Weights, device: str) -> Codec:
     """Settings: `stages` of the quantizer. There are no random weights: the models are compiled graphs."""
+    check_settings(point, ["stages"])
     if weights.kind == "random":
         raise WeightsMissing(f"{point.name}: Lyra's models are compiled graphs and cannot be made with random weights")
     return Lyra(weights.files, int(point.settings["stages"]))

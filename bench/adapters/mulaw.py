@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.adapters import check_settings
 from bench.audio import to_pcm16
 from bench.cards import Point
 from bench.codec import Codec, Wave
@@ -64,5 +65,6 @@ class MuLaw(Codec):
 
 
 def load(point: Point, weights: Weights, device: str) -> Codec:
-    """The card's only setting is its sample rate."""
+    """No settings; the card gives the sample rate."""
+    check_settings(point)
     return MuLaw(point.sample_rate)

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.adapters import check_settings
 from bench.audio import read, resample
 from bench.cards import Point
 from bench.codec import Codec, Wave
 from bench.codes import Codes
-from bench.errors import BadCard, BenchError, DataMissing
+from bench.errors import BenchError, DataMissing
 from bench.weights import Weights
 
 PREFIX = "published:"
@@ -100,6 +101,5 @@ def point(name: str, sample_rate: int = 16000) -> Point:
 
 def load(point: Point, weights: Weights, device: str) -> Codec:
     """Settings: `path`, the folder."""
-    if "path" not in point.settings:
-        raise BadCard(f"{point.name}: give the folder of decoded audio as published:PATH")
+    check_settings(point, ["path"])
     return Published(Path(point.settings["path"]), point.sample_rate)

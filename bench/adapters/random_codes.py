@@ -51,6 +51,7 @@ def _draw(part: Part, rng: np.random.Generator) -> Part:
 
 def load(point: Point, weights: Weights, device: str) -> Codec:
     """Settings: `codec`, the operating point whose decoder is used; it must need no weights."""
+    adapters.check_settings(point, ["codec"])
     inner = resolve(str(point.settings["codec"]))
     if inner.needs_weights:
         raise BadCard(f"{point.name}: '{inner.name}' needs weights; name a codec that needs none")

@@ -121,6 +121,11 @@ def test_a_saved_folder_loads_strictly(subject: Get, bursts: Signal, tmp_path: P
 
 def test_settings_are_checked() -> None:
     point = cards.resolve("dac@1")
-    for settings, said in (({"modle": "dac"}, "model"), ({"model": "dca", "codebooks": 1}, "dac")):
+    for settings, said in (
+        ({"model": "dac", "codebooks": 1, "codebook": 2}, "codebooks"),
+        ({"model": "dac"}, "'codebooks' is missing"),
+        ({"model": "dca", "codebooks": 1}, "dac"),
+        ({"model": "dac", "codebooks": 13, "config": {"encoder_hidden_size": 4, "decoder_hidden_size": 48}}, "1 to 12"),
+    ):
         with pytest.raises(BadCard, match=said):
             adapters.load(dataclasses.replace(point, settings=settings), weights.resolve(point, "random"))

@@ -75,15 +75,16 @@ def test_published_audio_is_found_by_id(tmp_path: Path) -> None:
     write(tmp_path, "vctk/p225_001.wav", 0.2, rate=24000)
     write(tmp_path, "a/same.wav", 0.3)
     write(tmp_path, "b/same.wav", 0.4)
+    write(tmp_path, "vctk/p226_002_decoded.wav", 0.5)
     (tmp_path / "notes.txt").write_text("not audio")
     point = published.point(f"published:{tmp_path}")
     codec = adapters.load(point, weights.resolve(point))
     assert isinstance(codec, published.Published)
     assert point.name == f"published@{tmp_path.name}" and point.bitrate_kbps is None
-    assert len(codec.files) == 4
+    assert len(codec.files) == 5
     for name, level in (
         ("test-clean/61-70968-0053", 0.1), ("61-70968-0053", 0.1), ("61_70968_0053", 0.1), ("vctk/p225_001", 0.2),
-        ("a/same", 0.3), ("b_same", 0.4),
+        ("a/same", 0.3), ("b_same", 0.4), ("vctk/p226_002", 0.5), ("p226_002", 0.5),
     ):  # fmt: skip
         assert np.median(codec.decoded_for(name)) == pytest.approx(level, abs=1e-3)
     assert codec.decoded_for("p225_001").shape == (1600,), "brought from 24 to 16 kHz"
