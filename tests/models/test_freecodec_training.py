@@ -270,6 +270,18 @@ def test_unused_codes_are_renewed_only_when_asked() -> None:
         assert len(indices.unique()) == alive
 
 
+def test_renewal_does_not_depend_on_the_size_of_the_batch() -> None:
+    torch.manual_seed(0)
+    for size in (64, 4096):
+        book = Codebook(8, 2, decay=0.5, renew_below=0.1)
+        book.train()
+        book.fit(torch.randn(512, 2))
+        before = book.embed.clone()
+        book.quantize(before.repeat_interleave(size // 8, 0))
+        # every code is used alike: none is below a tenth of the average
+        torch.testing.assert_close(book.embed, before, rtol=1e-3, atol=1e-3)
+
+
 def test_groups_are_quantized_apart() -> None:
     torch.manual_seed(0)
     books = GroupVQ(8, 4, 16)

@@ -18,11 +18,13 @@ class Codebook(EMACodebook):
     """An `EMACodebook` that quantises on its own.
 
     size: K codes. dim: D values each. decay: weight of the past per update. renew_below: a code used less than this
-    many times a batch (moving average) is replaced by a vector of the batch; 0 = never.
+    share of the average code's use (moving averages) is replaced by a vector of the batch; 0 = never.
     """
 
     def __init__(self, size: int, dim: int, decay: float = 0.8, renew_below: float = 0.0) -> None:
-        super().__init__(size, dim, decay=decay, kmeans_iterations=10, renew_below=renew_below)
+        # the absolute threshold of the base follows the average use, see `_learn`
+        super().__init__(size, dim, decay=decay, kmeans_iterations=10, renew_below=0.0)
+        self.renew_share = renew_below
 
     @torch.no_grad()
     def fit(self, x: Tensor) -> None:
@@ -34,7 +36,7 @@ class Codebook(EMACodebook):
             spread = flat.std() if flat.numel() > 1 else flat.new_tensor(1.0)
             flat = torch.cat([flat, extra + 0.02 * spread * torch.randn_like(extra)])
         means, counts = kmeans(flat, self.size, self.kmeans_iterations)
-        counts = counts.clamp_min(max(self.renew_below, 1e-3))
+        counts = counts.clamp_min(max(self.renew_share * flat.shape[0] / self.size, 1e-3))
         self.embed.copy_(means)
         # the sums belong to the counts: plain means here would shrink every code at the first updates
         self.embed_avg.copy_(means * counts[:, None])
@@ -45,6 +47,11 @@ class Codebook(EMACodebook):
     def _start(self, flat: Tensor) -> None:
         if not bool(self.inited):
             self.fit(flat)
+
+    @torch.no_grad()
+    def _learn(self, flat: Tensor, indices: Tensor) -> None:
+        self.renew_below = self.renew_share * float(self.cluster_size.mean())
+        super()._learn(flat, indices)
 
     def nearest(self, x: Tensor) -> Tensor:
         """Index of the nearest code: x [..., D] -> int64 [...]."""

@@ -31,7 +31,7 @@ class FreeCodecConfig:
     content_codes: int = 256
     prosody_codes: int = 256
     codebook_decay: float = 0.8  # inferred: SuperCodec's quantiser
-    renew_below: float = 0.0  # inferred: SuperCodec renews no codes
+    renew_below: float = 0.0  # inferred: SuperCodec renews no codes. Share of the average code's use; see Codebook
 
     mel_fft: int = 1024
     mel_win: int = 1024  # inferred from the FFT size
@@ -142,8 +142,8 @@ NANO = FreeCodecConfig(
     prosody_hidden=64,
     prosody_units=1,
     prosody_dropout=0.0,
-    codebook_decay=0.99,
-    renew_below=0.02,
+    codebook_decay=0.95,
+    renew_below=0.1,
     speaker_encoder="resemblyzer",
     speaker_dim=256,
     transformer_layers=2,
