@@ -98,18 +98,19 @@ def test_encodec_sends_its_scale_and_codes_levels_alike(subject: Get, bursts: Si
     np.testing.assert_allclose(4 * codec.decode([quiet])[0], codec.decode([loud])[0], rtol=5e-3, atol=1e-6)
 
 
-def test_a_saved_folder_loads_strictly(subject: Get, bursts: Signal, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", HUB)
+def test_a_saved_folder_loads_strictly(name: str, subject: Get, bursts: Signal, tmp_path: Path) -> None:
     import safetensors.torch
 
-    made = subject("encodec@1.5")
+    made = subject(name)
     made.codec.networks()["model"].save_pretrained(tmp_path)
-    point = cards.resolve("encodec@1.5")
+    point = cards.resolve(name)
     codec = adapters.load(point, weights.resolve(point, path=tmp_path))
-    wave = bursts(24000, 0.5)
+    wave = bursts(codec.sample_rate, 0.5)
     np.testing.assert_array_equal(indices(codec, wave), indices(made.codec, wave))
 
     state = safetensors.torch.load_file(tmp_path / "model.safetensors")
-    dropped = next(name for name in state if name.startswith("decoder."))
+    dropped = next(key for key in state if key.startswith("decoder."))
     state.pop(dropped)
     safetensors.torch.save_file(state, tmp_path / "model.safetensors", {"format": "pt"})
     with pytest.raises(WeightsInvalid, match=r"missing or misshapen.*decoder\."):
