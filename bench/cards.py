@@ -27,7 +27,8 @@ _CARD_KEYS = {
 }  # fmt: skip
 _CARD_NEEDS = ("family", "title", "adapter", "kind", "licence", "sample_rate", "points")
 _POINT_KEYS = {
-    "bitrate_kbps", "settings", "weights", "streams", "latency_ms", "params_m", "macs_g", "facts", "summary", "sample_rate",
+    "bitrate_kbps", "settings", "weights", "streams", "latency_ms", "params_m", "macs_g", "facts", "summary",
+    "sample_rate",
 }  # fmt: skip
 _STREAM_KEYS = {"name", "rate_hz", "sizes", "bits", "note"}
 _REPORTED_KEYS = {"point", "source", "data", "scores", "note", "condition", "task"}

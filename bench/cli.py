@@ -1,4 +1,6 @@
-"""The command line: `python -m bench {list,show,run,leaderboard,compare,gate,doctor}`. Nothing heavy is imported here."""
+"""The command line: `python -m bench {list,show,run,leaderboard,compare,gate,doctor}`.
+
+Nothing heavy is imported here."""
 
 from __future__ import annotations
 
@@ -74,6 +76,7 @@ def _leaderboard(argv: Sequence[str]) -> int:
 def _compare(argv: Sequence[str]) -> int:
     from bench.engine import rows
     from bench.report import compare
+    from bench.tasks import outcome
 
     made = options.Parser(prog="bench compare", description="Paired comparison of two systems on the same utterances.")
     made.add_argument("a", help="family@point, with [weights] where several were run")
@@ -87,7 +90,7 @@ def _compare(argv: Sequence[str]) -> int:
         wanted = {name.split(" ")[0].split("[")[0] for name in (parsed.a, parsed.b)}
         if wanted <= present:
             print(f"{path}")
-            print(compare.text(compare.compare(frame, parsed.a, parsed.b, rows.columns())))
+            print(compare.terminal(compare.compare(frame, parsed.a, parsed.b, outcome.columns()), outcome.columns()))
             told = True
     if not told:
         every = {str(name) for path in _rows(parsed.rows) for name in rows.read(path)["codec"].astype(str).unique()}

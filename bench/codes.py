@@ -11,6 +11,7 @@ import json
 import math
 import struct
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
@@ -81,7 +82,7 @@ class Tokens:
 
 @dataclass(frozen=True, eq=False)
 class Packets:
-    """Opaque frames, one bytes object each. `frame_bits` states the exact size when a frame is no whole number of bytes."""
+    """Opaque frames, one bytes object each; `frame_bits` is the exact size when a frame is no whole number of bytes."""
 
     name: str
     rate_hz: float
@@ -215,7 +216,7 @@ def _read_part(entry: dict, chunk: bytes) -> Part:
     if entry["type"] == "packets":
         lengths = entry.get("lengths") or [entry.get("each", 0)] * entry.get("count", 0)
         ends = np.cumsum([0, *lengths])
-        payloads = tuple(chunk[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True))
+        payloads = tuple(chunk[a:b] for a, b in pairwise(ends))
         return Packets(entry["name"], entry["rate_hz"], payloads, entry["frame_bits"])
     if entry["type"] == "vector":
         return Vector(entry["name"], np.frombuffer(chunk, "<f2", entry["count"]))

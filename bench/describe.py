@@ -59,7 +59,7 @@ def _metrics() -> str:
 def _data() -> str:
     from bench import data
 
-    return table([(name, text) for name, text in data.catalogue().items()], ("data", "what it is"))
+    return table([(name, data.summary(name)) for name in data.names()], ("data", "what it is"))
 
 
 def show(name: str, want: str | None = None) -> str:
@@ -88,7 +88,8 @@ def _show_metric(name: str) -> str:
     except UnknownName:
         known = [*(p.name for p in cards.all_points()), *cards.paths(), *metrics.names(), *task_cards.paths()]
         raise UnknownName("codec, metric or task", name, known) from None
-    return f"{name} (version {metric.version}, module {metrics.module_of(metric)})\n\n{import_module(metrics.module_of(metric)).__doc__}"
+    module = metrics.module_of(metric)
+    return f"{name} (version {metric.version}, module {module})\n\n{import_module(module).__doc__}"
 
 
 def _show_family(card: Card) -> str:

@@ -1,4 +1,6 @@
-"""`bench doctor`: is this environment able to run the bench? Each fault comes with its cure. `--results` checks rows."""
+"""`bench doctor`: is this environment able to run the bench? Each fault comes with its cure.
+
+`--results` checks rows instead."""
 
 from __future__ import annotations
 
@@ -11,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import cards, provenance, store, weights
+from bench.errors import BenchError
 from bench.tasks import options
 
 IMPORTS = (
-    "torch", "torchaudio", "transformers", "speechbrain", "pesq", "pystoi", "pandas", "matplotlib", "jiwer", "resemblyzer",
+    "torch", "torchaudio", "transformers", "speechbrain", "pesq", "pystoi", "pandas", "matplotlib", "jiwer",
+    "resemblyzer",
     "soundfile", "soxr", "librosa", "onnxruntime", "distillmos", "moonshine_cpp", "visqol", "pyworld", "swift_f0", "av",
     "pycodec2", "ai_edge_litert", "accelerate", "safetensors", "huggingface_hub", "pyarrow",
 )  # fmt: skip
@@ -99,12 +103,15 @@ def assets() -> Iterator[Finding]:
         yield Finding("ok" if kinds else "warn", f"{point.name}: weights {', '.join(kinds) or 'not here'}", cure)
     from bench import data
 
-    for source, found in data.present().items():
-        yield Finding(
-            "ok" if found else "warn",
-            f"data {source}: {'here' if found else 'not here'}",
-            "DATA=name:PATH, or let it download",
-        )
+    from bench import data
+    from bench.data import places
+
+    for source in ("embedded", *places.local()):
+        try:
+            found = data.load(source)
+            yield Finding("ok", f"data {source}: {len(found)} utterances, {len(found.speakers)} speakers")
+        except BenchError as error:
+            yield Finding("warn", f"data {source}: {error}", "DATA=name:PATH")
 
 
 def results(base: Path) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""What is to be run: systems (codecs with their weights) on a data set under a list of metrics, and the keys of it all."""
+"""What is to be run: systems (codecs with their weights) on a data set under a list of metrics, and all their keys."""
 
 from __future__ import annotations
 
@@ -88,6 +88,15 @@ def systems(
     return list(unique.values())
 
 
+ALWAYS: tuple[str, ...] = ("pair",)
+"""Metrics of every run unless a task says otherwise: delay, gain, polarity and length of each pair."""
+
+
+def cores() -> int:
+    """Cores this process may use."""
+    return max(1, len(os.sched_getaffinity(0)))
+
+
 @dataclass(frozen=True)
 class Plan:
     """A run. `columns` are what the table shows; the metrics that yield them are what is computed."""
@@ -98,15 +107,12 @@ class Plan:
     columns: tuple[str, ...]
     profile: str = "embedded"
     device: str = "cpu"
-    workers: int = field(default_factory=lambda: max(1, len(os.sched_getaffinity(0))))
+    always: tuple[str, ...] = ALWAYS
+    workers: int = field(default_factory=lambda: cores())
 
     @cached_property
     def metrics(self) -> tuple[Metric, ...]:
-        return tuple(metrics.find_all([*self.columns, *ALWAYS]))
-
-
-ALWAYS: tuple[str, ...] = ("pair",)
-"""Metrics of every run: delay, gain, polarity and length of each pair."""
+        return tuple(metrics.find_all([*self.columns, *self.always]))
 
 
 def metric_key(metric: Metric) -> list[Any]:

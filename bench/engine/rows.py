@@ -6,7 +6,7 @@ Rows are the only thing results are made of. `SCHEMA` documents every field.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,9 +72,14 @@ def columns() -> dict[str, Column]:
 
 def frame(plan: Plan, store: Store, failures: Mapping[str, tuple[str, str]]) -> pd.DataFrame:
     """Rows of `plan` as a DataFrame with the fields of SCHEMA."""
+    return typed(_rows(plan, store, failures))
+
+
+def typed(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Records with some of SCHEMA's fields -> a DataFrame with all of them, at their types."""
     import pandas as pd
 
-    rows = pd.DataFrame.from_records(list(_rows(plan, store, failures)), columns=list(SCHEMA))
+    rows = pd.DataFrame.from_records(list(records), columns=list(SCHEMA))
     for name in rows.columns:
         if name in ("value", "num", "den", "seconds"):
             rows[name] = rows[name].astype("float64")
@@ -85,13 +90,10 @@ def frame(plan: Plan, store: Store, failures: Mapping[str, tuple[str, str]]) -> 
 
 def _rows(plan: Plan, store: Store, failures: Mapping[str, tuple[str, str]]) -> Iterator[dict[str, Any]]:
     keys = Keys(plan.dataset, plan.metrics, store)
-    base = {
-        "task": plan.task, "profile": plan.profile, "dataset": plan.dataset.name, "dataset_sha256": plan.dataset.sha256,
-        "partial": plan.dataset.partial, "synthetic": plan.dataset.synthetic, "condition": plan.dataset.condition, "threads": 1,
-    }  # fmt: skip
+    start = base(plan)
     about = {metric.name: _metric_facts(metric) for metric in plan.metrics}
     for system in plan.systems:
-        of_system = base | _system_facts(system)
+        of_system = start | system_facts(system)
         coded = {u.id: keys.coded(system, u) for u in plan.dataset}
         records = store.get_many(list(coded.values()))
         wanted = [keys.score(m, u, coded[u.id]) for u in plan.dataset for m in plan.metrics]
@@ -113,11 +115,29 @@ def _rows(plan: Plan, store: Store, failures: Mapping[str, tuple[str, str]]) -> 
                     yield merged | {"code_version": f"{row['code_version']}+{merged['metric_code']}"}
 
 
-def _system_facts(system: System) -> dict[str, Any]:
+def base(plan: Plan) -> dict[str, Any]:
+    """The fields of a row that are the run's."""
+    return {
+        "task": plan.task, "profile": plan.profile, "dataset": plan.dataset.name, "dataset_sha256": plan.dataset.sha256,
+        "partial": plan.dataset.partial, "synthetic": plan.dataset.synthetic, "condition": plan.dataset.condition,
+        "threads": 1,
+    }  # fmt: skip
+
+
+def pseudo_facts(name: str) -> dict[str, Any]:
+    """The fields of a reference row that no codec made: chance, a topline."""
+    return {
+        "codec": name, "weights": "none", "weights_sha256": "none", "system_key": name, "settings": "{}", "device": "cpu",
+        "code_version": "", "packages": "{}", "seed": 0,
+    }  # fmt: skip
+
+
+def system_facts(system: System) -> dict[str, Any]:
     packages = provenance.package_versions((*system.point.card.packages, "numpy", "soxr"))
     return {
         "codec": system.name, "weights": system.weights.label, "weights_sha256": system.weights.digest,
-        "system_key": system.key, "settings": json.dumps(dict(system.point.settings), sort_keys=True), "device": system.device,
+        "system_key": system.key, "settings": json.dumps(dict(system.point.settings), sort_keys=True),
+        "device": system.device,
         "code_version": system.code_version, "packages": json.dumps(packages), "seed": system.weights.seed,
     }  # fmt: skip
 

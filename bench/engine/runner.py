@@ -40,11 +40,11 @@ class Runner:
         references = [job for job in jobs if job.system is None]
         coded = [job for job in jobs if job.system is not None]
         total = sum(len(job.utterances) for job in coded)
-        with Progress(total, f"{self.plan.task} on {self.plan.dataset.name}", unit="utterance") as progress:
-            with _Pools(self.plan) as pools:
-                progress.note("references")
-                self._work(references, pools, progress, count=False)
-                self._work(coded, pools, progress, count=True)
+        title = f"{self.plan.task} on {self.plan.dataset.name}"
+        with Progress(total, title, unit="utterance") as progress, _Pools(self.plan) as pools:
+            progress.note("references")
+            self._work(references, pools, progress, count=False)
+            self._work(coded, pools, progress, count=True)
 
     def _due(self) -> Iterator[Job]:
         """Jobs for whatever is not in the store: first what depends on references only, then system by system."""
@@ -97,7 +97,7 @@ class Runner:
                     self._account(job, report, progress, count)
 
     def _one_by_one(self, jobs: Sequence[Job], pools: _Pools, progress: Progress, *, count: bool) -> None:
-        """A worker died: run what it may have been doing utterance by utterance, so that only the guilty one is lost."""
+        """A worker died: run what it may have been doing one by one, so that only the guilty utterance is lost."""
         for job in jobs:
             for utterance in job.utterances:
                 single = replace(job, utterances=(utterance,), stage="all")

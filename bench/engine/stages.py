@@ -1,4 +1,4 @@
-"""The stages' arithmetic: an utterance through a codec, and a pair of signals through a metric. No store, no processes."""
+"""The stages' arithmetic: an utterance through a codec, a pair of signals through a metric. No store, no processes."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def transcode(codec: Codec, utterances: Sequence[Utterance], clock: Clock) -> li
 
 
 def published(decoded: np.ndarray, rate_hz: int, utterance: Utterance) -> dict[str, Any]:
-    """The record of audio [T'] that somebody else decoded: its codes are unknown; a missing end is told, then padded."""
+    """The record of audio [T'] that somebody else decoded: codes unknown; a missing end is told, then padded."""
     length = len(utterance.read(rate_hz)[0])
     fitted = np.pad(decoded[:length], (0, max(0, length - len(decoded))))
     return _record(fitted, rate_hz, len(decoded) - length)
@@ -88,7 +88,7 @@ def _record(fitted: np.ndarray, rate_hz: int, surplus: int) -> dict[str, Any]:
 
 
 def decoded_wave(record: Mapping[str, Any], rate_hz: int, length: int) -> np.ndarray:
-    """The decoded wave of a record at `rate_hz`, exactly `length` samples. Raises MetricFailure when it was not finite."""
+    """The decoded wave of a record at `rate_hz`, exactly `length` samples; MetricFailure when it was not finite."""
     if not record["finite"]:
         raise MetricFailure("not_finite", "the codec's output holds NaN or infinite samples")
     wave, rate = audio.from_flac(record["decoded"])

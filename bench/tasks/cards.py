@@ -61,7 +61,7 @@ def load(task: str) -> TaskCard:
 
 @cache
 def profile(name: str) -> Mapping[str, Any]:
-    """A metric profile: `embedded`, or `paper:focalcodec` (file paper-focalcodec.toml). "paper" alone means FocalCodec's."""
+    """A metric profile: `embedded`, or `paper:focalcodec` (paper-focalcodec.toml); "paper" alone means FocalCodec's."""
     known = {
         path.stem.replace("paper-", "paper:").replace("paper_", "paper:"): path
         for path in (FOLDER / "profiles").glob("*.toml")

@@ -32,6 +32,9 @@ class Options:
     store: Path | None = None
     results: Path = RESULTS
     quiet: bool = False
+    protocol: str | None = None
+    seeds: tuple[int, ...] = ()
+    continuous: bool = False
 
 
 class Parser(argparse.ArgumentParser):
@@ -81,6 +84,9 @@ def parser(task: str | None = None, prog: str | None = None) -> Parser:
         help="store of finished stages (default: .bench/store.sqlite)",
     )
     made.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where rows, tables and plots go")
+    made.add_argument("--protocol", default=None, help="of a probe or conversion: focalcodec, freecodec, dasb, embedded")
+    made.add_argument("--seeds", type=lambda text: tuple(map(int, names(text))), default=(), help="seeds of a probe: 0,1,2")
+    made.add_argument("--continuous", action="store_true", help="probe the codec's continuous features too")
     made.add_argument("--quiet", action="store_true", help="no leaderboard on the terminal")
     return made
 
@@ -88,9 +94,12 @@ def parser(task: str | None = None, prog: str | None = None) -> Parser:
 def options(parsed: argparse.Namespace, task: str | None = None) -> Options:
     """argparse's namespace -> Options."""
     return Options(
-        task=task or parsed.task, codecs=parsed.codec, data=tuple(s for s in parsed.data.split(",") if s), profile=parsed.profile,
-        weights=parsed.weights, device=parsed.device, limit=parsed.limit, metrics=parsed.metrics, workers=parsed.workers,
+        task=task or parsed.task, codecs=parsed.codec, data=tuple(s for s in parsed.data.split(",") if s),
+        profile=parsed.profile,
+        weights=parsed.weights, device=parsed.device, limit=parsed.limit, metrics=parsed.metrics,
+        workers=parsed.workers,
         store=parsed.store, results=parsed.results, quiet=parsed.quiet,
+        protocol=parsed.protocol, seeds=parsed.seeds, continuous=parsed.continuous,
     )  # fmt: skip
 
 
@@ -100,7 +109,7 @@ def parse(task: str, argv: Sequence[str] | None) -> Options:
 
 
 def device(wanted: str) -> str:
-    """`auto` -> cuda when there is one. Only asks torch where a driver is visible, so that CPU runs start without it."""
+    """`auto` -> cuda when there is one. Only asks torch where a driver is visible: CPU runs start without it."""
     if wanted != "auto":
         return wanted
     if not any(Path(path).exists() for path in ("/dev/nvidia0", "/dev/dxg")):

@@ -1,21 +1,22 @@
-"""From a plan to files: run it, merge its rows with those that are still good, write tables and plots, tell the paths."""
+"""From a plan to files: run it, merge its rows with those that are still good, write tables and plots."""
 
 from __future__ import annotations
 
 import re
 import shutil
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import adapters, cards, metrics, provenance, weights
+from bench import adapters, cards, provenance, weights
 from bench.engine import rows as row_files
-from bench.engine.plan import Plan, System, metric_key
+from bench.engine.plan import Plan, System
 from bench.engine.runner import Runner
 from bench.errors import BenchError
 from bench.speech import Dataset
-from bench.store import Store, key_of
+from bench.store import Store
 from bench.tasks import cards as task_cards
 from bench.tasks.options import Options
 
@@ -68,22 +69,25 @@ def execute(plan: Plan, wanted: Options) -> Outcome:
         runner = Runner(plan, store)
         runner.run()
         fresh = row_files.frame(plan, store, runner.failures)
-    folder = folder_of(wanted.results, plan.task, plan.dataset)
-    rows = merge(folder / "rows.parquet", fresh, plan)
+    return deliver(fresh, folder_of(wanted.results, plan.task, plan.dataset), wanted)
+
+
+def deliver(fresh: pd.DataFrame, folder: Path, wanted: Options) -> Outcome:
+    """Merge fresh rows with those of earlier runs, write rows, table and plot, tell all three."""
+    rows = merge(folder / "rows.parquet", fresh)
     row_files.write(rows, folder / "rows.parquet")
     written = publish(rows, folder)
     if not wanted.quiet:
         from bench.report import leaderboard
 
-        print(leaderboard.terminal(rows, shown(rows), width=shutil.get_terminal_size((160, 40)).columns))
+        width = shutil.get_terminal_size((160, 40)).columns
+        print(leaderboard.terminal(rows, shown(rows), reported=reported(rows), width=width))
     for path in (folder / "rows.parquet", *written):
         print(f"wrote {path}")
     lost = [label for label, failed in _lost_systems(fresh) if failed]
     for label in lost:
-        print(
-            f"warning: every utterance failed for {label}; see the failures in {folder / 'leaderboard.md'}",
-            file=sys.stderr,
-        )
+        note = f"every utterance failed for {label}; the reasons are in {folder / 'leaderboard.md'}"
+        print(f"warning: {note}", file=sys.stderr)
     return Outcome([folder], 1 if lost else 0)
 
 
@@ -97,16 +101,29 @@ def publish(rows: pd.DataFrame, folder: Path) -> list[Path]:
     written = [page]
     if "bitrate_packed" in known:
         plot = folder / "rate_distortion.png"
-        plots.rate_distortion(rows, known, plot)
-        written.append(plot)
+        try:
+            plots.rate_distortion(rows, known, plot)
+        except BenchError as error:
+            print(f"no plot: {error}")
+        else:
+            written.append(plot)
     return written
 
 
+def columns() -> dict[str, Column]:
+    """Column name -> Column: every metric's, the engine's, the probes' and conversion's."""
+    from bench.probes.columns import COLUMNS as PROBED
+    from bench.tasks.columns import derived
+
+    return derived({**row_files.columns(), **PROBED})
+
+
 def shown(rows: pd.DataFrame) -> dict[str, Column]:
-    """The columns of `rows`, in the order they are shown: the profile's, then what the engine measures, then pair facts."""
+    """The columns of `rows` in the order they are shown: the profile's, then the engine's, then pair facts."""
     present = set(rows["column"].astype(str))
-    known = row_files.columns()
-    order = [*task_cards.profile(str(rows["profile"].iloc[0]))["columns"], *row_files.ENGINE_COLUMNS, *known]
+    known = columns()
+    card = task_cards.load(str(rows["task"].iloc[0]))
+    order = [*(card.columns or task_cards.profile(str(rows["profile"].iloc[0]))["columns"]), *row_files.ENGINE_COLUMNS, *known]
     return {name: known[name] for name in dict.fromkeys(order) if name in present and name in known}
 
 
@@ -131,7 +148,7 @@ def _lost_systems(rows: pd.DataFrame) -> list[tuple[str, bool]]:
     return [(f"{codec} [{label}]", bool(group["failure"].notna().all())) for (codec, label), group in groups]
 
 
-def merge(path: Path, fresh: pd.DataFrame, plan: Plan) -> pd.DataFrame:
+def merge(path: Path, fresh: pd.DataFrame) -> pd.DataFrame:
     """`fresh` and those rows of `path` that are of the same list of utterances and of today's code and weights.
 
     A table never mixes two code versions: what is stale is left out, by name.
@@ -141,13 +158,15 @@ def merge(path: Path, fresh: pd.DataFrame, plan: Plan) -> pd.DataFrame:
     if not path.is_file():
         return fresh
     old = row_files.read(path)
-    old = old[old["dataset_sha256"].astype(str) == plan.dataset.sha256]
-    done = {(s.name, s.weights.label, s.device) for s in plan.systems}
+    old = old[old["dataset_sha256"].astype(str) == str(fresh["dataset_sha256"].iloc[0])]
+    identity = ["codec", "weights", "device"]
+    done = set(fresh[identity].astype(str).itertuples(index=False, name=None))
+    current = dict(fresh[["metric", "metric_key"]].astype(str).drop_duplicates().itertuples(index=False, name=None))
     keep = []
-    for (codec, label, device), group in old.groupby(["codec", "weights", "device"], observed=True):
+    for (codec, label, device), group in old.groupby(identity, observed=True):
         if (codec, label, device) in done:
             continue
-        reason = stale(str(codec), str(label), str(device), group)
+        reason = stale(str(codec), str(label), str(device), group, current)
         if reason:
             print(f"left out of the table: {codec} [{label}], {reason}; run it again to renew it")
         else:
@@ -161,21 +180,25 @@ def merge(path: Path, fresh: pd.DataFrame, plan: Plan) -> pd.DataFrame:
     return joined
 
 
-def stale(codec: str, label: str, device: str, group: pd.DataFrame) -> str | None:
-    """Why rows of an earlier run are no longer what today's code would give; None when they are."""
+def stale(codec: str, label: str, device: str, group: pd.DataFrame, current: Mapping[str, str]) -> str | None:
+    """Why rows of an earlier run are no longer what today's code would give; None when they are.
+
+    `current` maps a metric to its key in the rows that were just made.
+    """
+    for name, some in group.groupby("metric", observed=True):
+        wanted = current.get(str(name))
+        if wanted is not None and str(some["metric_key"].iloc[0]) != wanted:
+            return f"the metric {name} has changed"
+    name = codec.split(" ")[0]  # "opus@6 (decoded audio)" and the like are roles of opus@6
+    if name.startswith("published@") or name.split("@")[0] not in cards.paths():
+        return None  # audio decoded elsewhere, or a reference row: nothing of ours made it
     try:
-        if codec.startswith("published@"):
-            return None  # the files themselves are in the key of each row's score
-        point = cards.resolve(codec)
+        point = cards.resolve(name)
         if label in weights.KINDS:
-            system = System(point, weights.resolve(point, label), device)
-            if system.key != str(group["system_key"].iloc[0]):
+            if System(point, weights.resolve(point, label), device).key != str(group["system_key"].iloc[0]):
                 return "its code, settings, packages or weights have changed"
         elif provenance.code_version(adapters.targets()[point.adapter]) not in str(group["code_version"].iloc[0]):
             return "its code has changed"
-        for name, some in group.groupby("metric", observed=True):
-            if name != "engine" and str(some["metric_key"].iloc[0]) != key_of(metric_key(metrics.find(str(name)))):
-                return f"the metric {name} has changed"
     except BenchError as error:
         return str(error)
     return None

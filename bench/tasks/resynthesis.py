@@ -32,8 +32,9 @@ def run(wanted: Options) -> outcome.Outcome:
     for source in sources:
         dataset = data.load(source).limit(wanted.limit)
         plan = Plan(
-            task="resynthesis", systems=tuple(systems), dataset=dataset, columns=tuple(c for c in columns if c not in ENGINE_COLUMNS),
-            profile=wanted.profile, device=device, **({"workers": wanted.workers} if wanted.workers else {}),
+            task="resynthesis", systems=tuple(systems), dataset=dataset,
+            columns=tuple(c for c in columns if c not in ENGINE_COLUMNS),
+            profile=wanted.profile, device=device, workers=wanted.workers or planning.cores(),
         )  # fmt: skip
         results.add(outcome.execute(plan, wanted))
     return results

@@ -1,0 +1,80 @@
+"""Probe settings as named protocols: `focalcodec` and `dasb` to the letter, `embedded` for small sets on a CPU.
+
+Sources: FocalCodec, arXiv 2502.04465, section 4.4 and its public recipes (29 characters, greedy CTC, statistics pooling);
+DASB, speechbrain/benchmarks (30 characters, attention over codebooks, beam search, ECAPA-TDNN for emotion).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal
+
+from bench.errors import UnknownName
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides a probe's outcome besides its data and seed."""
+
+    protocol: str
+    encoder: Literal["bilstm", "ecapa"] = "bilstm"
+    pooling: Literal["linear", "attention"] = "linear"
+    hidden: int = 512
+    layers: int = 2
+    dropout: float = 0.1
+    optimiser: Literal["adamw", "adam"] = "adamw"
+    learning_rate: float = 1e-4
+    betas: tuple[float, float] = (0.9, 0.98)
+    weight_decay: float = 0.01
+    batch: int = 16
+    epochs: int = 100
+    improvement: float = 0.0025
+    anneal: float = 0.9
+    patience: int = 1
+    clip: float = 0.01
+    beam: int = 0
+    """0: greedy."""
+    validate: Literal["wer", "cer"] = "wer"
+    """What chooses the best epoch of a recogniser; small sets need the finer one."""
+    embedding_dim: int = 128
+    """Of codebooks that the codec has no table for."""
+    front_dim: int = 256
+    """Width that features and pooled codebooks are brought to."""
+
+    def asdict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def override(self, changes: Mapping[str, Any]) -> Settings:
+        """A copy with `changes`; an unknown key names the nearest ones."""
+        known = [item.name for item in fields(self)]
+        for key in changes:
+            if key not in known:
+                raise UnknownName("probe setting", key, known)
+        return replace(self, **changes)
+
+
+_FOCALCODEC = Settings("focalcodec")
+_EMBEDDED = Settings("embedded", hidden=128, learning_rate=2e-3, epochs=30, clip=1.0, batch=8, front_dim=128)
+_DASB_ASR = Settings(
+    "dasb", pooling="attention", hidden=1024, dropout=0.2, optimiser="adam", learning_rate=2e-4, betas=(0.9, 0.999),
+    weight_decay=0.0, batch=4, epochs=20, anneal=0.8, patience=0, clip=5.0, beam=143, front_dim=1024,
+)  # fmt: skip
+_DASB_SER = replace(_DASB_ASR, encoder="ecapa", batch=2, epochs=30, beam=0, front_dim=1024)
+
+PROTOCOLS: Mapping[str, Mapping[str, Settings]] = {
+    "focalcodec": dict.fromkeys(("asr", "si", "ser"), _FOCALCODEC),
+    "dasb": {"asr": _DASB_ASR, "si": _DASB_SER, "ser": _DASB_SER},
+    "embedded": {
+        "asr": replace(_EMBEDDED, epochs=60, validate="cer"),
+        "si": _EMBEDDED,
+        "ser": _EMBEDDED,
+    },
+}
+
+
+def settings(protocol: str, task: str) -> Settings:
+    """The settings of `task` (asr, si, ser) under `protocol`."""
+    if protocol not in PROTOCOLS:
+        raise UnknownName("probe protocol", protocol, PROTOCOLS)
+    return PROTOCOLS[protocol][task]
