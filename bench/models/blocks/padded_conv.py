@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.models.blocks.cpu_conv2d import CPUConv2d, CPUConvTranspose2d
+
 Norm = Literal["time_group_norm", "weight_norm", "none"]
 Pads = Sequence[tuple[int, int]]
 
@@ -84,9 +86,9 @@ _KINDS: dict[tuple[int, bool, bool], type[nn.Module]] = {
     (1, False, True): _WeightNormConv1d,
     (1, True, False): nn.ConvTranspose1d,
     (1, True, True): _WeightNormConvTranspose1d,
-    (2, False, False): nn.Conv2d,
+    (2, False, False): CPUConv2d,
     (2, False, True): _WeightNormConv2d,
-    (2, True, False): nn.ConvTranspose2d,
+    (2, True, False): CPUConvTranspose2d,
     (2, True, True): _WeightNormConvTranspose2d,
 }
 

@@ -64,13 +64,13 @@ class ResidualBlock(nn.Module):
         self.block = nn.Sequential(
             nn.ELU(),
             PaddedConv(channels, hidden, kernel, dilation=dilation, **grouped),
-            nn.ELU(),
+            nn.ELU(inplace=True),
             PaddedConv(hidden, channels, one, **grouped),
         )
         self.shortcut = PaddedConv(channels, channels, one, **shortcut)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.shortcut(x) + self.block(x)
+        return self.shortcut(x).add_(self.block(x))
 
 
 def _pairs(config: FunCodecConfig) -> list[tuple[int, ...]]:
@@ -91,13 +91,13 @@ class Encoder(nn.Module):
             layers += [ResidualBlock(width, dims, side, j, config) for j in range(side.residual_layers)]
             kernel = tuple(2 * s for s in stride)
             groups = _groups(width, side.conv_group_ratio) if dims == 2 else 1
-            layers += [nn.ELU(), PaddedConv(width, 2 * width, kernel, stride, groups=groups, **common)]
+            layers += [nn.ELU(inplace=True), PaddedConv(width, 2 * width, kernel, stride, groups=groups, **common)]
             width *= 2
         if dims == 2:
             layers.append(DropFrequency())
         if side.lstm_layers:
             layers.append(ResidualLSTM(width, side.lstm_layers))
-        layers += [nn.ELU(), PaddedConv(width, config.dim, (side.last_kernel_size,), **common)]
+        layers += [nn.ELU(inplace=True), PaddedConv(width, config.dim, (side.last_kernel_size,), **common)]
         self.model = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -123,12 +123,12 @@ class Decoder(nn.Module):
             # An STFT has one bin more than a power of two: the last stage keeps one of those its kernel spills.
             keep = ((0, 1), (0, 0)) if dims == 2 and stage == len(strides) - 1 else None
             layers += [
-                nn.ELU(),
+                nn.ELU(inplace=True),
                 PaddedConvTranspose(width, width // 2, kernel, stride, groups=groups, keep=keep, **common),
             ]
             width //= 2
             layers += [ResidualBlock(width, dims, side, j, config) for j in range(side.residual_layers)]
-        layers += [nn.ELU(), PaddedConv(width, config.channels, (side.last_kernel_size,) * dims, **common)]
+        layers += [nn.ELU(inplace=True), PaddedConv(width, config.channels, (side.last_kernel_size,) * dims, **common)]
         self.model = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
