@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bench.adapters import check_settings
 from bench.cards import Point
 from bench.codec import Codec, Wave, check_wave, fit, pad
 from bench.codes import Codes, Part, Tokens, Vector
@@ -43,9 +44,7 @@ class FreeCodecAdapter(Codec):
     def __init__(self, network: FreeCodec, speaker: SpeakerEncoder, device: str = "cpu") -> None:
         config = network.config
         if speaker.dim != config.speaker_dim:
-            raise WeightsInvalid(
-                f"the network takes {config.speaker_dim} speaker values, the encoder has {speaker.dim}"
-            )
+            raise WeightsInvalid(f"the network takes {config.speaker_dim} speaker values, the encoder has {speaker.dim}")
         self.network, self.speaker, self.device = network.to(device).eval(), speaker, device
         self.sample_rate, self.frame, self.min_samples = config.sample_rate, config.hop, config.min_samples
         self.feature_rate_hz = config.content_rate_hz
@@ -149,9 +148,7 @@ def _column(indices: Tensor) -> NDArray[np.int64]:
 def load(point: Point, weights: Weights, device: str) -> Codec:
     """The codec of an operating point. WeightsInvalid for a file of something else or of another version;
     WeightsMissing without the speaker encoder's weights."""
-    for key in point.settings:
-        if key not in _SETTINGS:
-            raise UnknownName(f"setting of {point.name}", key, _SETTINGS)
+    check_settings(point, may=_SETTINGS)
     name, size = str(point.settings.get("version", "v1")), str(point.settings.get("size", "nano"))
     if name not in ("v1", "v2", "v3"):
         raise UnknownName(f"version of {point.name}", name, ("v1", "v2", "v3"))
@@ -168,9 +165,7 @@ def load(point: Point, weights: Weights, device: str) -> Codec:
         if version(network.config, name) != network.config:
             raise WeightsInvalid(f"{point.name}: {path} holds another version of FreeCodec than {name}")
     if network.config.sample_rate != point.sample_rate:
-        raise WeightsInvalid(
-            f"{point.name}: weights for {network.config.sample_rate} Hz, the card says {point.sample_rate} Hz"
-        )
+        raise WeightsInvalid(f"{point.name}: weights for {network.config.sample_rate} Hz, the card says {point.sample_rate} Hz")
     return FreeCodecAdapter(network, _speaker(point, weights, network.config, device), device)
 
 

@@ -27,9 +27,7 @@ SMALL = dataclasses.replace(
     attention_window=0,
     teacher_dim=8,
 )
-SPECTRAL = dataclasses.replace(
-    SMALL, coder="spectral", spectral_dim=16, spectral_encoder_blocks=1, spectral_decoder_blocks=1
-)
+SPECTRAL = dataclasses.replace(SMALL, coder="spectral", spectral_dim=16, spectral_encoder_blocks=1, spectral_decoder_blocks=1)
 CONFIGS = [
     pytest.param(version(SMALL, "v1"), id="wave-v1"),
     pytest.param(version(SMALL, "v2"), id="wave-v2"),

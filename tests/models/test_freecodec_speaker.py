@@ -22,7 +22,7 @@ def test_same_vectors_as_the_package(shared: Path, resemblyzer: ResemblyzerSpeak
     import resemblyzer as package
 
     theirs = package.VoiceEncoder("cpu", verbose=False)
-    for name in ("p233_127_ref", "p233_127_deg", "7176-92135-0041_ref"):
+    for name in ("p233_127_ref", "p233_127_deg"):
         wave, _ = soundfile.read(shared / "fixtures" / "secs" / f"{name}.wav", dtype="float32")
         for part in (wave, 0.05 * wave[5000:21000]):
             prepared = package.preprocess_wav(part)

@@ -41,9 +41,7 @@ def tones(batch: int, samples: int) -> Tensor:
     """A little chord with a slow envelope for each item."""
     at = torch.arange(samples) / 16000
     waves = [
-        0.1
-        * (1 + 0.5 * torch.sin(2 * math.pi * 3 * at))
-        * sum(torch.sin(2 * math.pi * f * (i + 2) * at) for f in (70, 190))
+        0.1 * (1 + 0.5 * torch.sin(2 * math.pi * 3 * at)) * sum(torch.sin(2 * math.pi * f * (i + 2) * at) for f in (70, 190))
         for i in range(batch)
     ]
     return torch.stack(waves)
@@ -88,7 +86,7 @@ def test_a_few_steps_lower_the_loss(coder: str) -> None:
     model.train()
     optimizer = torch.optim.Adam(model.parameters(), 3e-3, betas=(0.5, 0.9))
     reconstruction = ReconstructionLoss(windows=(256, 1024))
-    wave, speaker, teacher = tones(4, 4800), torch.rand(4, 32), torch.randn(4, 15, 8)
+    wave, speaker, teacher = tones(2, 3200), torch.rand(2, 32), torch.randn(2, 10, 8)
     history = []
     for _ in range(30):
         losses = generator_losses(model(wave, speaker), wave, reconstruction, teacher)

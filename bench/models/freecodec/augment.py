@@ -62,9 +62,7 @@ class SpectrogramResize(nn.Module):
         self.register_buffer("window", torch.hann_window(self.n_fft), persistent=False)
 
     @torch.no_grad()
-    def forward(
-        self, wave: Tensor, heights: list[int] | None = None, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def forward(self, wave: Tensor, heights: list[int] | None = None, generator: torch.Generator | None = None) -> Tensor:
         """wave [B, T], T > 512 samples. heights: bands after the stretch for each item; None = drawn uniformly from
         the whole numbers within `ratios` x bands. generator: of all draws (on the CPU)."""
         wave = wave.float()
@@ -74,16 +72,11 @@ class SpectrogramResize(nn.Module):
         spectrum = torch.stft(wave, self.n_fft, self.hop, window=self.window, return_complex=True)
         mel = (self.filters @ spectrum.abs()).clamp(min=1e-5).log()
         if self.vocoder is not None:
-            voiced = [
-                self.vocoder(resize_mel(item, height, generator)[None])
-                for item, height in zip(mel, heights, strict=True)
-            ]
+            voiced = [self.vocoder(resize_mel(item, height, generator)[None]) for item, height in zip(mel, heights, strict=True)]
             length = wave.shape[1]
             return torch.cat([F.pad(item, (0, max(0, length - item.shape[1])))[:, :length] for item in voiced])
         envelope = self.smoothing @ mel
-        moved = torch.stack(
-            [resize_mel(item, height, generator) for item, height in zip(envelope, heights, strict=True)]
-        )
+        moved = torch.stack([resize_mel(item, height, generator) for item, height in zip(envelope, heights, strict=True)])
         # bands -> bins: each bin takes the bands it feeds, in proportion; bins outside every band take the nearest
         share = self.filters / self.filters.sum(0, keepdim=True).clamp(min=1e-12)
         covered = self.filters.sum(0) > 0

@@ -123,9 +123,7 @@ class UpBlock(nn.Module):
 class Encoder(nn.Sequential):
     """Wave [B, 1, T] -> latent [B, dim, T / prod(strides)]; T a multiple of prod(strides)."""
 
-    def __init__(
-        self, channels: int, multipliers: Sequence[int], strides: Sequence[int], dim: int, strict: bool = False
-    ) -> None:
+    def __init__(self, channels: int, multipliers: Sequence[int], strides: Sequence[int], dim: int, strict: bool = False) -> None:
         widths = [channels, *(channels * multiplier for multiplier in multipliers)]
         blocks = [
             DownBlock(inputs, outputs, stride, strict)
@@ -137,9 +135,7 @@ class Encoder(nn.Sequential):
 class Decoder(nn.Sequential):
     """Latent [B, dim, N] with N >= 7 -> wave [B, 1, N x prod(strides)], unbounded. `strides` as for the encoder."""
 
-    def __init__(
-        self, channels: int, multipliers: Sequence[int], strides: Sequence[int], dim: int, strict: bool = False
-    ) -> None:
+    def __init__(self, channels: int, multipliers: Sequence[int], strides: Sequence[int], dim: int, strict: bool = False) -> None:
         widths = [channels, *(channels * multiplier for multiplier in multipliers)][::-1]
         blocks = [
             UpBlock(inputs, outputs, stride, strict)
