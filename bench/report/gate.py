@@ -19,13 +19,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bench.errors import BenchError
 from bench.metrics import Column
-from bench.report.checks import ORDER, Finding, Status, system_checks
+from bench.report.checks import ORDER, Finding, Status, alarm_checks, system_checks
 from bench.report.columns import number
 from bench.report.text import grid, markdown_table
 from bench.stats.bootstrap import DRAWS, SEED
@@ -117,15 +117,17 @@ def check(
 
     Raises BenchError where there is nothing to compare.
     """
+    import pandas as pd
+
     if rows.empty or baseline.empty:
         raise BenchError("the gate needs rows and a baseline, and one of them is empty: run the benchmark first")
     columns = {name: replace(column, margin=(margins or {}).get(name, column.margin))
                for name, column in columns.items()}
-    new, old = tidy(rows), tidy(baseline)
-    new, old = new.assign(system=_stable_labels(new)), old.assign(system=_stable_labels(old))
+    new, old = _labelled(rows), _labelled(baseline)
     today = {(g.task, g.condition, g.dataset): (g, part) for g, part in groups(new)}
     findings: list[Finding] = []
     pending: list[tuple[Finding, Verdict, Column]] = []
+    compared: list[tuple[pd.DataFrame, pd.DataFrame]] = []
     for group, before in groups(old):
         where = _where(group)
         found = today.get((group.task, group.condition, group.dataset))
@@ -145,8 +147,11 @@ def check(
             facts, lines = system_checks(system, where, a, b, columns, alpha, draws, seed)
             findings += facts
             pending += lines
+            compared.append((a, b))
         for system in sorted(set(found[1]["system"]) - set(before["system"])):
             findings.append(Finding("note", system, where, "presence", "missing", "there", "new: not in the baseline"))
+    if compared:
+        findings += alarm_checks(*(pd.concat(parts).assign(weights_sha256="") for parts in zip(*compared, strict=True)))
     findings += _scores_decided(pending, alpha, strict)
     findings.sort(key=lambda f: (ORDER[f.status], f.where, f.system))
     return GateResult(tuple(findings), draws, alpha)
@@ -156,9 +161,10 @@ def _where(group: Group) -> str:
     return f"{group.task}/{group.dataset}/{group.condition}"
 
 
-def _stable_labels(rows: pd.DataFrame) -> pd.Series[Any]:
-    """Labels without weight hashes: renewed weights are the same entry, with changed weights."""
-    return system_labels(rows.assign(weights_sha256=""))
+def _labelled(rows: pd.DataFrame) -> pd.DataFrame:
+    """Tidy rows with `system` labels that hold no weight hashes: renewed weights are the same entry, changed."""
+    out = tidy(rows)
+    return out.assign(system=system_labels(out.assign(weights_sha256="")))
 
 
 def _scores_decided(

@@ -17,7 +17,7 @@ HOP_S = 0.005  # of the level envelope
 MAX_DELAY_S = 0.5
 ACTIVE_DB = 40.0  # frames within this of the loudest count as speech, as in STOI
 LOST_DB = 35.0  # a frame this far below the reference's, after the overall level, is lost
-SILENT_DBFS = -70.0
+TAIL_DB = 30.0  # what is this far below the whole is no speech
 NOTHING_DBFS = -200.0  # a number, so that silence is counted by tables that count infinities as failures
 PAIRED_ENVELOPE = 0.65  # other sentences, even of the same speaker, stay below
 TRUSTED_CORRELATION = 0.3  # below, the waveform says nothing about delay or polarity
@@ -36,7 +36,7 @@ def pair_facts(ref: ArrayLike, deg: ArrayLike, rate: float) -> dict[str, float]:
     envelope      correlation of the level envelopes (dB, 5 ms) at the best lag, -1..1
     lost_share    share of the original's speech during which deg is silent, 0..1
     lost_tail_s   seconds of the original's speech after deg has fallen silent for good
-    zero_tail_s   seconds of exact zeros at the end of deg, up to the reference's end, where the reference is not silent
+    zero_tail_s   seconds of exact zeros at the end of deg, up to the reference's end, where the reference speaks
     deg_dbfs      RMS level of deg in dB of full scale; -200 for digital silence
     rate_ratio    playing speed of deg that fits the reference best when it does not fit at 1 (1.5: 24 kHz read as 16),
                   else 1
@@ -174,7 +174,8 @@ def _zero_tail(r: NDArray[np.float32], d: NDArray[np.float32]) -> int:
     """Samples after the last non-zero one of d, if the reference says something there."""
     last = int(np.flatnonzero(d)[-1]) + 1
     rest = r[last:]
-    return len(rest) if len(rest) and _dbfs(rest) > SILENT_DBFS else 0
+    # a coarse quantiser turns the room after the last word into zeros, too: only speech counts
+    return len(rest) if len(rest) and _dbfs(rest) > _dbfs(r) - TAIL_DB else 0
 
 
 def _rate_ratio(r: Floats, d: Floats, at_one: float) -> float:

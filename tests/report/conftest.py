@@ -56,7 +56,7 @@ def score(
         values = {**facts, "short_ms": 1000 * min(0, len(y) - len(x)) / RATE, "stoi": stoi, "estoi": estoi,
                   "si_sdr": si_sdr(x, fitted)}
         seconds = len(x) / RATE
-        ratios = {"dwer": (wrong, words), "rtf_encode": (0.01 * seconds, seconds), "rtf_decode": (0.02 * seconds, seconds)}
+        ratios = {"dwer": (wrong, words), "rtf_encode": (0.01 * seconds, seconds), "rtf_decode": (0.02, seconds)}
         if kbps is not None:
             ratios |= {f"bitrate_{kind}": (kbps * share * seconds, seconds)
                        for kind, share in (("nominal", 1.0), ("packed", 1.02), ("entropy", 0.9))}

@@ -81,7 +81,8 @@ def test_one_sample_dropped(baseline: Rows, rescore: Callable[..., Rows], column
 
 def test_one_utterance_lost(baseline: Rows, columns: dict) -> None:
     gone = baseline["utterance"].iloc[0]
-    result = gate.check(baseline[~((baseline["codec"] == "mulaw@8") & (baseline["utterance"] == gone))], baseline, columns)
+    lost = (baseline["codec"] == "mulaw@8") & (baseline["utterance"] == gone)
+    result = gate.check(baseline[~lost], baseline, columns)
     assert _failed(result) == {("mulaw@8", "utterances")}
     assert str(gone) in result.table
 
@@ -156,13 +157,13 @@ def test_few_noisy_utterances_cannot_tell_and_strict_says_no(baseline: Rows, col
 
 
 def test_repeated_noisy_runs_rarely_fail_and_real_losses_always_do(baseline: Rows, columns: dict) -> None:
-    mine = baseline[baseline["codec"] == "mulaw@5"]
+    mine = baseline[(baseline["codec"] == "mulaw@5") & baseline["column"].isin(["stoi", "codes"])]
     alarms = sum(not gate.check(_with_noise(mine, "stoi", 0.0, 0.004, s), mine, columns, draws=500).passed
-                 for s in range(40))
+                 for s in range(30))
     seen = sum(not gate.check(_with_noise(mine, "stoi", -0.004, 0.004, s), mine, columns, draws=500).passed
-               for s in range(20))
-    assert alarms <= 2, "5 % of 40"
-    assert seen == 20
+               for s in range(6))
+    assert alarms <= 2
+    assert seen == 6
 
 
 def test_tables_are_readable(baseline: Rows, rescore: Callable[..., Rows], columns: dict) -> None:
