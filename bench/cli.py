@@ -66,7 +66,7 @@ def _leaderboard(argv: Sequence[str]) -> int:
     for path in _rows(parsed.path):
         frame = rows.read(path)
         print(f"{path}")
-        print(leaderboard.terminal(frame, outcome.shown(frame)))
+        print(leaderboard.terminal(rows.split(frame)[0], outcome.shown(frame)))
         if parsed.write:
             for written in outcome.publish(frame, path.parent):
                 print(f"wrote {written}")
@@ -90,7 +90,8 @@ def _compare(argv: Sequence[str]) -> int:
         wanted = {name.split(" ")[0].split("[")[0] for name in (parsed.a, parsed.b)}
         if wanted <= present:
             print(f"{path}")
-            print(compare.terminal(compare.compare(frame, parsed.a, parsed.b, outcome.columns()), outcome.columns()))
+            table = compare.compare(rows.split(frame)[0], parsed.a, parsed.b, outcome.columns())
+            print(compare.terminal(table, outcome.columns()))
             told = True
     if not told:
         every = {str(name) for path in _rows(parsed.rows) for name in rows.read(path)["codec"].astype(str).unique()}

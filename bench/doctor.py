@@ -102,11 +102,9 @@ def assets() -> Iterator[Finding]:
         cure = "network once, or WEIGHTS=PATH; `bench show` tells the files"
         yield Finding("ok" if kinds else "warn", f"{point.name}: weights {', '.join(kinds) or 'not here'}", cure)
     from bench import data
-
-    from bench import data
     from bench.data import places
 
-    for source in ("embedded", *places.local()):
+    for source in places.local():
         try:
             found = data.load(source)
             yield Finding("ok", f"data {source}: {len(found)} utterances, {len(found.speakers)} speakers")
@@ -120,7 +118,7 @@ def results(base: Path) -> Iterator[Finding]:
     from bench.engine import rows
 
     for path in sorted(base.rglob("rows.parquet")):
-        alarms = validity.alarms(rows.read(path))
+        alarms = validity.alarms(rows.split(rows.read(path))[0])
         yield Finding(
             "warn" if len(alarms) else "ok", f"{path}: {len(alarms)} alarms", "look at the utterances named below"
         )

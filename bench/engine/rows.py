@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import metrics, provenance
+from bench.codes import Codes
 from bench.engine.plan import Keys, Plan, System, metric_key
 from bench.metrics import Column, Metric
+from bench.rates import Usage
 from bench.store import Store, key_of
 
 if TYPE_CHECKING:
@@ -46,7 +49,7 @@ SCHEMA: Mapping[str, str] = {
     "den": "denominator of a corpus-level rate",
     "failure": "kind of failure, or null",
     "detail": "failure detail; for `codes` the sha256 of the codes",
-    "code_version": "hash of the adapter's and the metric's code",
+    "code_version": "hash of the adapter's and its model's code",
     "packages": "versions of the packages involved (JSON)",
     "seed": "seed of random weights or noise",
 }
@@ -58,11 +61,21 @@ ENGINE_COLUMNS: Mapping[str, Column] = {
     "bitrate_entropy": Column("bitrate_entropy", "entropy-coded", "kbps", "lower", 0.0, decimals=3),
     "rtf_encode": Column("rtf_encode", "RTF enc", "s/s", "lower", 0.0, decimals=3),
     "rtf_decode": Column("rtf_decode", "RTF dec", "s/s", "lower", 0.0, decimals=3),
+    "code_usage": Column("code_usage", "code usage", "%", "higher", 0.0, 100.0, decimals=1),
+    "norm_entropy": Column("norm_entropy", "entropy of used codes", "%", "higher", 0.0, 100.0, decimals=1),
+    "norm_entropy_all": Column("norm_entropy_all", "entropy of all codes", "%", "higher", 0.0, 100.0, decimals=1),
     "codes": Column("codes", "codes", "", "neither"),
     "clipped": Column("clipped", "clipped", "share", "lower", 0.0, 1.0, decimals=4),
     "short_ms": Column("short_ms", "missing end", "ms", "neither", decimals=1),
 }
-"""Columns that the engine itself measures while coding: bits of the real codes, compute seconds per audio second."""
+"""Columns that the engine measures while coding: bits of the real codes, compute seconds per audio second, code usage.
+
+Code usage and entropies belong to a set, not to an utterance: one row each, speaker WHOLE_SET, every codebook's own
+figures (JSON) in `detail`. Definitions: bench.rates.
+"""
+
+WHOLE_SET = "-"
+"""Speaker of rows that belong to the set as a whole: code usage, a probe's parameters."""
 
 
 def columns() -> dict[str, Column]:
@@ -98,8 +111,11 @@ def _rows(plan: Plan, store: Store, failures: Mapping[str, tuple[str, str]]) -> 
         records = store.get_many(list(coded.values()))
         wanted = [keys.score(m, u, coded[u.id]) for u in plan.dataset for m in plan.metrics]
         scores = store.get_many(wanted)
+        usage = Usage()
         for u in plan.dataset:
             record = records.get(coded[u.id])
+            if record and "codes" in record:
+                usage.add(Codes.from_bytes(record["codes"]))
             row = of_system | {"utterance": u.id, "speaker": u.speaker, "language": u.language}
             row["seconds"] = record["seconds"] if record else None
             lost = failures.get(coded[u.id], ("missing", "not in the store"))
@@ -111,8 +127,8 @@ def _rows(plan: Plan, store: Store, failures: Mapping[str, tuple[str, str]]) -> 
                     kind, detail = failures.get(key, lost)
                     values = {column.name: {"failure": kind, "detail": detail} for column in metric.columns}
                 for column in metric.columns:
-                    merged = row | about[metric.name] | {"column": column.name} | _value(values[column.name])
-                    yield merged | {"code_version": f"{row['code_version']}+{merged['metric_code']}"}
+                    yield row | about[metric.name] | {"column": column.name} | _value(values[column.name])
+        yield from _usage_rows(of_system, usage)
 
 
 def base(plan: Plan) -> dict[str, Any]:
@@ -145,7 +161,6 @@ def system_facts(system: System) -> dict[str, Any]:
 def _metric_facts(metric: Metric) -> dict[str, Any]:
     return {
         "metric": metric.name, "metric_version": metric.version, "metric_key": key_of(metric_key(metric)),
-        "metric_code": provenance.code_version(metrics.module_of(metric)),
     }  # fmt: skip
 
 
@@ -156,6 +171,13 @@ def _value(value: Any) -> dict[str, Any]:
         num, den = value
         return {"value": num / den if den else None, "num": num, "den": den}
     return {"value": value}
+
+
+def _usage_rows(row: Mapping[str, Any], usage: Usage) -> Iterator[dict[str, Any]]:
+    books = [asdict(book) | {"usage": book.usage, "entropy_of_used": book.entropy_of_used} for book in usage.codebooks()]
+    of_set = dict(row) | {"metric": "engine", "metric_version": "1", "metric_key": "engine", "utterance": "(set)"}
+    for column, value in usage.summary().items():
+        yield of_set | {"speaker": WHOLE_SET, "language": "-", "column": column, "value": value, "detail": json.dumps(books)}
 
 
 def _engine_rows(
@@ -178,6 +200,17 @@ def _engine_rows(
     for name in ("encode", "decode"):
         spent = record[f"{name}_s"]
         yield base | {"column": f"rtf_{name}", "value": spent / seconds, "num": spent, "den": seconds}
+
+
+def split(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(rows of utterances, rows of whole sets). Statistics are over utterances; the others are facts."""
+    whole = rows["speaker"].astype("string") == WHOLE_SET
+    parts = rows[~whole].copy(), rows[whole].copy()
+    for part in parts:
+        for name in part.columns:
+            if hasattr(part[name], "cat"):
+                part[name] = part[name].cat.remove_unused_categories()
+    return parts
 
 
 def write(rows: pd.DataFrame, path: Path) -> None:

@@ -18,7 +18,7 @@ from bench.engine.plan import Keys, Plan
 from bench.engine.worker import Job, JobReport
 from bench.progress import Progress
 from bench.speech import Utterance
-from bench.store import Store
+from bench.store import Store, key_of
 
 _CHUNK = 6
 """Utterances per job: enough to batch a metric, few enough to keep all workers busy to the end."""
@@ -30,10 +30,11 @@ class Runner:
     def __init__(self, plan: Plan, store: Store) -> None:
         self.plan, self.store = plan, store
         self.failures: dict[str, tuple[str, str]] = {}
+        self.key = ""
         worker.one_thread()
 
     def run(self) -> None:
-        """Bring every stage of the plan into the store."""
+        """Bring every stage of the plan into the store. `key` then tells this run from any with another outcome."""
         jobs = list(self._due())
         if not jobs:
             return
@@ -54,13 +55,16 @@ class Runner:
         analysing = [metric for metric in plan.metrics if metric.analyse is not None]
         due: list[Job] = []
         touched: set[str] = set()
+        every: list[str] = [plan.task, plan.profile, plan.dataset.sha256]
         for system in plan.systems:
             coded = {u.id: keys.coded(system, u) for u in plan.dataset}
             wanted = {u.id: [coded[u.id], *(keys.score(m, u, coded[u.id]) for m in plan.metrics)] for u in plan.dataset}
             there = self.store.has_many([key for some in wanted.values() for key in some])
             missing = [u for u in plan.dataset if not there.issuperset(wanted[u.id])]
+            every += [system.label, system.device, *(key for some in wanted.values() for key in some)]
             touched.update(u.id for u in missing)
             due += [Job(system, some, names, self.store.path) for some in _chunks(missing, device=plan.device)]
+        self.key = key_of(every)
         if analysing and touched:
             spoken = [u for u in plan.dataset if u.id in touched]
             wanted = {u.id: [keys.analysis(m, keys.reference(u), u.language) for m in analysing] for u in spoken}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench import adapters, cards, provenance, weights
 from bench.engine import rows as row_files
@@ -16,9 +16,10 @@ from bench.engine.plan import Plan, System
 from bench.engine.runner import Runner
 from bench.errors import BenchError
 from bench.speech import Dataset
-from bench.store import Store
+from bench.store import Store, key_of
 from bench.tasks import cards as task_cards
 from bench.tasks.options import Options
+from bench.weights import file_sha256
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,32 +64,62 @@ def announce(plan: Plan) -> None:
 
 
 def execute(plan: Plan, wanted: Options) -> Outcome:
-    """Run `plan` and write its results."""
+    """Run `plan` and write its results. What was published before, and is still true, is only told again."""
     announce(plan)
+    folder = folder_of(wanted.results, plan.task, plan.dataset)
     with Store(wanted.store) as store:
         runner = Runner(plan, store)
         runner.run()
+        done = key_of("published", runner.key, str(folder), provenance.code_version("bench.tasks.outcome"))
+        before = store.get(done) if not runner.failures else None
+        if before is not None and _intact(before, folder):
+            print(before["text"])
+            return _tell(folder, before["written"], before["lost"], "up to date:")
         fresh = row_files.frame(plan, store, runner.failures)
-    return deliver(fresh, folder_of(wanted.results, plan.task, plan.dataset), wanted)
+        text, written, lost = deliver(fresh, folder, wanted)
+        if not runner.failures and not wanted.quiet:
+            record = {"text": text, "written": [str(path) for path in written], "lost": lost}
+            store.put(done, "published", record | {"rows": file_sha256(folder / "rows.parquet")})
+    return _tell(folder, written, lost)
 
 
-def deliver(fresh: pd.DataFrame, folder: Path, wanted: Options) -> Outcome:
-    """Merge fresh rows with those of earlier runs, write rows, table and plot, tell all three."""
-    rows = merge(folder / "rows.parquet", fresh)
-    row_files.write(rows, folder / "rows.parquet")
-    written = publish(rows, folder)
-    if not wanted.quiet:
-        from bench.report import leaderboard
+def _intact(before: Mapping[str, Any], folder: Path) -> bool:
+    rows = folder / "rows.parquet"
+    return all(Path(path).is_file() for path in before["written"]) and rows.is_file() and file_sha256(rows) == before["rows"]
 
-        width = shutil.get_terminal_size((160, 40)).columns
-        print(leaderboard.terminal(rows, shown(rows), reported=reported(rows), width=width))
-    for path in (folder / "rows.parquet", *written):
-        print(f"wrote {path}")
-    lost = [label for label, failed in _lost_systems(fresh) if failed]
+
+def _tell(folder: Path, written: Sequence[Path | str], lost: Sequence[str], word: str = "wrote") -> Outcome:
+    for path in written:
+        print(f"{word} {path}")
     for label in lost:
         note = f"every utterance failed for {label}; the reasons are in {folder / 'leaderboard.md'}"
         print(f"warning: {note}", file=sys.stderr)
     return Outcome([folder], 1 if lost else 0)
+
+
+def finish(fresh: pd.DataFrame, folder: Path, wanted: Options) -> Outcome:
+    """Deliver rows that a task made by itself, and tell the paths."""
+    _, written, lost = deliver(fresh, folder, wanted)
+    return _tell(folder, written, lost)
+
+
+def deliver(fresh: pd.DataFrame, folder: Path, wanted: Options) -> tuple[str, list[Path], list[str]]:
+    """Merge fresh rows with those of earlier runs; write rows, table and plot; print the table.
+
+    -> the table as printed, the files written, the systems of which every utterance failed.
+    """
+    rows = merge(folder / "rows.parquet", fresh)
+    row_files.write(rows, folder / "rows.parquet")
+    written = [folder / "rows.parquet", *publish(rows, folder)]
+    text = ""
+    if not wanted.quiet:
+        from bench.report import leaderboard
+
+        width = shutil.get_terminal_size((160, 40)).columns
+        spoken, _ = row_files.split(rows)
+        text = leaderboard.terminal(spoken, shown(rows), reported=reported(rows), width=width)
+        print(text)
+    return text, written, [label for label, failed in _lost_systems(fresh) if failed]
 
 
 def publish(rows: pd.DataFrame, folder: Path) -> list[Path]:
@@ -97,17 +128,39 @@ def publish(rows: pd.DataFrame, folder: Path) -> list[Path]:
 
     known = shown(rows)
     page = folder / "leaderboard.md"
-    page.write_text(leaderboard.markdown(rows, known, reported=reported(rows)), encoding="utf-8")
+    spoken, of_sets = row_files.split(rows)
+    text = leaderboard.markdown(spoken, known, reported=reported(rows))
+    page.write_text(text + facts_table(of_sets, known), encoding="utf-8")
     written = [page]
     if "bitrate_packed" in known:
         plot = folder / "rate_distortion.png"
         try:
-            plots.rate_distortion(rows, known, plot)
+            plots.rate_distortion(spoken, known, plot)
         except BenchError as error:
             print(f"no plot: {error}")
         else:
             written.append(plot)
     return written
+
+
+def facts_table(rows: pd.DataFrame, known: Mapping[str, Column]) -> str:
+    """What belongs to a whole set (code usage, a probe's size and cost): means over seeds and folds, as markdown."""
+    if rows.empty:
+        return ""
+    from bench.report.text import markdown_table
+
+    names = [name for name in known if name in set(rows["column"].astype(str))]
+    head = ["codec", *(f"{known[name].title} ({known[name].unit})" if known[name].unit else known[name].title for name in names)]
+    means = rows.groupby(["codec", "weights", "column"], observed=True)["value"].mean()
+    lines = []
+    for codec, label in dict.fromkeys((codec, label) for codec, label, _ in means.index):
+        cells = [means.get((codec, label, name)) for name in names]
+        texts = [
+            "–" if cell is None else f"{cell * known[name].scale:.{known[name].decimals}f}"
+            for cell, name in zip(cells, names, strict=True)
+        ]
+        lines.append([str(codec) if label == "none" else f"{codec} [{label}]", *texts])
+    return "\n### Facts of the whole set\n\n" + markdown_table(head, lines) + "\n"
 
 
 def columns() -> dict[str, Column]:

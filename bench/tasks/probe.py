@@ -153,7 +153,7 @@ def run(task: str, wanted: Options) -> outcome.Outcome:
         with Store(wanted.store) as store:
             Runner(plan, store).run()
             fresh = _rows(plan, store, divisions, chosen, seeds, wanted.continuous)
-        results.add(outcome.deliver(fresh, outcome.folder_of(wanted.results, task, dataset), wanted))
+        results.add(outcome.finish(fresh, outcome.folder_of(wanted.results, task, dataset), wanted))
     return results
 
 
