@@ -42,10 +42,13 @@ class Group:
 
 
 def tidy(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows with text as text: categories become strings, and what is missing in a name becomes "". Idempotent."""
+    """The rows with text as text: categories become strings, and what is missing in a name becomes "".
+
+    Idempotent. Rows of several runs put together get an index of their own.
+    """
     import pandas as pd
 
-    out = rows.copy(deep=False)
+    out = rows.copy(deep=False) if rows.index.is_unique else rows.reset_index(drop=True)
     for name in out.columns:
         if isinstance(out[name].dtype, pd.CategoricalDtype) or name in TEXT:
             text = out[name].astype(object)

@@ -1,0 +1,160 @@
+"""The leaderboard says what the rows say: values, intervals, counts, failures, ties, marks, weights and warnings."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.errors import BenchError
+from bench.report import leaderboard
+from bench.report.leaderboard import Reported
+from bench.report.summary import summaries
+from bench.report.text import display_width, grid, markdown_table
+
+Rows = pd.DataFrame
+
+
+def _cells(markdown: str, system: str) -> list[str]:
+    line = next(line for line in markdown.splitlines() if line.startswith(f"| `{system}`"))
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+@pytest.fixture(scope="module")
+def page(baseline: Rows, columns: dict) -> str:
+    return leaderboard.markdown(baseline, columns)
+
+
+def test_values_are_the_rows_means_and_corpus_rates(baseline: Rows, columns: dict, page: str) -> None:
+    mine = baseline[baseline["codec"] == "mulaw@5"]
+    stoi = mine.loc[mine["column"] == "stoi", "value"].astype(float).mean()
+    dwer = mine[mine["column"] == "dwer"]
+    cells = _cells(page, "mulaw@5")
+    assert cells[2].strip("*").startswith(f"{stoi:.3f}")
+    assert cells[5].strip("*").startswith(f"{100 * dwer['num'].sum() / dwer['den'].sum():.1f}")
+    assert cells[1] == "81.6" and cells[-1] == "36"
+
+
+def test_header_names_speech_hash_counts_and_kind(page: str) -> None:
+    assert "36 utterances, 12 speakers" in page and "synthetic speech" in page and "list 1a2b3c4d5e6f" in page
+    assert "bootstrap over 12 speakers, 2,000 draws, seed 0" in page
+    assert "Partial" not in page
+
+
+def test_weights_are_part_of_the_name(page: str) -> None:
+    assert "`neural@1 [nano]`" in page and "`neural@1 [random]`" in page and "`mulaw@8`" in page
+
+
+def test_reference_is_on_top_without_a_rate_and_never_the_best(page: str) -> None:
+    table = [line for line in page.splitlines() if line.startswith("| `")]
+    assert table[0].startswith("| `identity@pcm` |  |") and "**" not in table[0]
+    assert [line.split("`")[1] for line in table[:3]] == ["identity@pcm", "mulaw@8", "mulaw@5"]
+    assert "**" in table[1]
+
+
+def test_arrows_follow_the_direction(page: str) -> None:
+    assert "STOI ↑" in page and "dWER % ↓" in page
+
+
+def test_twins_tie_and_close_ones_do_not(baseline: Rows, columns: dict) -> None:
+    best = baseline[baseline["codec"] == "mulaw@8"]
+    twin = best.assign(codec="twin@8")
+    rng = np.random.default_rng(0)
+    scored = (best["column"] == "si_sdr").to_numpy()
+    near, far = best.assign(codec="near@8"), best.assign(codec="far@8")
+    noise = rng.normal(0, 0.05, size=int(scored.sum()))
+    near.loc[scored, "value"] = near.loc[scored, "value"].astype(float) + noise - noise.mean() - 1e-6
+    far.loc[scored, "value"] = far.loc[scored, "value"].astype(float) + noise - 0.1
+    found = summaries(pd.concat([best, twin, near, far], ignore_index=True), columns)[0]
+    bold = {system for system in found.systems if found.cells[system, "si_sdr"].best}
+    assert bold == {"mulaw@8", "twin@8", "near@8"}
+    # the intervals of single codecs overlap all the same: pairing is what tells them apart
+    assert found.cells["far@8", "si_sdr"].high > found.cells["mulaw@8", "si_sdr"].low
+
+
+def test_a_codec_that_fails_on_the_hard_ones_does_not_win(baseline: Rows, columns: dict) -> None:
+    poor = baseline[baseline["codec"] == "mulaw@5"].assign(codec="picky@1")
+    stoi = np.flatnonzero((poor["column"] == "stoi").to_numpy())
+    values = poor["value"].astype(object).to_numpy(copy=True)
+    failure = poor["failure"].astype(object).to_numpy(copy=True)
+    values[stoi[3:]], failure[stoi[3:]] = None, "silence"
+    values[stoi[:3]] = 0.9999
+    rows = pd.concat([baseline, poor.assign(value=values, failure=failure)], ignore_index=True)
+    found = summaries(rows, columns)[0]
+    cell = found.cells["picky@1", "stoi"]
+    assert not cell.best and cell.n == 3 and cell.failures == {"silence": 33}
+    assert found.cells["mulaw@8", "stoi"].best
+    page = leaderboard.markdown(rows, columns)
+    assert "3–36, 33 failed" in page and "33 silence" in page
+
+
+def test_paper_numbers_stand_beside_ours(baseline: Rows, columns: dict) -> None:
+    reported = {("neural@1", "dwer"): Reported(2.18, "arXiv 2502.04465, Table 2", "LibriSpeech test-clean")}
+    page = leaderboard.markdown(baseline, columns, reported)
+    assert "<sub>paper 2.2</sub>" in _cells(page, "neural@1 [nano]")[5]
+    assert "arXiv 2502.04465, Table 2 (LibriSpeech test-clean)" in page
+    assert "(2.2)" in leaderboard.terminal(baseline, columns, reported)
+
+
+def test_marks_have_a_legend_with_counts(baseline: Rows, columns: dict) -> None:
+    rows = baseline.copy()
+    late = ((rows["codec"] == "mulaw@5") & (rows["column"] == "delay_ms")).to_numpy()
+    rows.loc[late, "value"] = 20.0
+    rows["failure"] = rows["failure"].astype(object)
+    rows.loc[late, "failure"] = None
+    page, text = leaderboard.markdown(rows, columns), leaderboard.terminal(rows, columns)
+    assert "`mulaw@5` <sup>D</sup>" in page
+    assert re.search(r"- D: delay of 10 ms or more.*: mulaw@5 \(36 of 36\)", page)
+    assert "mulaw@5^D" in text and "D: delay of 10 ms" in text
+
+
+def test_partial_runs_are_marked_in_every_table(baseline: Rows, columns: dict) -> None:
+    rows = baseline.assign(partial=True)
+    assert "**Partial" in leaderboard.markdown(rows, columns) and "Partial" in leaderboard.terminal(rows, columns)
+
+
+def test_one_table_per_task_data_and_condition(baseline: Rows, columns: dict) -> None:
+    rows = pd.concat([baseline, baseline.assign(condition="noisy"), baseline.assign(dataset="other", synthetic=False)])
+    page = leaderboard.markdown(rows, columns)
+    assert [line for line in page.splitlines() if line.startswith("## ")] == [
+        "## resynthesis · embedded · clean", "## resynthesis · embedded · noisy", "## resynthesis · other · clean"]
+    assert "recorded speech" in page
+
+
+def test_different_weights_under_one_label_are_told_apart(baseline: Rows, columns: dict) -> None:
+    rows = pd.concat([baseline, baseline[baseline["weights"] == "nano"].assign(weights_sha256="cd" * 32)])
+    page = leaderboard.markdown(rows, columns)
+    assert "`neural@1 [nano abababab]`" in page and "`neural@1 [nano cdcdcdcd]`" in page
+
+
+def test_two_rows_for_one_place_are_refused(baseline: Rows, columns: dict) -> None:
+    with pytest.raises(BenchError, match="two rows for identity@pcm"):
+        leaderboard.markdown(pd.concat([baseline, baseline.iloc[:1]]), columns)
+
+
+def test_few_speakers_resample_utterances_and_one_utterance_has_no_interval(baseline: Rows, columns: dict) -> None:
+    few = baseline[baseline["speaker"].isin(sorted(baseline["speaker"].unique())[:3])]
+    assert "bootstrap over utterances within 3 speakers" in leaderboard.markdown(few, columns)
+    one = baseline[baseline["utterance"] == baseline["utterance"].iloc[0]]
+    page = leaderboard.markdown(one, columns)
+    assert "±" not in _cells(page, "mulaw@5")[2]
+
+
+def test_terminal_fits_the_width_and_colours_nothing_by_default(baseline: Rows, columns: dict) -> None:
+    text = leaderboard.terminal(baseline, columns, width=70)
+    body = text.split("\n±")[0]
+    assert max(display_width(line) for line in body.splitlines()) <= 80
+    assert "\x1b" not in text and "\x1b[1m" in leaderboard.terminal(baseline, columns, color=True)
+    assert text.count("codec ") >= 2, "blocks repeat the name column"
+
+
+def test_no_rows() -> None:
+    assert leaderboard.markdown(pd.DataFrame(), {}) == "No rows.\n"
+
+
+def test_grid_and_markdown_align_and_escape() -> None:
+    text = grid(["a", "b"], [["x", "1"], ["long", "\x1b[1m22\x1b[0m"]])
+    assert len({display_width(line) for line in text.splitlines()}) == 1
+    assert markdown_table(["a"], [["x|y"]]).splitlines()[-1] == "| x\\|y |"

@@ -1,0 +1,75 @@
+"""Plots: a file appears, names do not overlap, colours are told apart, and what cannot be drawn says why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.errors import BenchError
+from bench.report import plots
+
+Rows = pd.DataFrame
+
+
+def test_a_readable_picture_is_written(baseline: Rows, columns: dict, tmp_path: Path) -> None:
+    from matplotlib.image import imread
+
+    path = plots.rate_distortion(baseline, columns, tmp_path / "sub" / "rd.png", ["stoi", "dwer"], draws=200)
+    pixels = imread(path)
+    assert path.is_file() and pixels.shape[1] >= 1500 and pixels[..., :3].std() > 0.05
+
+
+def test_same_rows_same_picture(baseline: Rows, columns: dict, tmp_path: Path) -> None:
+    first, second = (plots.rate_distortion(baseline, columns, tmp_path / f"{i}.png", ["stoi"], draws=200)
+                     for i in range(2))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_main_columns_are_chosen_in_order_and_even_in_number() -> None:
+    present = ["stoi", "estoi", "pesq_wb", "dwer_moonshine", "sim_resemblyzer"]
+    assert plots._main(present) == ["pesq_wb", "stoi", "dwer_moonshine", "sim_resemblyzer"]
+    assert plots._main(["odd_one"]) == ["odd_one"]
+
+
+def test_crowded_names_find_places_of_their_own() -> None:
+    rng = np.random.default_rng(0)
+    frame = np.array([0.0, 0.0, 800.0, 500.0])
+    taken, size = np.zeros((0, 4)), (90.0, 14.0)
+    points = rng.uniform([200, 150], [500, 320], size=(14, 2))
+    taken = np.hstack([points - 5, points + 5])
+    boxes = []
+    for point in points:
+        box, _, _ = plots._place(size, point[None], taken, np.zeros((0, 2)), frame, 1.0)
+        taken = np.vstack([taken, box])
+        boxes.append(box)
+    for a, b in combinations(boxes, 2):
+        assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+    assert all((frame[:2] <= box[:2]).all() and box[3] <= frame[3] for box in boxes)
+
+
+def _seen_without_red_cones(colour: str) -> np.ndarray:
+    """Linear RGB as a protanope sees it (Vienot, Brettel and Mollon 1999)."""
+    rgb = np.array([int(colour[i:i + 2], 16) / 255 for i in (1, 3, 5)]) ** 2.2
+    return np.array([[0.11238, 0.88762, 0], [0.11238, 0.88762, 0], [0.00401, -0.00401, 1]]) @ rgb
+
+
+@pytest.mark.parametrize("see", [_seen_without_red_cones])
+def test_colours_stay_apart_without_red_cones(see: Callable[[str], np.ndarray]) -> None:
+    for (i, a), (j, b) in combinations(enumerate(plots.COLOURS), 2):
+        assert np.abs(see(a) - see(b)).max() > 0.04 or plots.MARKERS[i] != plots.MARKERS[j]
+
+
+def test_what_cannot_be_drawn_says_why(baseline: Rows, columns: dict, tmp_path: Path) -> None:
+    path = tmp_path / "x.png"
+    with pytest.raises(BenchError, match="no rows"):
+        plots.rate_distortion(baseline.iloc[:0], columns, path)
+    with pytest.raises(BenchError, match="measured bit rate"):
+        plots.rate_distortion(baseline[baseline["codec"] == "identity@pcm"], columns, path)
+    with pytest.raises(BenchError, match="one task, data set and condition"):
+        plots.rate_distortion(pd.concat([baseline, baseline.assign(condition="noisy")]), columns, path)
+    assert not path.exists()
