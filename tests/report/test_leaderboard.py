@@ -64,9 +64,9 @@ def test_twins_tie_and_close_ones_do_not(baseline: Rows, columns: dict) -> None:
     rng = np.random.default_rng(0)
     scored = (best["column"] == "si_sdr").to_numpy()
     near, far = best.assign(codec="near@8"), best.assign(codec="far@8")
-    noise = rng.normal(0, 0.05, size=int(scored.sum()))
+    noise = rng.normal(0, 0.01, size=int(scored.sum()))
     near.loc[scored, "value"] = near.loc[scored, "value"].astype(float) + noise - noise.mean() - 1e-6
-    far.loc[scored, "value"] = far.loc[scored, "value"].astype(float) + noise - 0.1
+    far.loc[scored, "value"] = far.loc[scored, "value"].astype(float) + noise - 0.02
     found = summaries(pd.concat([best, twin, near, far], ignore_index=True), columns)[0]
     bold = {system for system in found.systems if found.cells[system, "si_sdr"].best}
     assert bold == {"mulaw@8", "twin@8", "near@8"}

@@ -12,7 +12,8 @@ from bench.stats import find_system, groups, scores, system_labels, tidy
 
 def _rows(**changes: object) -> pd.DataFrame:
     base = pd.DataFrame({
-        "task": "t", "condition": "clean", "dataset": "d", "dataset_sha256": "ab", "codec": ["a@1", "a@1", "b@1", "b@1"],
+        "task": "t", "condition": "clean", "dataset": "d", "dataset_sha256": "ab",
+        "codec": ["a@1", "a@1", "b@1", "b@1"],
         "weights": ["nano", "nano", "none", "none"], "weights_sha256": ["11", "11", "", ""],
         "utterance": ["u1", "u2", "u1", "u2"], "speaker": ["s1", "s2", "s1", "s2"], "column": "stoi", "seconds": 1.0,
         "value": [0.5, 0.7, 0.9, 0.8], "num": np.nan, "den": np.nan, "failure": None, "detail": None})
