@@ -4,7 +4,7 @@ Convolutions with many groups of few channels leave vector units idle: oneDNN ha
 the rate of 16 -> 8, and transposed ones scatter. In inference on a CPU the layers here therefore
 
 - merge groups until each has at least eight channels in and out, filling with zeros (four times the multiply-adds in less
-  than half the time);
+  than half the time), or, for 1 x 1 kernels, multiply the matrices of all groups at once;
 - run a transposed convolution whose kernel is twice its stride as an ordinary one that makes all phases of the output as
   channels (sub-pixel form, Shi et al. 2016, arXiv 1609.05158);
 - sum shifted matrix products where few channels come out, and put channels last where few go in.
@@ -79,7 +79,8 @@ class CPUConv2d(nn.Conv2d):
         if not _plain_inference(input, self.weight):
             return super().forward(input)
         if self.groups > 1:
-            return self._grouped(input)
+            point = max(*self.kernel_size, *self.stride) == 1
+            return self._points(input) if point else self._grouped(input)
         if max(self.kernel_size) > 1 and {*self.stride, *self.dilation} == {1}:
             if self.out_channels <= FEW:
                 return self._few_out(input)
@@ -91,6 +92,15 @@ class CPUConv2d(nn.Conv2d):
         merged = merged_groups(self.groups, self.in_channels // self.groups, self.out_channels // self.groups)
         weight = self._prepared.get(self.weight, lambda weight: merge(weight, self.groups, merged))
         return F.conv2d(x, weight, self.bias, self.stride, dilation=self.dilation, groups=self.groups // merged)
+
+    def _points(self, x: Tensor) -> Tensor:
+        """1 x 1: one matrix product per group."""
+        weight = self.weight.view(self.groups, self.out_channels // self.groups, -1)
+        bias = x.new_zeros(1) if self.bias is None else self.bias.view(self.groups, -1, 1)
+        flat = x.reshape(x.shape[0], self.groups, weight.shape[2], -1)
+        if len(flat) > 1:
+            return (torch.matmul(weight, flat) + bias).view(x.shape[0], self.out_channels, *x.shape[2:])
+        return torch.baddbmm(bias, weight, flat[0]).view(x.shape[0], self.out_channels, *x.shape[2:])
 
     def _few_out(self, x: Tensor) -> Tensor:
         """One product for all taps, then their sum, each shifted to its place."""
