@@ -80,7 +80,6 @@ class Card:
     weights: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     reported: tuple[Reported, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
-    packages: tuple[str, ...] = ()
     path: Path = Path()
 
 
@@ -102,6 +101,7 @@ class Point:
     macs_g: float | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     summary: str = ""
+    packages: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -150,7 +150,7 @@ def parse(path: Path) -> Card:
         family=raw["family"], title=raw["title"], adapter=raw["adapter"], kind=raw["kind"], licence=raw["licence"],
         sample_rate=raw["sample_rate"], points=points, url=raw.get("url", ""), paper=raw.get("paper", ""),
         causal=raw.get("causal"), summary=raw.get("summary", ""), weights=weights, reported=reported,
-        facts=raw.get("facts", {}), packages=tuple(raw.get("packages", ())), path=path,
+        facts=raw.get("facts", {}), path=path,
     )  # fmt: skip
 
 
@@ -172,6 +172,7 @@ def _point(raw: Mapping[str, Any], name: str, table: Mapping[str, Any], path: Pa
         bitrate_kbps=table.get("bitrate_kbps"), streams=tuple(table.get("streams", ())), weights=weights,
         latency_ms=table.get("latency_ms"), params_m=table.get("params_m"), macs_g=table.get("macs_g"),
         facts=table.get("facts", {}), summary=table.get("summary", ""),
+        packages=tuple(raw.get("packages", ())),
     )  # fmt: skip
 
 

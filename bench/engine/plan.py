@@ -12,13 +12,15 @@ from typing import Any
 from bench import adapters, audio, cards, metrics, provenance, weights
 from bench.adapters import published
 from bench.cards import Point
-from bench.errors import BenchError
+from bench.data import published as listing
+from bench.errors import BenchError, DataMissing
 from bench.metrics import Metric
 from bench.speech import Dataset, Utterance
 from bench.store import Store, key_of
 from bench.weights import Weights
 
 ENGINE_CODE = "bench.engine.stages"
+CONVERSION_CODE = "bench.engine.conversion"
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class System:
     @cached_property
     def key(self) -> str:
         """Identity of the coded output: settings, weights, code, packages, kind of device, resampler."""
-        packages = provenance.package_versions(self.point.card.packages)
+        packages = provenance.package_versions(self.point.packages)
         return key_of(
             "system", self.name, self.point.settings, self.weights.digest, self.code_version, packages,
             self.device.split(":")[0], audio.RESAMPLER, provenance.code_version(ENGINE_CODE),
@@ -74,9 +76,10 @@ def system(name: str, *, profile: str = "embedded", want: str | None = None, dev
 def systems(
     names: Sequence[str], *, profile: str = "embedded", want: str | None = None, device: str = "cpu"
 ) -> list[System]:
-    """Resolve several names; "all" means every point whose weights are on this machine."""
+    """Resolve several names; "all" means every point whose weights are on this machine, `published:PATH` every system
+    below PATH (or PATH itself, when it is one system's folder)."""
     chosen: list[System] = []
-    for name in names:
+    for name in (one for several in names for one in _expanded(several)):
         if name != "all":
             chosen.append(system(name, profile=profile, want=want, device=device))
             continue
@@ -95,6 +98,17 @@ ALWAYS: tuple[str, ...] = ("pair",)
 def cores() -> int:
     """Cores this process may use."""
     return max(1, len(os.sched_getaffinity(0)))
+
+
+def _expanded(name: str) -> list[str]:
+    if not name.startswith(published.PREFIX):
+        return [name]
+    folder = Path(name.removeprefix(published.PREFIX)).expanduser()
+    try:
+        listing.originals(folder)
+        return [f"{published.PREFIX}{path}" for path in listing.systems(folder).values()]
+    except DataMissing:  # no originals beside it: one system's own folder
+        return [name]
 
 
 @dataclass(frozen=True)
@@ -132,10 +146,11 @@ class Keys:
     """Keys of every stage of a plan. Files are hashed once, ever (the store remembers by size and time)."""
 
     def __init__(self, dataset: Dataset, chosen: Sequence[Metric], store: Store) -> None:
-        paths = [path for u in dataset for path in (u.path, u.reference) if path is not None]
+        paths = [path for u in dataset for path in (u.path, u.reference, *u.enrolment) if path is not None]
         self._files: Mapping[Path, str] = store.file_sha256(paths)
         self._store = store
         self._published: dict[str, published.Published] = {}
+        self._conversion = provenance.code_version(CONVERSION_CODE)
         self._metrics = {metric.name: key_of(metric_key(metric)) for metric in chosen}
 
     def spoken(self, utterance: Utterance) -> str:
@@ -148,7 +163,12 @@ class Keys:
 
     def coded(self, system: System, utterance: Utterance) -> str:
         if system.point.adapter == "published":
-            return key_of("coded", system.key, self.spoken(utterance), self._decoded_file(system, utterance))
+            decoded = self._decoded_file(system, utterance)
+            whole = () if utterance.aligned else ("whole",)
+            return key_of("coded", system.key, self.spoken(utterance), decoded, *whole)
+        if utterance.enrolment:
+            voice = [self._files[path] for path in utterance.enrolment]
+            return key_of("converted", system.key, self.spoken(utterance), voice, self._conversion)
         return key_of("coded", system.key, self.spoken(utterance))
 
     def _decoded_file(self, system: System, utterance: Utterance) -> str:
@@ -165,6 +185,7 @@ class Keys:
 
     def score(self, metric: Metric, utterance: Utterance, coded_key: str) -> str:
         text = utterance.text if metric.needs_text else None
+        whole = () if utterance.aligned else ("whole",)
         return key_of(
-            "score", self._metrics[metric.name], self.reference(utterance), coded_key, text, utterance.language
+            "score", self._metrics[metric.name], self.reference(utterance), coded_key, text, utterance.language, *whole
         )

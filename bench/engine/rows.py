@@ -64,6 +64,7 @@ ENGINE_COLUMNS: Mapping[str, Column] = {
     "code_usage": Column("code_usage", "code usage", "%", "higher", 0.0, 100.0, decimals=1),
     "norm_entropy": Column("norm_entropy", "entropy of used codes", "%", "higher", 0.0, 100.0, decimals=1),
     "norm_entropy_all": Column("norm_entropy_all", "entropy of all codes", "%", "higher", 0.0, 100.0, decimals=1),
+    "rtf_convert": Column("rtf_convert", "RTF convert", "s/s", "lower", 0.0, decimals=3),
     "codes": Column("codes", "codes", "", "neither"),
     "clipped": Column("clipped", "clipped", "share", "lower", 0.0, 1.0, decimals=4),
     "short_ms": Column("short_ms", "missing end", "ms", "neither", decimals=1),
@@ -149,7 +150,7 @@ def pseudo_facts(name: str) -> dict[str, Any]:
 
 
 def system_facts(system: System) -> dict[str, Any]:
-    packages = provenance.package_versions((*system.point.card.packages, "numpy", "soxr"))
+    packages = provenance.package_versions((*system.point.packages, "numpy", "soxr"))
     return {
         "codec": system.name, "weights": system.weights.label, "weights_sha256": system.weights.digest,
         "system_key": system.key, "settings": json.dumps(dict(system.point.settings), sort_keys=True),
@@ -191,6 +192,10 @@ def _engine_rows(
     seconds = record["seconds"]
     yield base | {"column": "clipped", "value": record["clipped"]}
     yield base | {"column": "short_ms", "value": record["short_ms"]}
+    if "convert_s" in record:
+        spent = record["convert_s"]
+        timed = {"value": spent / seconds, "num": spent, "den": seconds, "detail": record["method"]}
+        yield base | {"column": "rtf_convert"} | timed
     if "codes_sha256" not in record:
         return  # somebody else's decoded audio: neither bits nor times are known
     yield base | {"column": "codes", "value": None, "detail": record["codes_sha256"]}

@@ -53,7 +53,7 @@ def transcode(codec: Codec, utterances: Sequence[Utterance], clock: Clock) -> li
         share = len(wave) / total
         fitted = coding.fit(codec, out, len(wave))
         records.append(
-            _record(fitted, codec.sample_rate, len(out) - codec.delay - len(wave))
+            audio_record(fitted, codec.sample_rate, len(out) - codec.delay - len(wave))
             | {
                 "codes": data,
                 "codes_sha256": item.sha256,
@@ -70,12 +70,15 @@ def transcode(codec: Codec, utterances: Sequence[Utterance], clock: Clock) -> li
 
 def published(decoded: np.ndarray, rate_hz: int, utterance: Utterance) -> dict[str, Any]:
     """The record of audio [T'] that somebody else decoded: codes unknown; a missing end is told, then padded."""
+    if not utterance.aligned:
+        return audio_record(decoded, rate_hz)
     length = len(utterance.read(rate_hz)[0])
     fitted = np.pad(decoded[:length], (0, max(0, length - len(decoded))))
-    return _record(fitted, rate_hz, len(decoded) - length)
+    return audio_record(fitted, rate_hz, len(decoded) - length)
 
 
-def _record(fitted: np.ndarray, rate_hz: int, surplus: int) -> dict[str, Any]:
+def audio_record(fitted: np.ndarray, rate_hz: int, surplus: int = 0) -> dict[str, Any]:
+    """What is kept of audio [T]: FLAC and facts. `surplus`: samples beyond what was due (negative: short)."""
     finite = bool(np.isfinite(fitted).all())
     return {
         "decoded": audio.to_flac(np.nan_to_num(fitted), rate_hz),
@@ -87,13 +90,14 @@ def _record(fitted: np.ndarray, rate_hz: int, surplus: int) -> dict[str, Any]:
     }
 
 
-def decoded_wave(record: Mapping[str, Any], rate_hz: int, length: int) -> np.ndarray:
-    """The decoded wave of a record at `rate_hz`, exactly `length` samples; MetricFailure when it was not finite."""
+def decoded_wave(record: Mapping[str, Any], rate_hz: int, length: int | None) -> np.ndarray:
+    """The decoded wave of a record at `rate_hz`, exactly `length` samples (None: its own length); MetricFailure when it
+    was not finite."""
     if not record["finite"]:
         raise MetricFailure("not_finite", "the codec's output holds NaN or infinite samples")
     wave, rate = audio.from_flac(record["decoded"])
     wave = audio.resample(wave, rate, rate_hz)
-    return np.pad(wave[:length], (0, max(0, length - len(wave))))
+    return wave if length is None else np.pad(wave[:length], (0, max(0, length - len(wave))))
 
 
 def analyse(metric: Metric, signals: Sequence[Signal]) -> list[Mapping[str, Any] | MetricFailure]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench import adapters
-from bench.engine import stages
+from bench.engine import conversion, stages
 from bench.engine.plan import Keys, System
 from bench.errors import BenchError
 from bench.metrics import Metric, MetricFailure, Signal, find
@@ -142,12 +142,17 @@ def _transcode(
     try:
         if hasattr(codec, "decoded_for"):
             return [(key, stages.published(codec.decoded_for(u.id), codec.sample_rate, u)) for key, u in some]
+        if any(u.enrolment for _, u in some):
+            # Conversions run one by one: each has a voice of its own.
+            if len(some) == 1:
+                return [(key, conversion.converted(codec, u, clock)) for key, u in some]
+            return [pair for item in some for pair in _transcode(codec, [item], clock, report)]
         made = stages.transcode(codec, [u for _, u in some], clock)
         return [(key, record) for (key, _), record in zip(some, made, strict=True)]
     except Exception as error:
         if len(some) > 1:
             return [pair for item in some for pair in _transcode(codec, [item], clock, report)]
-        kind = "bad_input" if isinstance(error, BenchError) else "codec_error"
+        kind = getattr(error, "kind", "bad_input") if isinstance(error, BenchError) else "codec_error"
         report.failures[some[0][0]] = (kind, f"{type(error).__name__}: {error}")
         return []
 
@@ -203,7 +208,7 @@ def _score(
     for u, coded_key in todo:
         try:
             wave = u.read_reference(metric.rate_hz)[0]
-            out = stages.decoded_wave(records[coded_key], metric.rate_hz, len(wave))
+            out = stages.decoded_wave(records[coded_key], metric.rate_hz, len(wave) if u.aligned else None)
         except MetricFailure as failure:
             failed[u.id] = failure
             continue
