@@ -10,7 +10,7 @@ import numpy as np
 
 from bench import validity
 from bench.metrics import Column
-from bench.report.columns import FACTS, RATE_COLUMNS, column_of, number, score_names
+from bench.report.columns import FACTS, RATE_COLUMNS, column_of, margin_of, number, score_names
 from bench.stats import bootstrap
 from bench.stats.scores import Scores, scores
 from bench.stats.verdict import Verdict, judge
@@ -206,7 +206,7 @@ def _score_lines(
         total = terms[:, i].sum(axis=0)
         equal = np.array_equal(terms[:, i, :2], terms[:, i, 2:])
         values = np.zeros(1) if equal else np.full(1, np.nan) if sample is None else sample[:, i]
-        verdict = judge(float(bootstrap.difference(total)), values, design.df, n, column.margin or 0.0,
+        verdict = judge(float(bootstrap.difference(total)), values, design.df, n, margin_of(column),
                         column.better == "higher", alpha, scheme=design.scheme)
         finding = Finding("ok", system, where, column.title, number(float(bootstrap.ratio(total[:2])), column),
                           number(float(bootstrap.ratio(total[2:])), column), "", verdict)

@@ -13,6 +13,7 @@ FACTS: dict[str, Column] = {column.name: column for column in (
     Column("bitrate_entropy", "entropy-coded", "kbps", "lower", 0.0, None, 0.0, 3),
     Column("rtf_encode", "RTF encode", "compute s / audio s", "lower", 0.0, None, None, 3),
     Column("rtf_decode", "RTF decode", "compute s / audio s", "lower", 0.0, None, None, 3),
+    Column("rtf_convert", "RTF convert", "compute s / audio s", "lower", 0.0, None, None, 3),
     Column("delay_ms", "delay", "ms", "neither", None, None, None, 1),
     Column("gain_db", "gain", "dB", "neither", None, None, None, 1),
     Column("polarity", "polarity", "", "neither", -1, 1, None, 0),
@@ -51,6 +52,11 @@ def score_names(present: Iterable[str], columns: Mapping[str, Column]) -> list[s
     """Columns that rank codecs, in the order of `columns`, then those only FACTS knows are left out."""
     there = set(present)
     return [name for name in columns if name in there and name not in FACTS and columns[name].better != "neither"]
+
+
+def margin_of(column: Column) -> float:
+    """The column's margin; where it has none, half of its last printed digit, in the column's own unit."""
+    return column.margin if column.margin is not None else 0.5 * 10.0**-column.decimals / column.scale
 
 
 def heading(column: Column, arrow: bool = True) -> str:

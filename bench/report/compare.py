@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bench.errors import BenchError
 from bench.metrics import Column
-from bench.report.columns import column_of, heading, number, score_names
+from bench.report.columns import column_of, heading, margin_of, number, score_names
 from bench.report.summary import CLUSTERS_NEEDED
 from bench.report.text import grid, markdown_table
 from bench.stats import bootstrap
@@ -59,7 +59,7 @@ def compare(
     """One line per column and group that both systems scored; fields of `Line`.
 
     a, b: `focalcodec@50`, or `focalcodec@50 [nano]` where several weights ran. Only utterances that both scored count.
-    A column without a margin is judged with margin 0: better, worse or cannot tell.
+    A column without a margin is judged by half of its last printed digit.
     """
     import pandas as pd
 
@@ -98,7 +98,7 @@ def _line(
     unknown = design.units < 2 and not equal
     sample = (np.full(1, np.nan) if unknown else np.zeros(1) if equal
               else bootstrap.difference(bootstrap.draw_sums(terms, design, draws, seed)))
-    found = judge(estimate, sample, design.df, len(terms), column.margin or 0.0, column.better == "higher",
+    found = judge(estimate, sample, design.df, len(terms), margin_of(column), column.better == "higher",
                   scheme=design.scheme)
     wide = (float("nan"), float("nan"))
     if len(np.unique(speakers)) >= CLUSTERS_NEEDED:
@@ -108,7 +108,7 @@ def _line(
     p = min(1.0, 2 * min(found.p_worse, found.p_better))
     return Line(*where, column.name, len(terms), float(bootstrap.ratio(total[:2])),
                 float(bootstrap.ratio(total[2:])), estimate, found.low, found.high, *wide, found.word,
-                column.margin or 0.0, found.visible, p)
+                margin_of(column), found.visible, p)
 
 
 HEAD = ("column", "n", "A", "B", "B - A", "95 % interval", "other speakers", "verdict", "margin", "visible", "q")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -164,6 +165,14 @@ def test_repeated_noisy_runs_rarely_fail_and_real_losses_always_do(baseline: Row
                for s in range(6))
     assert alarms <= 2
     assert seen == 6
+
+
+def test_rounding_of_another_machine_passes(baseline: Rows, columns: dict) -> None:
+    """Scores that moved in the seventh digit, all down: a shown loss, and no loss that anyone could see."""
+    lower = baseline["column"].isin(["stoi", "si_sdr"])
+    moved = _edited(baseline, lower, value=baseline.loc[lower, "value"].astype(float) - 1e-7)
+    bare = {name: replace(column, margin=None) for name, column in columns.items()}
+    assert gate.check(moved, baseline, columns).passed and gate.check(moved, baseline, bare).passed
 
 
 def test_tables_are_readable(baseline: Rows, rescore: Callable[..., Rows], columns: dict) -> None:
