@@ -21,6 +21,8 @@ class Utterance:
     """One utterance. `path` is what the codec hears; `reference` (if any) is the clean recording scores refer to.
 
     `mix`, when given, makes the codec's input from the audio of `path` (float32 [T], rate) -> [T], e.g. adds noise.
+    `enrolment`: recordings of the voice that `path` is to be converted to. `aligned`: the reference is the same
+    speech sample by sample; where it is not (a conversion), what comes out keeps its own length.
     """
 
     id: str
@@ -33,6 +35,8 @@ class Utterance:
     emotion: str | None = None
     licence: str | None = None
     reference: Path | None = None
+    enrolment: tuple[Path, ...] = ()
+    aligned: bool = True
     mix: Callable[[np.ndarray, int], np.ndarray] | None = field(default=None, compare=False)
     extra: dict[str, Any] = field(default_factory=dict, compare=False)
 
@@ -42,6 +46,10 @@ class Utterance:
         if self.mix is not None:
             wave = self.mix(wave, rate)
         return (wave, rate) if rate_hz is None else (audio.resample(wave, rate, rate_hz), rate_hz)
+
+    def read_enrolment(self, rate_hz: int) -> list[np.ndarray]:
+        """Recordings of the target voice, float32 [T] each."""
+        return [audio.resample(*audio.read(path), rate_hz) for path in self.enrolment]
 
     def read_reference(self, rate_hz: int | None = None) -> tuple[np.ndarray, int]:
         """What scores are measured against: the clean recording, or the unmixed input itself."""
