@@ -85,7 +85,7 @@ def cepstra(wave: NDArray[Any]) -> Wave:
 
 
 def mfcc(wave: NDArray[Any]) -> Wave:
-    """Mel cepstra [N, 13] of `wave` [T], c0 first. Liftering is left out: normalisation undoes a factor per row but for its sign."""
+    """Mel cepstra [N, 13] of `wave` [T], c0 first; no liftering, which distances of normalised rows do not see."""
     import torch
 
     from bench.metrics._warpq_loops import mel_powers
