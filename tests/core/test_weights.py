@@ -1,0 +1,84 @@
+"""Weights: never substituted, always checked, and an error that tells the cure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench import cards, weights
+from bench.errors import BenchError, WeightsInvalid, WeightsMissing
+
+CARD = """
+family = "toy"
+title = "Toy"
+adapter = "toy"
+kind = "neural"
+licence = "MIT"
+sample_rate = 16000
+[weights.official]
+url = "{url}"
+sha256 = "{sha}"
+[weights.nano]
+file = "toy/nano.bin"
+sha256 = "{sha}"
+[points.1]
+"""
+
+
+@pytest.fixture
+def point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> cards.Point:
+    folder = tmp_path / "codecs"
+    (folder / "toy").mkdir(parents=True)
+    (folder / "toy" / "nano.bin").write_bytes(b"weights")
+    (tmp_path / "remote.bin").write_bytes(b"weights")
+    sha = weights.file_sha256(tmp_path / "remote.bin")
+    (folder / "toy.toml").write_text(CARD.format(url=f"file://{tmp_path}/remote.bin", sha=sha))
+    card = cards.parse(folder / "toy.toml")
+    monkeypatch.setattr(cards, "load", lambda family: card)
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    return card.points["1"]
+
+
+def test_profiles_mean_different_weights(point: cards.Point) -> None:
+    assert weights.choose(point, "embedded") == "nano" and weights.choose(point, "paper") == "official"
+
+
+def test_shipped_weights_are_found_and_checked(point: cards.Point) -> None:
+    found = weights.resolve(point, "nano")
+    assert found.label == "nano" and found.file.name == "nano.bin"
+    found.file.write_bytes(b"tampered with")
+    with pytest.raises(WeightsInvalid, match=r"nano\.bin.*sha256"):
+        weights.resolve(point, "nano")
+
+
+def test_a_download_is_checked_and_kept(point: cards.Point, tmp_path: Path) -> None:
+    first = weights.resolve(point, "official")
+    (tmp_path / "remote.bin").unlink()
+    assert weights.resolve(point, "official").digest == first.digest
+    assert first.digest == weights.resolve(point, "nano").digest
+
+
+def test_a_download_that_differs_is_refused_and_not_kept(point: cards.Point, tmp_path: Path) -> None:
+    (tmp_path / "remote.bin").write_bytes(b"something else")
+    with pytest.raises(WeightsInvalid, match="expected"):
+        weights.resolve(point, "official")
+    assert not weights.available(point, "official")
+
+
+def test_what_is_missing_says_where_and_how(point: cards.Point, tmp_path: Path) -> None:
+    (tmp_path / "remote.bin").unlink()
+    with pytest.raises(WeightsMissing, match=r"toy@1.*official.*not here.*Looked in.*Cure.*WEIGHTS=nano"):
+        weights.resolve(point, "official")
+
+
+def test_a_path_is_named_by_its_hash(point: cards.Point, tmp_path: Path) -> None:
+    found = weights.resolve(point, path=tmp_path / "remote.bin")
+    assert found.label == f"path:{found.digest[:8]}"
+    with pytest.raises(WeightsMissing, match="nowhere"):
+        weights.resolve(point, path=tmp_path / "nowhere")
+
+
+def test_an_unknown_kind_is_told(point: cards.Point) -> None:
+    with pytest.raises(BenchError, match="official"):
+        weights.resolve(point, "offical")
