@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .context import Fill, extend_left
+from .fast_linear import Linear, depthwise
 from .lengths import zero_padding
 
 
@@ -19,35 +20,30 @@ class ConvNeXtBlock(nn.Module):
     def __init__(self, dim: int, ffn_dim: int, kernel_size: int, scale: float, causal_fill: Fill | None) -> None:
         super().__init__()
         self.causal_fill = causal_fill
-        self.kernel_size = kernel_size
         self.dwconv = nn.Conv1d(dim, dim, kernel_size, groups=dim)
         self.norm = nn.LayerNorm(dim, eps=1e-6)
-        self.pwconv1 = nn.Linear(dim, ffn_dim)
-        self.pwconv2 = nn.Linear(ffn_dim, dim)
+        self.pwconv1 = Linear(dim, ffn_dim)
+        self.pwconv2 = Linear(ffn_dim, dim)
         self.gamma = nn.Parameter(torch.full((dim,), scale))
 
     def forward(
         self, x: Tensor, context: Tensor | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """x [B, T, C], context [B, C, kernel - 1] -> output [B, T, C] and the next context (None if not causal)."""
-        y, context = pad_and_convolve(self.dwconv, x, context, lengths, self.causal_fill)
-        y = self.pwconv2(F.gelu(self.pwconv1(self.norm(y))))
+        """x [B, T, C], context [B, kernel - 1, C] -> output [B, T, C] and the next context (None if not causal)."""
+        y, context = pad_frames(x, self.dwconv.kernel_size[0], context, lengths, self.causal_fill)
+        y = self.pwconv2(F.gelu(self.pwconv1(self.norm(depthwise(y, self.dwconv)))))
         return x + self.gamma * y, context
 
 
-def pad_and_convolve(
-    conv: nn.Conv1d, x: Tensor, context: Tensor | None, lengths: Tensor | None, causal_fill: Fill | None
+def pad_frames(
+    x: Tensor, kernel: int, context: Tensor | None, lengths: Tensor | None, causal_fill: Fill | None
 ) -> tuple[Tensor, Tensor | None]:
-    """Stride-1 convolution over time that keeps the number of frames.
+    """Pad x [B, T, C] to T + kernel - 1 frames, so that a convolution of that kernel keeps T frames.
 
-    x [B, T, C] -> [B, T, C'], with the next left context [B, C, kernel - 1] where it is causal.
-    Not causal: zeros on both sides, the extra one of an even kernel on the right; frames beyond ``lengths`` [B]
-    count as those zeros.
+    Not causal: zeros on both sides, the extra one of an even kernel on the right; frames beyond ``lengths`` [B] are
+    set to such zeros. Causal: on the left; then the next context [B, kernel - 1, C] is returned too.
     """
-    kernel = conv.kernel_size[0]
     if causal_fill is not None:
-        y, following = extend_left(x.transpose(1, 2), kernel - 1, context, causal_fill)
-        return conv(y).transpose(1, 2), following
+        return extend_left(x, kernel - 1, context, causal_fill)
     left = (kernel - 1) // 2
-    y = F.pad(zero_padding(x, lengths).transpose(1, 2), (left, kernel - 1 - left))
-    return conv(y).transpose(1, 2), None
+    return F.pad(zero_padding(x, lengths), (0, 0, left, kernel - 1 - left)), None

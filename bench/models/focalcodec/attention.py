@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..blocks.fast_linear import Linear
 from .position_bias import PositionBias
 from .spans import Spans
 
@@ -21,8 +22,8 @@ class GatedAttention(nn.Module):
         super().__init__()
         self.num_heads = num_heads
         self.gru_rel_pos_const = nn.Parameter(torch.ones(1, num_heads, 1, 1))
-        self.qkv_proj = nn.Linear(dim, 3 * dim)
-        self.out_proj = nn.Linear(dim, dim)
+        self.qkv_proj = Linear(dim, 3 * dim)
+        self.out_proj = Linear(dim, dim)
         self.gru_rel_pos_linear = nn.Linear(dim // num_heads, 8)
 
     def gate(self, x: Tensor) -> Tensor:

@@ -32,8 +32,9 @@ from .wavlm import EncoderState, WavLM
 
 @dataclass(frozen=True)
 class EncodeState:
-    """What a causal codec remembers between chunks on the encoding side."""
+    """What a causal codec remembers between chunks on the encoding side; samples and tokens count from the start."""
 
+    samples: int
     encoder: EncoderState
     compressor: CompressorState
 
@@ -300,30 +301,31 @@ class FocalCodec(nn.Module):
 
         n is a multiple of chunk_size except in the last chunk. Chunk by chunk equals the whole signal at once.
         """
-        self._check_chunk(None if state is None else state.encoder.frames, 1 + self.config.encoder.lookahead_size)
         check_signal(sig, None)
+        self._check_chunk(0 if state is None else state.samples, self.chunk_size, "samples")
         feats, encoder = self.encoder(sig, state=None if state is None else state.encoder)
         lats, compressor = self.compressor(feats, state=None if state is None else state.compressor)
         assert encoder is not None
-        return self.lats_to_toks(lats), EncodeState(encoder, compressor)
+        samples = sig.shape[1] + (0 if state is None else state.samples)
+        return self.lats_to_toks(normalize(lats)), EncodeState(samples, encoder, compressor)
 
     def decode_chunk(self, toks: Tensor, state: DecodeState | None = None) -> tuple[Tensor, DecodeState]:
         """One chunk of a stream: tokens [B, t] and the state so far -> waveform [B, t * hop] and the next state.
 
         t is a multiple of the refiner's group (1 + lookahead tokens) except in the last chunk.
         """
-        self._check_chunk(None if state is None else state.tokens, 1 + self.config.decompressor.lookahead_size)
+        self._check_chunk(0 if state is None else state.tokens, 1 + self.config.decompressor.lookahead_size, "tokens")
         codes = self.toks_to_codes(toks)
         feats, decompressor = self.decompressor(codes, state=None if state is None else state.decompressor)
         wave, decoder = self.decoder(feats, state=None if state is None else state.decoder)
         tokens = toks.shape[1] + (0 if state is None else state.tokens)
         return wave, DecodeState(tokens, decompressor, decoder)
 
-    def _check_chunk(self, seen: int | None, group: int) -> None:
+    def _check_chunk(self, seen: int, group: int, unit: str) -> None:
         if not self.causal:
             raise ValueError("this model is not causal and cannot stream; use sig_to_toks and toks_to_sig")
-        if seen is not None and seen % group:
-            raise ValueError(f"the chunk before ended inside a group of {group} frames, which only the last one may do")
+        if seen % group:
+            raise ValueError(f"the chunk before ended inside a group of {group} {unit}, which only the last one may do")
 
     def info(self) -> dict[str, Any]:
         """Facts of this model: rates in Hz, bits, latency in ms, parameters."""

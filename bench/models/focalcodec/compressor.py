@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..blocks.context import extend_left
+from ..blocks.fast_linear import Linear, PatchConv1d
 from ..blocks.lengths import zero_padding
 from ..blocks.snake import Snake
 from .config import CompressorConfig
@@ -22,18 +23,18 @@ class DownScale(nn.Module):
         super().__init__()
         self.factor = factor
         self.causal = causal
-        self.downscale = nn.Conv1d(in_dim, out_dim, factor, factor)
+        self.downscale = PatchConv1d(in_dim, out_dim, factor, factor)
         self.activation = Snake(out_dim)
 
     def forward(self, x: Tensor, lengths: Tensor | None, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        """x [B, T, C] -> [B, ceil(T / factor), C'] and the next context [B, C, factor - 1]."""
-        y = zero_padding(x, lengths).transpose(1, 2)
+        """x [B, T, C] -> [B, ceil(T / factor), C'] and the next context [B, factor - 1, C]."""
+        y = zero_padding(x, lengths)
         if self.causal:
             y, context = extend_left(y, self.factor - 1, context, "replicate")
         else:
-            y = F.pad(y, (0, -y.shape[-1] % self.factor))
-            context = y[..., :0]
-        return self.activation(self.downscale(y)).transpose(1, 2), context
+            y = F.pad(y, (0, 0, 0, -y.shape[1] % self.factor))
+            context = y[:, :0]
+        return self.activation(self.downscale(y).transpose(1, 2)).transpose(1, 2), context
 
 
 class CompressorLayer(nn.Module):
@@ -64,7 +65,7 @@ class Compressor(nn.Module):
         self.layers = nn.ModuleList(
             CompressorLayer(dims[i], dims[i + 1], factor, config) for i, factor in enumerate(config.downscale_factors)
         )
-        self.out_proj = nn.Linear(dims[-1], config.output_dim)
+        self.out_proj = Linear(dims[-1], config.output_dim)
 
     def forward(
         self, feats: Tensor, lengths: Tensor | None = None, state: CompressorState | None = None

@@ -6,12 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from ..blocks.context import Fill
-from ..blocks.convnext import ConvNeXtBlock, pad_and_convolve
+from ..blocks.convnext import ConvNeXtBlock, pad_frames
+from ..blocks.fast_linear import Linear, PatchConv1d
 from ..blocks.istft import istft_same
 from ..blocks.lengths import zero_padding
 from .config import VocosConfig, WaveNeXtConfig
 
-# Contexts of the embedding convolution and of each block, [B, C, kernel - 1].
+# Contexts of the embedding convolution and of each block, [B, kernel - 1, C].
 DecoderState = tuple[Tensor, ...]
 
 
@@ -21,7 +22,7 @@ class Backbone(nn.Module):
     def __init__(self, config: VocosConfig | WaveNeXtConfig, causal_fill: Fill | None) -> None:
         super().__init__()
         self.causal_fill = causal_fill
-        self.embedding = nn.Conv1d(config.input_dim, config.dim, config.kernel_size)
+        self.embedding = PatchConv1d(config.input_dim, config.dim, config.kernel_size)
         self.input_norm = nn.LayerNorm(config.dim, eps=1e-6)
         self.layers = nn.ModuleList(
             ConvNeXtBlock(config.dim, config.ffn_dim, config.kernel_size, 1 / config.num_layers, causal_fill)
@@ -31,11 +32,10 @@ class Backbone(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor | None, state: DecoderState | None) -> tuple[Tensor, DecoderState]:
         """x [B, T, input_dim], lengths [B] frames -> [B, T, dim] and (causal) the next contexts."""
-        x, context = pad_and_convolve(
-            self.embedding, x, None if state is None else state[0], lengths, self.causal_fill
-        )
+        past = None if state is None else state[0]
+        x, context = pad_frames(x, self.embedding.kernel_size[0], past, lengths, self.causal_fill)
         following = [context]
-        x = self.input_norm(x)
+        x = self.input_norm(self.embedding(x))
         for i, layer in enumerate(self.layers):
             x, context = layer(x, None if state is None else state[i + 1], lengths)
             following.append(context)
@@ -48,7 +48,7 @@ class VocosHead(nn.Module):
     def __init__(self, config: VocosConfig) -> None:
         super().__init__()
         self.n_fft, self.hop, self.causal = config.n_fft, config.hop_length, config.causal
-        self.proj = nn.Linear(config.dim, config.n_fft + 2)
+        self.proj = Linear(config.dim, config.n_fft + 2)
 
     def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         """x [B, T, dim] -> wave [B, T * hop]. Causal: the last hop samples of each frame, not overlapped."""
@@ -64,7 +64,7 @@ class WaveNeXtHead(nn.Module):
 
     def __init__(self, config: WaveNeXtConfig) -> None:
         super().__init__()
-        self.proj = nn.Linear(config.dim, config.hop_length)
+        self.proj = Linear(config.dim, config.hop_length)
 
     def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         """x [B, T, dim] -> wave [B, T * hop] in [-1, 1]."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..blocks.fast_linear import Linear, PatchTranspose1d
 from ..blocks.lengths import zero_padding
 from ..blocks.snake import Snake
 from .config import DecompressorConfig
@@ -21,11 +22,11 @@ class UpScale(nn.Module):
     def __init__(self, in_dim: int, out_dim: int, factor: int) -> None:
         super().__init__()
         self.activation = Snake(in_dim)
-        self.upscale = nn.ConvTranspose1d(in_dim, out_dim, factor, factor)
+        self.upscale = PatchTranspose1d(in_dim, out_dim, factor, factor)
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, T, C] -> [B, T * factor, C']."""
-        return self.upscale(self.activation(x.transpose(1, 2))).transpose(1, 2)
+        return self.upscale(self.activation(x.transpose(1, 2)).transpose(1, 2))
 
 
 class DecompressorLayer(nn.Module):
@@ -51,8 +52,8 @@ class Refiner(nn.Module):
     def __init__(self, dim: int, group: int) -> None:
         super().__init__()
         self.group = group
-        self.in_proj = nn.Linear(dim * group, dim * group)
-        self.out_proj = nn.Linear(dim * group, dim * group)
+        self.in_proj = Linear(dim * group, dim * group)
+        self.out_proj = Linear(dim * group, dim * group)
 
     def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         """x [B, T, C] -> [B, T, C]; groups count from the first frame given, the last is filled with zeros."""
@@ -69,7 +70,7 @@ class Decompressor(nn.Module):
         super().__init__()
         dims = (*config.hidden_dims, config.output_dim)
         count = len(config.hidden_dims)
-        self.in_proj = nn.Linear(config.input_dim, dims[0])
+        self.in_proj = Linear(config.input_dim, dims[0])
         self.layers = nn.ModuleList(
             DecompressorLayer(
                 dims[i],

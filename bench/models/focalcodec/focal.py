@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..blocks.context import extend_left
-from ..blocks.convnext import pad_and_convolve
+from ..blocks.context import Fill, extend_left
+from ..blocks.convnext import pad_frames
 from ..blocks.dynamic_tanh import DynamicTanh
+from ..blocks.fast_linear import Linear, PatchConv1d, depthwise
 from ..blocks.lengths import zero_padding
-from ..blocks.long_conv import depthwise_valid
 from .config import FocalOptions
 from .wavlm import FeedForward
 
@@ -28,9 +28,9 @@ class FocalModulation(nn.Module):
         self.levels = options.focal_level
         self.causal = options.causal
         self.normalize = options.normalize_modulator
-        self.in_proj = nn.Linear(dim, 2 * dim + self.levels + 1)
-        self.context_proj = nn.Conv1d(dim, dim, 1)
-        self.out_proj = nn.Linear(dim, dim)
+        self.in_proj = Linear(dim, 2 * dim + self.levels + 1)
+        self.context_proj = PatchConv1d(dim, dim, 1)
+        self.out_proj = Linear(dim, dim)
         kernels = [options.focal_window + options.focal_factor * level for level in range(self.levels)]
         if self.causal:
             kernels.append(window_size)
@@ -42,35 +42,40 @@ class FocalModulation(nn.Module):
     def forward(
         self, x: Tensor, lengths: Tensor | None, contexts: tuple[Tensor, ...] | None
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """x [B, T, C], lengths [B] frames -> [B, T, C] and (causal) one context [B, C, kernel - 1] per level."""
+        """x [B, T, C], lengths [B] frames -> [B, T, C] and (causal) one context [B, kernel - 1, C] per level."""
         query, context, gates = self.in_proj(x).split([self.dim, self.dim, self.levels + 1], dim=-1)
         following: list[Tensor] = []
-        total: Tensor | None = None
-        if self.causal:
-            context, gates = context.transpose(1, 2), gates.transpose(1, 2)
-            for i, layer in enumerate(self.layers):
-                past = None if contexts is None else contexts[i]
-                context, kept = extend_left(context, layer[0].kernel_size[0] - 1, past, "replicate")
+        total: Tensor | float = 0.0
+        for i in range(self.levels):
+            conv = self.layers[i][0]
+            past = None if contexts is None else contexts[i]
+            fill: Fill | None = "replicate" if self.causal else None
+            context, kept = pad_frames(context, conv.kernel_size[0], past, lengths, fill)
+            if kept is not None:
                 following.append(kept)
-                context = F.gelu(depthwise_valid(context, layer[0].weight, layer[0].bias))
-                level = context * gates[:, i : i + 1]
-                total = level if total is None else total + level
-            assert total is not None
-            total = total.transpose(1, 2)
+            context = F.gelu(depthwise(context, conv))
+            total = total + context * gates[..., i : i + 1]
+        if self.causal:
+            level, kept = self.long_context(context, None if contexts is None else contexts[-1])
+            following.append(kept)
         else:
-            for i, layer in enumerate(self.layers):
-                context = F.gelu(pad_and_convolve(layer[0], context, None, lengths, None)[0])
-                level = context * gates[..., i : i + 1]
-                total = level if total is None else total + level
-            level = F.gelu(mean_over_time(context, lengths)) * gates[..., self.levels :]
-            total = level if total is None else total + level
+            level = F.gelu(mean_over_time(context, lengths))
+        total = total + level * gates[..., self.levels :]
         if self.normalize:
             total = total / (self.levels + 1)
-        # A convolution of kernel 1 is a linear layer over channels.
-        y = query * F.linear(total, self.context_proj.weight[..., 0], self.context_proj.bias)
+        y = query * self.context_proj(total)
         if self.norm is not None:
             y = self.norm(y)
         return self.out_proj(y), tuple(following)
+
+    def long_context(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Global level of causal models: x [B, T, C], context [B, C, window - 1] -> [B, T, C], the next context.
+
+        Its context is channel-major: hundreds of frames that would otherwise be transposed for every chunk.
+        """
+        conv = self.layers[-1][0]
+        y, context = extend_left(x.transpose(1, 2), conv.kernel_size[0] - 1, context, "replicate", time=-1)
+        return F.gelu(conv(y)).transpose(1, 2), context
 
 
 def mean_over_time(x: Tensor, lengths: Tensor | None) -> Tensor:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..blocks.context import extend_left
+from ..blocks.fast_linear import Linear, PatchConv1d
 from ..blocks.lengths import zero_padding
 from .attention import GatedAttention
 from .config import EncoderConfig
@@ -27,7 +28,7 @@ FRONT_FRAMES = 250
 class EncoderState:
     """What the causal encoder remembers between chunks.
 
-    frames: frames so far. contexts: last inputs of the strided convolutions, [B, C, kernel - 1] each, then those of the
+    frames: frames so far. contexts: last inputs of the strided convolutions, [B, kernel - 1, C] each, then those of the
     positional convolution. cache: per layer the keys and values of up to window_size - 1 frames, [B, H, P, D].
     """
 
@@ -41,12 +42,12 @@ class ConvLayer(nn.Module):
 
     def __init__(self, in_dim: int, out_dim: int, kernel_size: int, stride: int) -> None:
         super().__init__()
-        self.conv = nn.Conv1d(in_dim, out_dim, kernel_size, stride, bias=False)
+        self.conv = PatchConv1d(in_dim, out_dim, kernel_size, stride, bias=False)
         self.norm = nn.LayerNorm(out_dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x [B, C, T] -> [B, C', T'] (a view of time-major memory)."""
-        return F.gelu(self.norm(self.conv(x).transpose(1, 2))).transpose(1, 2)
+        """x [B, T, C] -> [B, T', C']."""
+        return F.gelu(self.norm(self.conv(x)))
 
 
 class FeatureExtractor(nn.Module):
@@ -93,14 +94,14 @@ class FeatureExtractor(nn.Module):
         return torch.cat(blocks, dim=1), ()
 
     def _whole(self, sig: Tensor, lengths: Tensor | None) -> Tensor:
-        x = sig[:, None]
+        x = sig[..., None]
         for layer, kernel, stride in zip(self.layers, self.kernels, self.strides, strict=True):
             # A signal shorter than a kernel is padded to it with zeros, at every layer anew.
-            x = F.pad(zero_padding(x, lengths, time=-1), (0, max(0, kernel - x.shape[-1])))
+            x = F.pad(zero_padding(x, lengths), (0, 0, 0, max(0, kernel - x.shape[1])))
             x = layer(x)
             if lengths is not None:
                 lengths = (lengths.clamp(min=kernel) - kernel) // stride + 1
-        return x.transpose(1, 2)
+        return x
 
     def _causal(self, sig: Tensor, contexts: tuple[Tensor, ...] | None) -> tuple[Tensor, tuple[Tensor, ...]]:
         hop = 1
@@ -109,14 +110,14 @@ class FeatureExtractor(nn.Module):
         step = FRONT_FRAMES * hop if not torch.is_grad_enabled() else max(sig.shape[1], 1)
         blocks = []
         for first in range(0, sig.shape[1], step):
-            x = sig[:, None, first : first + step]
+            x = sig[:, first : first + step, None]
             following = []
             for i, (layer, kernel) in enumerate(zip(self.layers, self.kernels, strict=True)):
                 x, context = extend_left(x, kernel - 1, None if contexts is None else contexts[i], "replicate")
                 following.append(context)
                 x = layer(x)
             contexts = tuple(following)
-            blocks.append(x.transpose(1, 2))
+            blocks.append(x)
         assert contexts is not None
         return blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=1), contexts
 
@@ -130,15 +131,15 @@ class PositionalConv(nn.Module):
         self.conv = nn.Conv1d(dim, dim, kernel_size, groups=groups)
 
     def forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        """x [B, T, C] -> [B, T, C] and the next context [B, C, kernel - 1]."""
+        """x [B, T, C] -> [B, T, C] and the next context [B, kernel - 1, C]."""
         kernel = self.conv.kernel_size[0]
         if self.causal:
-            y, context = extend_left(x.transpose(1, 2), kernel - 1, context, "replicate")
+            y, context = extend_left(x, kernel - 1, context, "replicate")
         else:
             # Symmetric padding of an even kernel would give one frame too many at the end.
-            y = F.pad(x.transpose(1, 2), (kernel // 2, kernel - 1 - kernel // 2))
-            context = y[..., :0]
-        return x + F.gelu(self.conv(y)).transpose(1, 2), context
+            y = F.pad(x, (0, 0, kernel // 2, kernel - 1 - kernel // 2))
+            context = y[:, :0]
+        return x + F.gelu(self.conv(y.transpose(1, 2))).transpose(1, 2), context
 
 
 class FeedForward(nn.Module):
@@ -146,8 +147,8 @@ class FeedForward(nn.Module):
 
     def __init__(self, dim: int, hidden_dim: int) -> None:
         super().__init__()
-        self.in_proj = nn.Linear(dim, hidden_dim)
-        self.out_proj = nn.Linear(hidden_dim, dim)
+        self.in_proj = Linear(dim, hidden_dim)
+        self.out_proj = Linear(hidden_dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """x [..., dim] -> [..., dim]."""
@@ -215,7 +216,7 @@ class WavLM(nn.Module):
         self.config = config
         self.feature_extractor = FeatureExtractor(config)
         self.norm = nn.LayerNorm(config.hidden_dims[-1])
-        self.feature_proj = nn.Linear(config.hidden_dims[-1], config.dim)
+        self.feature_proj = Linear(config.hidden_dims[-1], config.dim)
         self.encoder = TransformerEncoder(config)
 
     def frame_count(self, samples: int) -> int:

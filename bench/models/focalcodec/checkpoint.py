@@ -1,0 +1,137 @@
+"""Loading and saving FocalCodec checkpoints: safetensors only, from a file, a folder or the hub."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .codec import FocalCodec
+from .config import PRESETS, FocalCodecConfig, with_overrides
+from .hub import CheckpointError, fetch, verify
+from .layout import complete_config, modern_keys
+
+__all__ = ["CheckpointError", "load", "load_files", "save"]
+
+# Key of the safetensors metadata under which a self-contained file carries its config as JSON.
+CONFIG_KEY = "config"
+
+
+def load(
+    source: str | Path,
+    *,
+    revision: str | None = None,
+    sha256: str | Mapping[str, str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    device: str | torch.device = "cpu",
+) -> FocalCodec:
+    """A FocalCodec with trained weights, float32, in eval mode.
+
+    source: a .safetensors file (its config beside it as NAME.json or config.json, in its metadata, or read off its
+    tensors); a .json config beside its weights; a folder with one .safetensors file; the name of a published model
+    (``50hz`` ...) or a hub repository ``user/name``.
+    sha256: expected hash of the weights file, or hashes by file name. revision: see :func:`hub.fetch`.
+    Raises CheckpointError naming what is missing or wrong, and ConfigError for a config that does not fit.
+    """
+    path = Path(source)
+    name = str(source)
+    expected = {"model.safetensors": sha256} if isinstance(sha256, str) else dict(sha256 or {})
+    if path.exists() or path.suffix in (".json", ".safetensors") or path.is_absolute():
+        weights, config = _local(path)
+        for file in (weights, config):
+            known = sha256 if isinstance(sha256, str) and file == weights else expected.get(file.name if file else "")
+            if file is not None and known is not None:
+                verify(file, known)
+    elif name.replace(".", "_") in PRESETS or name.count("/") == 1:
+        repo = name if "/" in name else f"lucadellalib/focalcodec_{name.replace('.', '_')}"
+        config, weights = fetch(repo, revision, expected)
+    else:
+        raise CheckpointError(
+            f"{name!r} is no file or folder, no hub repository (user/name) and none of {', '.join(PRESETS)}"
+        )
+    return load_files(weights, config, overrides=overrides, device=device)
+
+
+def _local(path: Path) -> tuple[Path, Path | None]:
+    """Weights and config (None where there is none apart) for a file or folder."""
+    if path.is_dir():
+        found = sorted(path.glob("*.safetensors"))
+        if len(found) != 1:
+            names = ", ".join(item.name for item in found) or "none"
+            raise CheckpointError(f"{path} must hold exactly one .safetensors file; found: {names}")
+        weights = found[0]
+    elif path.suffix == ".json":
+        weights = path.with_suffix(".safetensors")
+    else:
+        weights = path
+    if weights.suffix != ".safetensors":
+        raise CheckpointError(f"{weights}: only .safetensors files are read; pickled checkpoints can run code")
+    if not weights.is_file():
+        raise CheckpointError(f"no weights at {weights}: give a .safetensors file, or a folder that holds one")
+    configs = [path] if path.suffix == ".json" else [weights.with_suffix(".json"), weights.parent / "config.json"]
+    return weights, next((item for item in configs if item.is_file()), None)
+
+
+def load_files(
+    weights: Path,
+    config: Path | None = None,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    device: str | torch.device = "cpu",
+) -> FocalCodec:
+    """As :func:`load`, from a weights file and perhaps a config file. A config in the weights' metadata comes first."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(weights, "pt", device=str(device)) as file:
+            metadata = file.metadata() or {}
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{weights} cannot be read as safetensors ({error}); fetch or copy it again") from error
+    values: dict[str, Any] = {}
+    if CONFIG_KEY in metadata or config is not None:
+        try:
+            values = json.loads(metadata[CONFIG_KEY] if CONFIG_KEY in metadata else config.read_text())  # type: ignore[union-attr]
+        except json.JSONDecodeError as error:
+            raise CheckpointError(f"the config of {weights} is not JSON: {error}") from error
+    state = modern_keys(state)
+    values = complete_config(values, {key: value.shape for key, value in state.items()})
+    codec = build(FocalCodecConfig.from_dict(with_overrides(values, overrides or {})), state, str(weights))
+    return codec.eval()
+
+
+def build(config: FocalCodecConfig, state: Mapping[str, Tensor], where: str) -> FocalCodec:
+    """A codec that takes over these tensors, as float32. Raises CheckpointError naming every tensor that does not fit."""
+    with torch.device("meta"):
+        codec = FocalCodec(config)
+    wanted = codec.state_dict()
+    problems = [f"missing: {key} {tuple(wanted[key].shape)}" for key in wanted if key not in state]
+    problems += [f"not known: {key} {tuple(state[key].shape)}" for key in state if key not in wanted]
+    problems += [
+        f"misshapen: {key} is {tuple(state[key].shape)}, the config asks for {tuple(value.shape)}"
+        for key, value in wanted.items()
+        if key in state and state[key].shape != value.shape
+    ]
+    problems += [
+        f"not finite: {key}"
+        for key in wanted
+        if key in state and state[key].is_floating_point() and not torch.isfinite(state[key]).all()
+    ]
+    if problems:
+        raise CheckpointError(f"{where} does not fit its config:\n  " + "\n  ".join(problems))
+    codec.load_state_dict({key: state[key].float() for key in wanted}, assign=True)
+    return codec
+
+
+def save(
+    codec: FocalCodec, path: Path, *, dtype: torch.dtype = torch.float32, metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write a self-contained .safetensors file: tensors as dtype, config (JSON) and further texts in the metadata."""
+    from safetensors.torch import save_file
+
+    texts = {**(metadata or {}), CONFIG_KEY: json.dumps(codec.config.to_dict())}
+    save_file({key: value.detach().to("cpu", dtype).contiguous() for key, value in codec.state_dict().items()}, path, texts)

@@ -1,0 +1,183 @@
+"""Loading FocalCodec checkpoints: old layout, shapes, files, hashes, and errors that name what is wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from bench.models.focalcodec import PRESETS, FocalCodec, FocalCodecConfig
+from bench.models.focalcodec.checkpoint import CheckpointError, load, load_files, save
+from bench.models.focalcodec.hub import fetch, pins_file, sha256
+from bench.models.focalcodec.layout import complete_config, modern_keys
+
+TINY = ("tiny_50hz", "tiny_12_5hz", "tiny_options", "tiny_causal", "tiny_causal_lookahead0")
+
+
+@pytest.fixture
+def folder(shared: Path) -> Path:
+    return shared / "fixtures" / "focalcodec"
+
+
+def test_old_layout_gives_the_recorded_tokens_and_wave(folder: Path, tmp_path: Path) -> None:
+    record = json.loads((folder / "tiny_hub_v001.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(record["config_v001_as_on_hub"]))
+    (tmp_path / "model.safetensors").write_bytes((folder / "tiny_hub_v001.weights.safetensors").read_bytes())
+    codec = load(tmp_path)
+    assert codec.config == FocalCodecConfig.from_dict(record["config_v002"])
+    tensors = load_file(folder / "tiny_hub_v001.tensors.safetensors")
+    with torch.inference_mode():
+        toks = codec.sig_to_toks(tensors["sig"])
+        assert torch.equal(toks, tensors["toks"])
+        torch.testing.assert_close(codec(tensors["sig"])[2], tensors["rec_sig"], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["50hz", "25hz", "12_5hz"])
+def test_published_key_list_maps_to_ours(folder: Path, name: str) -> None:
+    manifest = json.loads((folder / "manifests" / f"focalcodec_{name}.hub_v001.json").read_text())
+    with torch.device("meta"):
+        old = {entry["name"]: torch.empty(entry["shape"]) for entry in manifest["state_dict"]}
+        wanted = FocalCodec.from_config(name).state_dict()
+    found = modern_keys(old)
+    assert {key: value.shape for key, value in found.items()} == {key: value.shape for key, value in wanted.items()}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_published_shapes_alone_give_the_config(name: str) -> None:
+    with torch.device("meta"):
+        state = FocalCodec.from_config(name).state_dict()
+    completed = complete_config({}, {key: value.shape for key, value in state.items()})
+    assert FocalCodecConfig.from_dict(completed) == PRESETS[name]
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_silent_config_is_completed_from_shapes(folder: Path, name: str) -> None:
+    config = json.loads((folder / f"{name}.json").read_text())["config"]
+    # What no shape tells, a config must say.
+    kept = {"encoder_config": ("max_distance", "window_size", "lookahead_size"), "decoder_config": ("hop_length", "causal")}
+    kept |= {"compressor_config": ("normalize_modulator",), "decompressor_config": ("normalize_modulator",)}
+    silent = {
+        part: {key: config[part][key] for key in keys if key in config[part]} for part, keys in kept.items()
+    }
+    shapes = {key: value.shape for key, value in load_file(folder / f"{name}.weights.safetensors").items()}
+    found = FocalCodecConfig.from_dict(complete_config(silent, shapes))
+    expected = FocalCodecConfig.from_dict(config)
+    with torch.device("meta"):
+        for left, right in zip(FocalCodec(found).parameters(), FocalCodec(expected).parameters(), strict=True):
+            assert left.shape == right.shape
+    assert found.encoder == expected.encoder
+    assert found.decoder == expected.decoder
+
+
+def test_self_contained_half_precision_file(folder: Path, tmp_path: Path) -> None:
+    config = json.loads((folder / "tiny_25hz.json").read_text())["config"]
+    codec = FocalCodec.from_config(config)
+    codec.load_state_dict(load_file(folder / "tiny_25hz.weights.safetensors"))
+    save(codec, tmp_path / "nano.safetensors", dtype=torch.float16, metadata={"note": "for a test"})
+    again = FocalCodec.from_pretrained(tmp_path / "nano.safetensors", sha256=sha256(tmp_path / "nano.safetensors"))
+    assert again.config == codec.config
+    assert not again.training
+    for (name, left), right in zip(again.state_dict().items(), codec.state_dict().values(), strict=True):
+        assert left.dtype == torch.float32, name
+        assert torch.equal(left, right.half().float())
+
+
+def test_overrides_reach_the_config(folder: Path, tmp_path: Path) -> None:
+    config = json.loads((folder / "tiny_causal.json").read_text())["config"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    weights = folder / "tiny_causal.weights.safetensors"
+    codec = load_files(weights, tmp_path / "config.json", overrides={"encoder_config.window_size": 32})
+    assert codec.config.encoder.window_size == 32
+    assert codec.config.compressor.window_size == 16
+
+
+def test_what_does_not_fit_is_named(folder: Path, tmp_path: Path) -> None:
+    config = json.loads((folder / "tiny_50hz.json").read_text())["config"]
+    state = load_file(folder / "tiny_50hz.weights.safetensors")
+    del state["encoder.norm.bias"]
+    state["decoder.head.proj.bias"] = torch.zeros(7)
+    state["extra.weight"] = torch.zeros(1)
+    state["compressor.out_proj.bias"][2] = torch.nan
+    save_file(state, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError) as error:
+        load(tmp_path)
+    for expected in (
+        "missing: encoder.norm.bias (12,)",
+        "misshapen: decoder.head.proj.bias is (7,), the config asks for (1026,)",
+        "not known: extra.weight",
+        "not finite: compressor.out_proj.bias",
+    ):
+        assert expected in str(error.value)
+
+
+def test_files_that_are_not_what_they_should_be(folder: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes((folder / "tiny_50hz.weights.safetensors").read_bytes())
+    good = sha256(weights)
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(bytes(data))
+    with pytest.raises(CheckpointError, match="changed or cut short"):
+        load(tmp_path, sha256=good)
+    weights.write_bytes(bytes(data[: len(data) // 2]))
+    with pytest.raises(CheckpointError, match="cannot be read as safetensors"):
+        load(tmp_path)
+    with pytest.raises(CheckpointError, match="no weights at"):
+        load(tmp_path / "nothing.safetensors")
+    with pytest.raises(CheckpointError, match="only .safetensors"):
+        (tmp_path / "model.pt").write_bytes(b"")
+        load(tmp_path / "model.pt")
+    with pytest.raises(CheckpointError, match="exactly one"):
+        (tmp_path / "other.safetensors").write_bytes(b"")
+        load(tmp_path)
+    with pytest.raises(CheckpointError, match="none of 50hz"):
+        load("75hz")
+
+
+class Hub:
+    """Stands in for the hub client: serves files from a folder as one commit."""
+
+    def __init__(self, folder: Path, commit: str) -> None:
+        self.folder, self.commit, self.asked = folder / "snapshots" / commit, commit, []
+        self.folder.mkdir(parents=True)
+
+    def download(self, repo: str, name: str, revision: str) -> str:
+        self.asked.append(revision)
+        return str(self.folder / name)
+
+
+def test_hub_is_pinned_at_first_use_and_checked_after(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOCALCODEC_PINS", str(tmp_path / "pins.json"))
+    hub = Hub(tmp_path, "0123abc")
+    config = json.loads((folder / "tiny_50hz.json").read_text())["config"]
+    (hub.folder / "config.json").write_text(json.dumps(config))
+    weights = hub.folder / "model.safetensors"
+    weights.write_bytes((folder / "tiny_50hz.weights.safetensors").read_bytes())
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", hub.download)
+    assert load("50hz").config.encoder.dim == 32
+    assert set(hub.asked) == {"main"}
+    pins = json.loads(pins_file().read_text())["lucadellalib/focalcodec_50hz"]
+    assert pins["revision"] == "0123abc"
+    assert pins["sha256"]["model.safetensors"] == sha256(weights)
+    hub.asked.clear()
+    load("lucadellalib/focalcodec_50hz")
+    assert set(hub.asked) == {"0123abc"}
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x7f")
+    with pytest.raises(CheckpointError, match="changed or cut short"):
+        load("50hz")
+
+
+def test_without_network_the_error_says_what_and_where(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def offline(repo: str, name: str, revision: str) -> str:
+        raise OSError("no route")
+
+    monkeypatch.setenv("FOCALCODEC_PINS", str(tmp_path / "pins.json"))
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", offline)
+    with pytest.raises(CheckpointError, match=r"config.json of lucadellalib/focalcodec_25hz .* give a folder"):
+        fetch("lucadellalib/focalcodec_25hz")
