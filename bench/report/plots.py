@@ -32,7 +32,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "h", "<", ">")
 MAIN_COLUMNS = ("pesq_wb", "stoi", "distillmos", "dwer", "utmos", "sim", "dnsmos_p808", "estoi")
 """Starts of the column names that are drawn when nothing else is asked for, in this order."""
 PANELS = 6
-TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+TICK_STEPS = ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7), tuple(step / 2 for step in range(2, 20)))
 _PLACES = np.array([(radius * math.cos(angle), radius * math.sin(angle))
                     for radius in (9, 14, 20, 27, 36, 48, 62, 80)
                     for angle in np.linspace(0, 2 * math.pi, 16, endpoint=False)])
@@ -93,12 +93,13 @@ def _main(present: Sequence[str]) -> list[str]:
 def _figure(summary: Summary, columns: Sequence[Column], systems: Sequence[str], path: Path) -> Path:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     across = 1 if len(columns) == 1 else 2
     down = math.ceil(len(columns) / across)
-    figure = Figure(figsize=(5.2 * across, 3.7 * down + 0.5), dpi=170, layout="constrained")
+    layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.08)
+    figure = Figure(figsize=(5.2 * across, 3.7 * down + 0.5), dpi=170, layout=layout)
     FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(w_pad=0.06, h_pad=0.08)
     axes = np.atleast_1d(figure.subplots(down, across, sharex=True, squeeze=False)).ravel()
     # neighbours in bit rate get colours far apart
     names = list(dict.fromkeys(series(system) for system in sorted(systems, key=lambda s: (summary.kbps(s), s))))
@@ -157,10 +158,20 @@ def _panel(
     rates = [summary.kbps(s) for s in systems]
     low, high = min(rates) / 1.5, max(rates) * 1.7
     axis.set_xlim(low, high)
-    ticks = [tick for tick in TICKS if low <= tick <= high]
+    ticks = _ticks(low, high)
     axis.set_xticks(ticks, [f"{t:g}" for t in ticks])
     axis.minorticks_off()
     axis.margins(y=0.12)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Round bit rates within [low, high]: at least three, from the coarsest steps that have them."""
+    ticks: list[float] = []
+    for steps in TICK_STEPS:
+        ticks = [tick for power in range(-3, 5) for step in steps if low <= (tick := step * 10.0**power) <= high]
+        if len(ticks) >= 3:
+            break
+    return ticks
 
 
 def _cell(summary: Summary, system: str, column: Column) -> Cell:
@@ -181,7 +192,8 @@ def _label(
     axis: Axes, summary: Summary, column: Column, systems: Sequence[str], style: Mapping[str, Style],
 ) -> None:
     """Name each family once per panel, and the dashed line, where the names hide nothing."""
-    renderer: Any = axis.figure.canvas.get_renderer()
+    canvas: Any = axis.figure.canvas  # Agg's: it alone measures text without drawing it
+    renderer = canvas.get_renderer()
     scale = axis.figure.dpi / 72
     frame = np.array(axis.get_window_extent(renderer).extents)
     spots: dict[str, Floats] = {}
@@ -200,9 +212,9 @@ def _label(
     tops = [s for s in summary.systems if family(s) in TOP_FAMILIES and _cell(summary, s, column).n]
     if tops:
         _, y = axis.transData.transform((1, _cell(summary, tops[0], column).value * column.scale))
-        text = axis.annotate(family(tops[0]), (frame[0] + 3 * scale, y), xycoords="figure pixels", fontsize=8,
+        label = axis.annotate(family(tops[0]), (frame[0] + 3 * scale, y), xycoords="figure pixels", fontsize=8,
                              color="0.35", va="bottom", ha="left", xytext=(0, 1.5), textcoords="offset points")
-        taken.append(np.array([text.get_window_extent(renderer).extents]))
+        taken.append(np.array([label.get_window_extent(renderer).extents]))
         ink.append(np.linspace((frame[0], y), (frame[2], y), 200))
     lines = np.concatenate(ink) if ink else np.zeros((0, 2))
     crowd = {name: min(float(np.sort(np.hypot(*(points - p).T))[:3].sum()) for p in mine)
@@ -215,7 +227,7 @@ def _label(
                                       scale)
         taken.append(box[None])
         leader = {"arrowstyle": "-", "color": style[name].colour, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3}
-        axis.annotate(name, point, xytext=((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), xycoords="figure pixels",
+        axis.annotate(name, (point[0], point[1]), xytext=((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), xycoords="figure pixels",
                       textcoords="figure pixels", fontsize=8, color=style[name].ink, fontweight="bold", ha="center",
                       va="center", arrowprops=leader if distance > 15 else None, annotation_clip=False)
 

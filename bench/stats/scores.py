@@ -7,7 +7,7 @@ A row is one utterance x system x column. A system is a codec with the weights i
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -137,8 +137,9 @@ class Scores:
     def pick(self, names: Sequence[str]) -> Scores:
         """The same utterances and systems with some of the columns."""
         at = [self.columns.index(name) for name in names]
-        terms = (x[:, :, at] for x in (self.num, self.den, self.failed, self.present))
-        return Scores(self.utterances, self.speakers, self.systems, tuple(names), *terms)
+        pick = (slice(None), slice(None), at)
+        return replace(self, columns=tuple(names), num=self.num[pick], den=self.den[pick], failed=self.failed[pick],
+                       present=self.present[pick])
 
     def df(self, scheme: Scheme) -> int:
         return bootstrap.plan(len(self.utterances), self.speakers, scheme).df

@@ -52,6 +52,12 @@ def test_crowded_names_find_places_of_their_own() -> None:
     assert all((frame[:2] <= box[:2]).all() and box[3] <= frame[3] for box in boxes)
 
 
+@pytest.mark.parametrize(("low", "high"), [(0.1, 300), (2.1, 9.6), (0.4, 1.1), (5.0, 8.5), (3.9, 6.1)])
+def test_axes_have_at_least_three_round_ticks(low: float, high: float) -> None:
+    ticks = plots._ticks(low, high)
+    assert 3 <= len(ticks) <= 12 and all(low <= tick <= high for tick in ticks) and ticks == sorted(ticks)
+
+
 def _seen_without_red_cones(colour: str) -> np.ndarray:
     """Linear RGB as a protanope sees it (Vienot, Brettel and Mollon 1999)."""
     rgb = np.array([int(colour[i:i + 2], 16) / 255 for i in (1, 3, 5)]) ** 2.2
