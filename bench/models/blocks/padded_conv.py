@@ -51,9 +51,7 @@ class _WeightNormed:
         assert isinstance(self, nn.Module)
         weight = self._parameters.pop("weight")
         assert weight is not None
-        self.weight_g = nn.Parameter(
-            torch.linalg.vector_norm(weight.detach(), dim=tuple(range(1, weight.ndim)), keepdim=True)
-        )
+        self.weight_g = nn.Parameter(torch.linalg.vector_norm(weight.detach(), dim=tuple(range(1, weight.ndim)), keepdim=True))
         self.weight_v = nn.Parameter(weight.detach().clone())
 
     def kernel(self) -> Tensor:
@@ -126,7 +124,8 @@ class _TransposedAndNorm(nn.Module):
 
 class PaddedConv(nn.Module):
     """Reflecting, length-preserving (up to the stride) convolution over [B, C, T] (dims 1) or [B, C, F, T] (dims 2),
-    then the norm. T becomes ceil(T / stride)."""
+    then the norm. T becomes ceil(T / stride). `elu` applies that to the input first: after the padding, whose copy can be
+    written over, which spares a large buffer."""
 
     def __init__(
         self,
@@ -139,8 +138,10 @@ class PaddedConv(nn.Module):
         groups: int = 1,
         norm: Norm = "none",
         causal: bool = False,
+        elu: bool = False,
     ) -> None:
         super().__init__()
+        self.elu = elu
         dims = len(kernel)
         stride = stride or (1,) * dims
         dilation = dilation or (1,) * dims
@@ -165,7 +166,10 @@ class PaddedConv(nn.Module):
         return [(t - t // 2, t // 2) for t in self.total[:-1]] + [time]
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(reflect_pad(x, self.pads(x.shape[-1])))
+        padded = reflect_pad(x, self.pads(x.shape[-1]))
+        if self.elu:
+            padded = F.elu(padded, inplace=padded is not x)
+        return self.conv(padded)
 
 
 class PaddedConvTranspose(nn.Module):

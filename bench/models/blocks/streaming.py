@@ -55,11 +55,12 @@ class ConvStream:
 
     def step(self, x: Tensor, last: bool) -> Tensor:
         layer, total, stride = self.layer, self.layer.total[-1], self.layer.stride[-1]
+        x = F.elu(x) if layer.elu else x
         held = x if self.held is None else torch.cat([self.held, x], dim=-1)
         self.count += x.shape[-1]
         if not self.started:
             if last and held.shape[-1]:
-                return layer(held)
+                return layer.conv(reflect_pad(held, layer.pads(held.shape[-1])))
             if held.shape[-1] <= total:
                 self.held = held
                 return self._none(x)

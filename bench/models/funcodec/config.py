@@ -73,9 +73,7 @@ class FunCodecConfig:
             for ratio_f, _ in reversed(self.ratios):
                 bins //= ratio_f
             if bins != 1:
-                raise ValueError(
-                    f"the frequency strides of {self.ratios} leave {bins} of {BINS} bins; they must leave one"
-                )
+                raise ValueError(f"the frequency strides of {self.ratios} leave {bins} of {BINS} bins; they must leave one")
 
     @property
     def flat(self) -> bool:

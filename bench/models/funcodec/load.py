@@ -133,9 +133,7 @@ def _side(state: Mapping[str, Tensor], part: str) -> tuple[Side, list[tuple[int,
     )
 
 
-def from_state_dict(
-    state: Mapping[str, Tensor], config: FunCodecConfig | None = None, *, causal: bool = False
-) -> FunCodec:
+def from_state_dict(state: Mapping[str, Tensor], config: FunCodecConfig | None = None, *, causal: bool = False) -> FunCodec:
     """A network in evaluation mode from a published flat state dict; the settings are inferred when none are given.
 
     Discriminator and mel buffers are left out. StateDictError names tensors that are missing, left over or misshapen.

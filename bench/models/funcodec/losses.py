@@ -69,9 +69,7 @@ class MultiSpectralLoss(nn.Module):
     """Mean over windows of 2^5 .. 2^10 samples of L1 plus MSE between log spectra: of mel alone, or (`power`,
     FunCodec's addition) half of mel and half of power. The paper's 2^11 does not fit into its toolkit's 1024 points."""
 
-    def __init__(
-        self, rate_hz: int = 16000, exponents: Sequence[int] = (5, 6, 7, 8, 9, 10), power: bool = True
-    ) -> None:
+    def __init__(self, rate_hz: int = 16000, exponents: Sequence[int] = (5, 6, 7, 8, 9, 10), power: bool = True) -> None:
         super().__init__()
         self.power = power
         self.scales = nn.ModuleList(LogSpectra(2**i, rate_hz) for i in exponents)

@@ -62,8 +62,8 @@ class ResidualBlock(nn.Module):
         grouped = {**common, "groups": _groups(hidden, ratio) if dims == 2 else 1}
         shortcut = {**common, "groups": _groups(channels, ratio) if dims == 2 else 1}
         self.block = nn.Sequential(
-            nn.ELU(),
-            PaddedConv(channels, hidden, kernel, dilation=dilation, **grouped),
+            nn.Identity(),  # keeps the published numbers; the ELU is the next layer's
+            PaddedConv(channels, hidden, kernel, dilation=dilation, elu=True, **grouped),
             nn.ELU(inplace=True),
             PaddedConv(hidden, channels, one, **grouped),
         )
