@@ -32,9 +32,7 @@ def load(path: Path, fingerprint: str, what: str = "") -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise CheckpointMismatch(
-            f"{path}: cannot be read as a checkpoint ({error}); delete it to start anew"
-        ) from error
+        raise CheckpointMismatch(f"{path}: cannot be read as a checkpoint ({error}); delete it to start anew") from error
     found = state.get("fingerprint")
     if found != fingerprint:
         raise CheckpointMismatch(

@@ -41,12 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
     parser.add_argument("--config", default="nano", help="nano, paper, or a TOML file (default: nano)")
     parser.add_argument("--stage", default="", help="stage of a recipe that has several")
-    parser.add_argument(
-        "--out", type=Path, default=None, help="folder of this run (default: runs/RECIPE-CONFIG[-STAGE])"
-    )
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. run.steps=1000, data.batch=4"
-    )
+    parser.add_argument("--out", type=Path, default=None, help="folder of this run (default: runs/RECIPE-CONFIG[-STAGE])")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. run.steps=1000, data.batch=4")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out, if there is one")
     parsed = parser.parse_args(argv)
     return guarded(lambda: _run(parsed))

@@ -24,10 +24,11 @@ from bench.models.focalcodec import FocalCodec
 from bench.train.losses import MelL1, MultiMelL1, bit_spread
 from bench.train.recipe import Recipe, weights_of
 from bench.train.settings import RecipeCard
-from bench.train.whisper import WhisperEncoder, feature_distance
+from bench.train.whisper import WhisperEncoder, feature_distance, standardised
+from bench.train.whisper_start import copy_blocks, encoder_losses
 
 LOSSES: Mapping[str, Any] = {
-    "mode": "joint",  # joint | compressor | decoder
+    "mode": "joint",  # encoder | joint | compressor | decoder
     "initial": "",  # safetensors with the parts that this stage does not train
     "mel": 0.0,  # L1 of the recipe's 80-band log-mel
     "multimel": 0.0,  # L1 of log-mels at several resolutions
@@ -40,6 +41,8 @@ LOSSES: Mapping[str, Any] = {
     "perceptual": 0.0,  # distance of Whisper features, decoded against original
     "distil": 0.0,  # distance of a linear image of the encoder's features to Whisper's last block
     "bypass": 0.0,  # share of items that reach the decoder unquantized, so that it also decodes encoder features
+    "copy_whisper": False,  # start the encoder's layers from Whisper's blocks
+    "encoder_rate": 1.0,  # factor on the encoder's learning rate
     "filterbank": False,  # start the first convolution as a bank of windowed tones
 }
 
@@ -60,6 +63,7 @@ class FocalCodecRecipe(Recipe):
         start_local(self.codec.encoder.encoder.relative_embedding)
         self.mode: str = self.loss["mode"]
         trained = {
+            "encoder": ("encoder",),
             "joint": ("encoder", "compressor", "decompressor", "decoder"),
             "compressor": ("compressor", "decompressor"),
             "decoder": ("decoder",),
@@ -76,24 +80,25 @@ class FocalCodecRecipe(Recipe):
         self.mel = MelL1()
         self.multimel = MultiMelL1(16000, (128, 256, 512, 1024, 2048), (20, 40, 64, 80, 80))
         self.whisper = (
-            WhisperEncoder.load(Path(self.loss["whisper"]), self.loss["whisper_blocks"])
-            if self.loss["whisper"]
-            else None
+            WhisperEncoder.load(Path(self.loss["whisper"]), self.loss["whisper_blocks"]) if self.loss["whisper"] else None
         )
+        if self.loss["copy_whisper"] and self.whisper is not None:
+            copy_blocks(self.codec.encoder, self.whisper)
         self.image = nn.Linear(self.codec.config.encoder.dim, 384) if self.loss["distil"] else None
 
     def forward(self, wave: Tensor, progress: float, extra: Mapping[str, Tensor]) -> dict[str, Tensor]:
         loss = self.loss
         codec = self.codec
+        if self.mode == "encoder":
+            assert self.whisper is not None
+            return encoder_losses(codec.encoder, self.whisper, wave, wave.shape[1] - self.margin)
         feats = codec.sig_to_feats(wave)
         out: dict[str, Tensor] = {}
         if self.mode == "decoder":
             decoded = feats
         else:
             lats = codec.feats_to_lats(feats)
-            sent = (
-                lats if self.training and progress < loss["quantize_from"] else codec.quantizer.straight_through(lats)
-            )
+            sent = lats if self.training and progress < loss["quantize_from"] else codec.quantizer.straight_through(lats)
             decoded = codec.codes_to_qfeats(sent)[:, : feats.shape[1]]
             if loss["entropy"]:
                 out["entropy"] = loss["entropy"] * codec.quantizer.entropy_loss(lats.float())
@@ -119,10 +124,16 @@ class FocalCodecRecipe(Recipe):
                 out["perceptual"] = loss["perceptual"] * feature_distance(heard, self.whisper(fake))
             if self.image is not None and feats.requires_grad:
                 frames = min(feats.shape[1], heard[-1].shape[1])
-                out["distil"] = loss["distil"] * feature_distance(
-                    [heard[-1][:, :frames]], [self.image(feats)[:, :frames]]
-                )
+                guess = self.image(feats[:, :frames]).float()
+                out["distil"] = loss["distil"] * F.l1_loss(guess, standardised(heard[-1][:, :frames]))
         return {**out, "real": real, "fake": fake}
+
+    def groups(self) -> list[dict[str, Any]]:
+        encoder = [p for p in self.codec.encoder.parameters() if p.requires_grad]
+        rest = [p for p in self.trainable() if not any(p is q for q in encoder)]
+        return (
+            [{"params": rest}, {"params": encoder, "factor": self.loss["encoder_rate"]}] if rest and encoder else super().groups()
+        )
 
     def export(self) -> dict[str, Tensor]:
         state = self.codec.state_dict()
@@ -160,9 +171,7 @@ def start_as_filterbank(conv: nn.Conv1d, rate_hz: int = 16000) -> None:
     tones = tones * (hz[:, None, None] / 500).clamp(0.5, 8.0)
     with torch.no_grad():
         conv.weight.zero_()
-        conv.weight[: 4 * bands] = (
-            (0.2 * tones / tones.square().sum(-1, keepdim=True).mean().sqrt()).reshape(-1, 1, kernel).float()
-        )
+        conv.weight[: 4 * bands] = (tones / tones.square().sum(-1, keepdim=True).mean().sqrt()).reshape(-1, 1, kernel).float()
 
 
 def start_local(embedding: nn.Embedding) -> None:

@@ -64,13 +64,9 @@ class FreeCodecRecipe(Recipe):
         if self.loss["initial"]:
             load_shared(self.codec, Path(self.loss["initial"]))
         self.reconstruction = ReconstructionLoss() if self.loss["reconstruction"] else None
-        self.multimel = (
-            MultiMelL1(16000, (128, 256, 512, 1024, 2048), (20, 40, 64, 80, 80)) if self.loss["multimel"] else None
-        )
+        self.multimel = MultiMelL1(16000, (128, 256, 512, 1024, 2048), (20, 40, 64, 80, 80)) if self.loss["multimel"] else None
         self.whisper = (
-            WhisperEncoder.load(Path(self.loss["whisper"]), self.loss["whisper_blocks"])
-            if self.loss["whisper"]
-            else None
+            WhisperEncoder.load(Path(self.loss["whisper"]), self.loss["whisper_blocks"]) if self.loss["whisper"] else None
         )
         self.wavlm = load_wavlm(Path(self.loss["wavlm"])) if self.loss["wavlm"] else None
         self.resize = SpectrogramResize() if config.resize_augmentation else None
@@ -179,9 +175,7 @@ class FreeCodecRecipe(Recipe):
     def export(self) -> dict[str, Tensor]:
         left_out = (".embed_avg", ".embed_sum", ".cluster_size", ".inited", ".started")
         return {
-            k: v
-            for k, v in self.codec.state_dict().items()
-            if not k.startswith("teacher_head.") and not k.endswith(left_out)
+            k: v for k, v in self.codec.state_dict().items() if not k.startswith("teacher_head.") and not k.endswith(left_out)
         }
 
     def describe(self) -> dict[str, str]:

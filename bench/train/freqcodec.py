@@ -53,13 +53,9 @@ class FreqCodecRecipe(Recipe):
         for level in self.codec.quantizer.levels:
             level.renew_below = self.loss["renew_below"]
         self.spectral = MultiSpectralLoss() if self.loss["spectral"] else None
-        self.multimel = (
-            MultiMelL1(16000, (128, 256, 512, 1024, 2048), (20, 40, 64, 80, 80)) if self.loss["multimel"] else None
-        )
+        self.multimel = MultiMelL1(16000, (128, 256, 512, 1024, 2048), (20, 40, 64, 80, 80)) if self.loss["multimel"] else None
         self.whisper = (
-            WhisperEncoder.load(Path(self.loss["whisper"]), self.loss["whisper_blocks"])
-            if self.loss["whisper"]
-            else None
+            WhisperEncoder.load(Path(self.loss["whisper"]), self.loss["whisper_blocks"]) if self.loss["whisper"] else None
         )
         self.pool: list[Tensor] = []
         self.register_buffer("started", torch.tensor(0 if self.loss["quantize_from"] else 1))
@@ -122,11 +118,7 @@ class FreqCodecRecipe(Recipe):
         return {"perplexity": [round(float(x), 1) for x in entropy.exp()]}
 
     def export(self) -> dict[str, Tensor]:
-        return {
-            k: v
-            for k, v in self.codec.state_dict().items()
-            if not k.endswith((".embed_avg", ".cluster_size", ".inited"))
-        }
+        return {k: v for k, v in self.codec.state_dict().items() if not k.endswith((".embed_avg", ".cluster_size", ".inited"))}
 
     def describe(self) -> dict[str, str]:
         return {"config": json.dumps(self.codec.config.as_dict()), "family": "funcodec"}

@@ -76,12 +76,12 @@ class Loop:
         opt = card.optimiser
         self.recipe = recipe.to(self.device)
         self.judges = build_discriminator(card.discriminator)
-        self.optimiser = _adam(recipe.trainable(), opt.lr, card)
+        self.optimiser = _adam(recipe.groups(), opt.lr, card)
         self.network: nn.Module = self.recipe
         self.judges_optimiser: torch.optim.Optimizer | None = None
         if self.judges is not None:
             self.judges = self.judges.to(self.device)
-            self.judges_optimiser = _adam(list(self.judges.parameters()), opt.discriminator_lr or opt.lr, card)
+            self.judges_optimiser = _adam([{"params": list(self.judges.parameters())}], opt.discriminator_lr or opt.lr, card)
         if self.accelerator.num_processes > 1:
             self.network, self.optimiser = self.accelerator.prepare(self.recipe, self.optimiser)
             if self.judges is not None:
@@ -111,6 +111,7 @@ class Loop:
         batches = Prefetch(self.draw, self.clock.step)
         saved = validated = time.monotonic()
         self.recipe.train()
+        means = Means()
         mark, mark_step, self.waited_s = time.monotonic(), self.clock.step, 0.0
         try:
             while not self.clock.done:
@@ -119,12 +120,11 @@ class Loop:
                 self.waited_s += time.monotonic() - before
                 losses = self._step(batch)
                 self.clock.step += 1
+                means.add(losses)
                 now = time.monotonic()
                 if self.clock.step % self.card.run.log_every == 0 or self.clock.step == 1 or self.clock.done:
                     rate = (self.clock.step - mark_step) / max(now - mark, 1e-9)
-                    self._log(
-                        {k: float(v) for k, v in losses.items()}, rate, self.waited_s / max(now - mark, 1e-9), batch
-                    )
+                    self._log(means.take(), rate, self.waited_s / max(now - mark, 1e-9), batch)
                     mark, mark_step, self.waited_s = now, self.clock.step, 0.0
                 every = self.card.run.validate_every_s
                 if self.validate and every and now - validated >= every:
@@ -151,12 +151,10 @@ class Loop:
         extra = {k: v.to(self.device) for k, v in self.recipe.extra(batch).items()}
         with self._autocast():
             losses = self.network(wave, progress, extra)
-            judged = self.judges is not None and card.discriminator is not None
-            if judged and progress >= card.discriminator.start:  # type: ignore[union-attr]
+            judge = card.discriminator if self.judges is not None and "fake" in losses else None
+            if judge is not None and progress >= judge.start:
                 losses.update(self._judge(losses["real"], losses["fake"], factor))
-        total = sum(
-            (v for k, v in losses.items() if k not in ("real", "fake") and not k.startswith("_")), torch.zeros(())
-        )
+        total = sum((v for k, v in losses.items() if k not in ("real", "fake") and not k.startswith("_")), torch.zeros(()))
         assert isinstance(total, Tensor)
         shown = {k: v.detach() for k, v in losses.items() if k not in ("real", "fake")}
         if not torch.isfinite(total):
@@ -308,7 +306,7 @@ class Loop:
             self.report({"note": "the training data has changed since the checkpoint"})
 
 
-def _adam(parameters: list[nn.Parameter], lr: float, card: RecipeCard) -> torch.optim.Optimizer:
+def _adam(parameters: list[dict[str, Any]], lr: float, card: RecipeCard) -> torch.optim.Optimizer:
     opt = card.optimiser
     if opt.weight_decay:
         return torch.optim.AdamW(parameters, lr, opt.betas, weight_decay=opt.weight_decay, foreach=True)
@@ -317,10 +315,27 @@ def _adam(parameters: list[nn.Parameter], lr: float, card: RecipeCard) -> torch.
 
 def _set_rate(optimiser: torch.optim.Optimizer, lr: float) -> None:
     for group in optimiser.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group.get("factor", 1.0)
 
 
 def _accelerator() -> Accelerator:
     from accelerate import Accelerator
 
     return Accelerator(cpu=not torch.cuda.is_available())
+
+
+class Means:
+    """Mean of each loss since it was last taken; summed on the device, so that no step waits for the numbers."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, tuple[Tensor, int]] = {}
+
+    def add(self, losses: dict[str, Tensor]) -> None:
+        for name, value in losses.items():
+            total, count = self.sums.get(name, (torch.zeros((), device=value.device), 0))
+            self.sums[name] = (total + value.detach(), count + 1)
+
+    def take(self) -> dict[str, float]:
+        means = {name: float(total) / count for name, (total, count) in self.sums.items()}
+        self.sums = {}
+        return means

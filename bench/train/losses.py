@@ -48,9 +48,7 @@ class MultiMelL1(nn.Module):
 
     def __init__(self, rate_hz: int, n_ffts: Sequence[int], bands: Sequence[int]) -> None:
         super().__init__()
-        self.scales = nn.ModuleList(
-            MelL1(rate_hz, n_fft, n_fft // 4, count) for n_fft, count in zip(n_ffts, bands, strict=True)
-        )
+        self.scales = nn.ModuleList(MelL1(rate_hz, n_fft, n_fft // 4, count) for n_fft, count in zip(n_ffts, bands, strict=True))
 
     def forward(self, real: Tensor, fake: Tensor) -> Tensor:
         """real, fake [B, T] -> scalar."""

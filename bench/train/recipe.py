@@ -50,6 +50,10 @@ class Recipe(nn.Module, ABC):
         """Parameters of the generator's optimiser."""
         return [p for p in self.parameters() if p.requires_grad]
 
+    def groups(self) -> list[dict[str, Any]]:
+        """The same in groups; "factor" multiplies a group's learning rate."""
+        return [{"params": self.trainable()}]
+
     def prepare(self, corpus: Corpus) -> None:
         """Called once with the training speech: compute what depends on whole utterances, load teachers."""
 
@@ -89,9 +93,7 @@ def build_discriminator(settings: DiscriminatorSettings | None) -> Ensemble | No
     members: list[nn.Module] = []
     if settings.stft:
         members.append(
-            MultiScaleSTFTDiscriminator(
-                settings.stft, settings.filters, settings.frequency_stride, settings.first_stride
-            )
+            MultiScaleSTFTDiscriminator(settings.stft, settings.filters, settings.frequency_stride, settings.first_stride)
         )
     if settings.periods:
         members.append(MultiPeriodDiscriminator(settings.periods, settings.period_channels))

@@ -141,9 +141,7 @@ def read(path: Path, stage: str = "", overrides: Mapping[str, Any] | None = None
     return parse(raw, path, stage, overrides)
 
 
-def parse(
-    raw: Mapping[str, Any], path: Path = Path(), stage: str = "", overrides: Mapping[str, Any] | None = None
-) -> RecipeCard:
+def parse(raw: Mapping[str, Any], path: Path = Path(), stage: str = "", overrides: Mapping[str, Any] | None = None) -> RecipeCard:
     """A card from its tables; `overrides` maps dotted keys ("run.steps") to values and wins over the stage."""
     tables: dict[str, Any] = {k: dict(v) if isinstance(v, Mapping) else v for k, v in raw.items()}
     stages = tables.get("stages", {})

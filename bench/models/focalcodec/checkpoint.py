@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..blocks.int8 import unpack
 from .codec import FocalCodec
 from .config import PRESETS, FocalCodecConfig, with_overrides
 from .hub import CheckpointError, fetch, verify
@@ -89,7 +90,7 @@ def load_files(
     try:
         with safe_open(weights, "pt", device=str(device)) as file:
             metadata = file.metadata() or {}
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
+            state = unpack({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118 (not a mapping)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{weights} cannot be read as safetensors ({error}); fetch or copy it again") from error
     values: dict[str, Any] = {}

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from bench.models.blocks.int8 import unpack
 from bench.models.blocks.vq import Codebook
 
 from .config import FreeCodecConfig, version
@@ -47,7 +48,7 @@ def load(path: Path, train: bool = False) -> FreeCodec:
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors: dict[str, Tensor] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            tensors = unpack({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
     except SafetensorError as error:
         raise ValueError(f"{path} is no safetensors file, or cut short: {error}") from error
     if "config" not in metadata:

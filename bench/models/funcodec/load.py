@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench.models.blocks.int8 import unpack
 from bench.models.funcodec.config import BINS, Domain, FunCodecConfig, Side
 from bench.models.funcodec.model import FunCodec
 
@@ -184,7 +185,7 @@ def load(path: Path, *, causal: bool = False) -> FunCodec:
         try:
             with safe_open(path, framework="pt") as file:
                 header: Mapping[str, str] = file.metadata() or {}
-                state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
+                state = unpack({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118 (no mapping)
         except SafetensorError as error:
             raise StateDictError(f"{path} is no safetensors file: {error}") from error
         if "config" in header:
