@@ -28,6 +28,7 @@ def test_false_alarms_stay_under_five_percent(
                           noise=noise, **DESIGN)
     record_property("false_alarms", rates.blocked)
     record_property("undecided", rates.undecided)
+    print(f"{speakers} x {per_speaker}, {shape}: false alarms {rates.blocked:.1%}, undecided {rates.undecided:.1%}")
     assert rates.blocked <= 0.05
 
 
@@ -41,6 +42,7 @@ def test_power_on_the_small_benchmark(loss: int, least: float, record_property: 
     """Every metric worse by `loss` margins, 24 speakers x 2 utterances."""
     rates = simulate_gate([-loss * m for m in MARGIN], speakers=24, per_speaker=2, trials=500, seed=2, **DESIGN)
     record_property("power", rates.blocked)
+    print(f"24 x 2, all six worse by {loss} margins: power {rates.blocked:.1%}")
     assert rates.blocked >= least
 
 
@@ -50,6 +52,7 @@ def test_power_when_one_metric_alone_suffers(record_property: pytest.RecordPrope
     shift[1] = -2 * MARGIN[1]
     rates = simulate_gate(shift, speakers=24, per_speaker=5, trials=500, seed=3, **DESIGN)
     record_property("power", rates.blocked)
+    print(f"24 x 5, STOI alone worse by 2 margins: power {rates.blocked:.1%}")
     assert rates.blocked >= 0.99
 
 
