@@ -163,7 +163,7 @@ def test_repeated_noisy_runs_rarely_fail_and_real_losses_always_do(baseline: Row
                  for s in range(20))
     seen = sum(not gate.check(_with_noise(mine, "stoi", -0.004, 0.004, s), mine, columns, draws=500).passed
                for s in range(4))
-    assert alarms <= 2
+    assert alarms <= 1  # 5 % of 20
     assert seen == 4
 
 
