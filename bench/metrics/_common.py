@@ -91,6 +91,31 @@ def each(signals: Sequence[Signal], compute: Callable[[Signal], Analysis]) -> li
     return out
 
 
+def checked_batch(
+    signals: Sequence[Signal], check_one: Callable[[Signal], Wave]
+) -> tuple[list[Analysis | MetricFailure], list[int], list[Wave]]:
+    """Places for the results with failures already in them, the places still empty, and the waves that belong there."""
+    out: list[Analysis | MetricFailure] = []
+    places: list[int] = []
+    waves: list[Wave] = []
+    for place, signal in enumerate(signals):
+        try:
+            waves.append(check_one(signal))
+            places.append(place)
+            out.append({})
+        except MetricFailure as failure:
+            out.append(failure)
+    return out, places, waves
+
+
+def by_length(waves: Sequence[NDArray[Any]], limit: int) -> list[list[int]]:
+    """Indices of `waves` in groups of one length, at most `limit` to a group: batches without padding."""
+    groups: dict[int, list[int]] = {}
+    for index, wave in enumerate(waves):
+        groups.setdefault(len(wave), []).append(index)
+    return [some[at : at + limit] for some in groups.values() for at in range(0, len(some), limit)]
+
+
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
     """torch on one thread while inside: scores then do not depend on the machine, and cores belong to the engine."""

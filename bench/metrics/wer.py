@@ -21,26 +21,23 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from bench.metrics import Analysis, Column, Metric, MetricFailure, Ratio, Signal, Value, _moonshine
-from bench.metrics._common import analysis_of, check, check_rate, value
+from bench.metrics._common import Wave, analysis_of, check, check_rate, checked_batch, value
 from bench.metrics._text import char_errors, normalise, word_errors
 
 RATE_HZ = 16_000
 
 
 def _analyse(signals: Sequence[Signal]) -> list[Analysis | MetricFailure]:
-    out: list[Analysis | MetricFailure] = [MetricFailure("unset")] * len(signals)
-    waves, places = [], []
-    for place, signal in enumerate(signals):
-        try:
-            if signal.language.split("-")[0] != "en":
-                raise MetricFailure("language", f"Moonshine reads English only, the utterance is '{signal.language}'")
-            waves.append(check(check_rate(signal, RATE_HZ).wave, rate_hz=RATE_HZ, silence=False))
-            places.append(place)
-        except MetricFailure as failure:
-            out[place] = failure
+    out, places, waves = checked_batch(signals, _checked)
     for place, text in zip(places, _moonshine.transcribe(waves), strict=True):
         out[place] = {"transcript": text}
     return out
+
+
+def _checked(signal: Signal) -> Wave:
+    if signal.language.split("-")[0] != "en":
+        raise MetricFailure("language", f"Moonshine reads English only, the utterance is '{signal.language}'")
+    return check(check_rate(signal, RATE_HZ).wave, rate_hz=RATE_HZ, silence=False)
 
 
 def _transcript(signal: Signal) -> str:

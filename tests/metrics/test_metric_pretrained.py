@@ -1,0 +1,202 @@
+"""Metrics whose weights come from a hub or URL: key mapping, loading, batches and clear errors, on random weights."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from bench.errors import WeightsInvalid, WeightsMissing
+from bench.metrics import MetricFailure, Ratio, Signal, _hub, find, sim_ecapa, sim_wavlm, utmos, whisper
+
+NAMES = ("utmos", "sim", "sim_ecapa", "dwer_whisper_small", "dwer_whisper_large")
+
+
+@pytest.fixture
+def nothing_here(monkeypatch, tmp_path):
+    """No cache, no network: what a fresh machine without access sees."""
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("BENCH_METRIC_WEIGHTS", raising=False)
+    monkeypatch.setattr(_hub, "_from_hub", lambda source, name: (_ for _ in ()).throw(_hub.missing(source, "offline")))
+    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: (_ for _ in ()).throw(OSError("no route to host")))
+    for module in (utmos, sim_wavlm, sim_ecapa):
+        module._network.cache_clear()
+    whisper._recogniser.cache_clear()
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_missing_weights_say_what_to_fetch_and_where_to_put_it(name, nothing_here, voice):
+    metric = find(name)
+    with pytest.raises(WeightsMissing) as caught:
+        metric.analyse([Signal(voice, 16_000)])
+    message = str(caught.value)
+    assert "Download" in message and str(nothing_here / "cache") in message and "BENCH_METRIC_WEIGHTS" in message
+    assert ("https://huggingface.co/" in message) or ("https://github.com/" in message)
+
+
+def test_wrong_bytes_are_refused(nothing_here, monkeypatch, voice):
+    folder = nothing_here / "own" / "utmos"
+    folder.mkdir(parents=True)
+    (folder / utmos.FILE).write_bytes(b"not a checkpoint")
+    monkeypatch.setenv("BENCH_METRIC_WEIGHTS", str(nothing_here / "own"))
+    with pytest.raises(WeightsInvalid, match="sha256"):
+        find("utmos").analyse([Signal(voice, 16_000)])
+
+
+def test_download_is_checked_and_kept(nothing_here, monkeypatch):
+    import hashlib
+    import io
+
+    def source(data: bytes) -> _hub.Source:
+        digest = hashlib.sha256(data).hexdigest()
+        return _hub.Source("thing", ("w.bin",), url="https://example.invalid/w.bin", sha256={"w.bin": digest})
+
+    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: io.BytesIO(b"good"))
+    with pytest.raises(WeightsInvalid):
+        _hub.locate(source(b"other"))
+    assert not list((nothing_here / "cache").rglob("w.bin*"))
+    assert _hub.locate(source(b"good"))["w.bin"].read_bytes() == b"good"
+    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: pytest.fail("fetched twice"))
+    assert _hub.folder_of(source(b"good")).name == "thing"
+
+
+def test_utmos_keys_and_shapes(shared):
+    listed = json.loads((shared / "fixtures" / "metrics" / "utmos22_strong_keys.json").read_text())
+    with torch.device("meta"):
+        wanted = {key: list(tensor.shape) for key, tensor in utmos.build().state_dict().items()}
+    assert {utmos.rename(key): shape for key, shape in listed.items()} == wanted
+    assert len(wanted) == 225 and sum(int(np.prod(shape)) for shape in wanted.values()) == 102_772_865
+
+
+@pytest.fixture(scope="module")
+def random_utmos():
+    torch.manual_seed(0)
+    return utmos.build()
+
+
+def test_utmos_batches_by_length_only(random_utmos, voice):
+    waves = [voice[:4000], voice[4000:8000], voice[:5000], voice[2000:6000]]
+    together = utmos.scores(waves, random_utmos)
+    alone = [float(utmos.scores([wave], random_utmos)[0]) for wave in waves]
+    assert together == pytest.approx(np.array(alone), abs=1e-5)
+    padded = utmos.scores([np.pad(voice[:4000], (0, 16_000))], random_utmos)[0]
+    assert abs(padded - alone[0]) > 1e-4  # why padding is not an option
+
+
+def test_utmos_round_trip_through_the_checkpoint_names(random_utmos, shared, voice):
+    listed = json.loads((shared / "fixtures" / "metrics" / "utmos22_strong_keys.json").read_text())
+    state = random_utmos.state_dict()
+    again = utmos.load({key: state[utmos.rename(key)] for key in listed}, "memory")
+    assert utmos.scores([voice[:4000]], again) == utmos.scores([voice[:4000]], random_utmos)
+    with pytest.raises(WeightsInvalid, match="blstm"):
+        utmos.load({key: state[utmos.rename(key)] for key in listed if not key.startswith("blstm")}, "cut.pt")
+
+
+def test_utmos_failures(monkeypatch, random_utmos, voice):
+    monkeypatch.setattr(utmos, "_network", lambda: random_utmos)
+    found = find("utmos").analyse([Signal(voice[:100], 16_000), Signal(voice[:4000], 16_000), Signal(0 * voice, 16_000)])
+    assert [getattr(f, "kind", None) for f in found] == ["too_short", None, "silence"]
+
+
+def test_wavlm_sv(tmp_path, monkeypatch, voice):
+    from transformers import WavLMConfig, WavLMForXVector
+
+    shape = {"use_weighted_layer_sum": True, "xvector_output_dim": 512, "num_labels": 1251}
+    with torch.device("meta"):
+        assert sum(p.numel() for p in WavLMForXVector(WavLMConfig(**shape)).parameters()) > 95_000_000
+    torch.manual_seed(0)
+    # One layer of the true width: the loading path is the same and the file stays small.
+    WavLMForXVector(WavLMConfig(num_hidden_layers=1, **shape)).save_pretrained(tmp_path)
+    network = sim_wavlm.load(str(tmp_path))
+    waves = [voice[:8000], voice[8000:16_000], voice[:6000]]
+    together = sim_wavlm.embed(waves, network)
+    assert together.shape == (3, 512)
+    for wave, vector in zip(waves, together, strict=True):
+        assert sim_wavlm.embed([wave], network)[0] == pytest.approx(vector, abs=1e-4)
+    monkeypatch.setattr(sim_wavlm, "_network", lambda: network)
+    found = find("sim").analyse([Signal(voice[:1000], 16_000), Signal(voice[:5200], 16_000), Signal(0 * voice, 16_000)])
+    assert [getattr(f, "kind", None) for f in found] == ["too_short", None, "silence"]
+    assert sim_wavlm.cosine(together[0], 3 * together[0]) == pytest.approx(1.0)
+
+
+def test_ecapa(tmp_path, voice):
+    torch.manual_seed(0)
+    network = sim_ecapa.build()
+    torch.save(network.state_dict(), tmp_path / sim_ecapa.FILE)
+    loaded = sim_ecapa.load(tmp_path / sim_ecapa.FILE)
+    vector = sim_ecapa.embed(voice[:8000], loaded)
+    assert vector.shape == (192,)
+    assert vector == pytest.approx(sim_ecapa.embed(voice[:8000], network), abs=1e-6)
+    torch.save({"x": torch.zeros(1)}, tmp_path / "bad.ckpt")
+    with pytest.raises(WeightsInvalid, match="ECAPA"):
+        sim_ecapa.load(tmp_path / "bad.ckpt")
+    with pytest.raises(MetricFailure, match="silence"):
+        sim_ecapa.embed(0 * voice, network)
+
+
+@pytest.fixture(scope="module")
+def recogniser(tmp_path_factory):
+    """A narrow random Whisper with the real vocabulary, through the real loading path; its texts are token numbers."""
+    from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperProcessor
+
+    folder = tmp_path_factory.mktemp("whisper")
+    torch.manual_seed(0)
+    config = WhisperConfig(
+        d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2, decoder_attention_heads=2,
+        encoder_ffn_dim=32, decoder_ffn_dim=32, max_target_positions=16,
+    )  # fmt: skip
+    network = WhisperForConditionalGeneration(config)
+    settings = {
+        "_from_model_config": False,
+        "is_multilingual": True,
+        "lang_to_id": {"<|en|>": 50259, "<|de|>": 50261},
+        "task_to_id": {"transcribe": 50359},
+        "no_timestamps_token_id": 50363,
+        "decoder_start_token_id": 50258,
+        "eos_token_id": 50257,
+        "pad_token_id": 50257,
+        "max_length": 16,
+    }
+    for key, setting in settings.items():
+        setattr(network.generation_config, key, setting)
+    network.save_pretrained(folder)
+
+    class Numbers:
+        feature_extractor = WhisperFeatureExtractor()
+
+        @staticmethod
+        def batch_decode(tokens, skip_special_tokens):
+            return [" ".join(str(int(t)) for t in row if t < 50257) for row in tokens]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WhisperProcessor, "from_pretrained", lambda *_, **__: Numbers())
+        return whisper.Recogniser(str(folder))
+
+
+def test_whisper(monkeypatch, recogniser, voice):
+    waves = [voice, voice[:9000], np.tile(voice, 16)]
+    together = recogniser.transcribe(waves, "en")
+    assert together == [recogniser.transcribe([wave], "en")[0] for wave in waves] == recogniser.transcribe(waves, "en")
+    assert len(together[2].split()) > len(together[0].split())  # 32 s are two windows
+    monkeypatch.setattr(whisper, "_recogniser", lambda size: recogniser)
+    metric = find("dwer_whisper_small")
+    signals = [Signal(voice, 16_000), Signal(voice, 16_000, language="de"), Signal(voice, 16_000, language="tlh")]
+    found = metric.analyse(signals)
+    assert [getattr(f, "kind", None) for f in found] == [None, None, "language"]
+    scored = metric.score(signals[0], signals[0])
+    assert scored["dwer_whisper_small"].num == 0 and isinstance(scored["dcer_whisper_small"], Ratio)
+
+
+def test_true_shapes_of_whisper():
+    from transformers import WhisperConfig, WhisperForConditionalGeneration
+
+    small = WhisperConfig(
+        d_model=768, encoder_layers=12, decoder_layers=12, encoder_attention_heads=12, decoder_attention_heads=12,
+        encoder_ffn_dim=3072, decoder_ffn_dim=3072,
+    )  # fmt: skip
+    with torch.device("meta"):
+        network = WhisperForConditionalGeneration(small)
+    assert sum(p.numel() for p in network.parameters()) == 241_734_912
