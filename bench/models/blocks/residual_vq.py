@@ -174,6 +174,9 @@ class ResidualVQ(nn.Module):
         self.commit_all = commit_all
         self.levels = nn.ModuleList(EMACodebook(size, dim, **codebook) for _ in range(levels))  # type: ignore[arg-type]
 
+    def _books(self, count: int | None = None) -> list[EMACodebook]:
+        return [level for level in self.levels if isinstance(level, EMACodebook)][:count]
+
     def _count(self, asked: int | None) -> int:
         """Levels to use; None means all. Asking for more than there are is clipped, as bandwidth requests are."""
         return len(self.levels) if asked is None else max(1, min(asked, len(self.levels)))
@@ -181,7 +184,7 @@ class ResidualVQ(nn.Module):
     def encode(self, x: Tensor, levels: int | None = None) -> Tensor:
         """x [..., D] -> indices [K, ...] of the first `levels` codebooks."""
         residual, found = x, []
-        for codebook in self.levels[: self._count(levels)]:
+        for codebook in self._books(self._count(levels)):
             indices = codebook.encode(residual)
             residual = residual - codebook.decode(indices)
             found.append(indices)
@@ -191,8 +194,9 @@ class ResidualVQ(nn.Module):
         """indices [K, ...] of the first K levels -> sum of codewords [..., D]."""
         if indices.shape[0] > len(self.levels):
             raise ValueError(f"{indices.shape[0]} rows of codes, but there are {len(self.levels)} codebooks")
-        total = self.levels[0].decode(indices[0])
-        for codebook, row in zip(self.levels[1:], indices[1:], strict=False):
+        first, *rest = self._books(indices.shape[0])
+        total = first.decode(indices[0])
+        for codebook, row in zip(rest, indices[1:], strict=True):
             total = total + codebook.decode(row)
         return total
 
@@ -204,7 +208,7 @@ class ResidualVQ(nn.Module):
         residual, total = x, torch.zeros_like(x)
         indices = torch.full((len(self.levels), *x.shape[:-1]), -1, dtype=torch.long, device=x.device)
         commitment = x.new_zeros(len(self.levels))
-        for level, codebook in enumerate(self.levels[:used]):
+        for level, codebook in enumerate(self._books(used)):
             words, indices[level] = codebook(residual)
             commitment[level] = F.mse_loss(residual, words)
             total = total + words
@@ -220,11 +224,8 @@ class ResidualVQ(nn.Module):
     @torch.no_grad()
     def load_stacked(self, embed: Tensor, cluster_size: Tensor | None = None, embed_avg: Tensor | None = None) -> None:
         """Take tables [K, V, D] (and the averages, when training is to go on); marks every level as started."""
-        for index, level in enumerate(self.levels):
-            assert isinstance(level, EMACodebook)
+        for index, level in enumerate(self._books()):
             level.embed.copy_(embed[index])
             level.cluster_size.copy_(cluster_size[index] if cluster_size is not None else level.cluster_size)
-            level.embed_avg.copy_(
-                embed_avg[index] if embed_avg is not None else level.embed * level.cluster_size[:, None]
-            )
+            level.embed_avg.copy_(embed_avg[index] if embed_avg is not None else level.embed * level.cluster_size[:, None])
             level.inited.fill_(1.0)

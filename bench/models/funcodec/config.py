@@ -127,34 +127,26 @@ def _known(values: Mapping[str, Any], cls: type) -> None:
         raise ValueError(f"unknown {cls.__name__} settings: {', '.join(sorted(unknown))}")
 
 
-def _both(**settings: Any) -> dict[str, Side]:
-    return {"encoder": Side(**settings), "decoder": Side(**settings)}
-
-
-_FREQ = {"domain": "mag_phase", "ratios": ((4, 1), (4, 1), (4, 2), (4, 1))}
-_SMALL = {"kernel_size": 3, "last_kernel_size": 3, "dilation_base": 1, "lstm_layers": 0}
 _LARGE_DROPOUT = (2, 4, 8, 16, 32)
+_STD = Side(dilation_base=1)
+_CAUSAL = Side(residual_layers=3, lstm_layers=0)
+_SMALL = Side(kernel_size=3, last_kernel_size=3, dilation_base=1, lstm_layers=0)
+_POINT = replace(_SMALL, residual_layers=3, conv_group_ratio=1)
+
+
+def _freq(encoder: Side, decoder: Side, domain: Domain = "mag_phase") -> FunCodecConfig:
+    return FunCodecConfig(domain=domain, ratios=((4, 1), (4, 1), (4, 2), (4, 1)), encoder=encoder, decoder=decoder)
+
 
 PRESETS: dict[str, FunCodecConfig] = {
     "encodec_ds320": FunCodecConfig(),
     "encodec_ds640": FunCodecConfig(ratios=(8, 5, 4, 2, 2), dropout=_LARGE_DROPOUT),
-    "soundstream_causal_ds320": FunCodecConfig(
-        norm="weight_norm", causal=True, dim=512, **_both(residual_layers=3, lstm_layers=0)
-    ),
-    "freqcodec_magphase_std_ds320": FunCodecConfig(**_FREQ, **_both(dilation_base=1)),
-    "freqcodec_magphase_std_ds640": FunCodecConfig(
-        domain="mag_phase", ratios=((4, 2), (4, 1), (4, 2), (4, 1)), dropout=_LARGE_DROPOUT, **_both(dilation_base=1)
-    ),
-    "freqcodec_magangle_std_ds320": FunCodecConfig(**_FREQ | {"domain": "mag_angle"}, **_both(dilation_base=1)),
-    "freqcodec_magphase_m4_ds320": FunCodecConfig(
-        **_FREQ, encoder=Side(**_SMALL), decoder=Side(**_SMALL, transposed_group_ratio=1)
-    ),
-    "freqcodec_magphase_gr8_ds320": FunCodecConfig(
-        **_FREQ, encoder=Side(**_SMALL), decoder=Side(**_SMALL, transposed_group_ratio=8)
-    ),
-    "freqcodec_magphase_gr1_ds320": FunCodecConfig(
-        **_FREQ,
-        encoder=Side(**_SMALL, residual_layers=3, conv_group_ratio=1),
-        decoder=Side(**_SMALL, residual_layers=3, conv_group_ratio=1, transposed_group_ratio=1),
-    ),
+    "soundstream_causal_ds320": FunCodecConfig(norm="weight_norm", causal=True, dim=512, encoder=_CAUSAL, decoder=_CAUSAL),
+    "freqcodec_magphase_std_ds320": _freq(_STD, _STD),
+    "freqcodec_magphase_std_ds640": _freq(_STD, _STD).with_(ratios=((4, 2), (4, 1), (4, 2), (4, 1)), dropout=_LARGE_DROPOUT),
+    "freqcodec_magangle_std_ds320": _freq(_STD, _STD, "mag_angle"),
+    "freqcodec_magphase_m4_ds320": _freq(_SMALL, replace(_SMALL, transposed_group_ratio=1)),
+    "freqcodec_magphase_gr8_ds320": _freq(_SMALL, replace(_SMALL, transposed_group_ratio=8)),
+    "freqcodec_magphase_gr1_ds320": _freq(_POINT, replace(_POINT, transposed_group_ratio=1)),
 }
+"""The released shapes, and those of the paper's tables and the toolkit's recipes."""

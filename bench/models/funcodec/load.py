@@ -198,10 +198,10 @@ def load(path: Path, *, causal: bool = False) -> FunCodec:
         loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise StateDictError(f"{path} is no file of plain tensors: {str(error).splitlines()[0]}") from error
-    state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+    flat = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else None
+    if not isinstance(flat, dict) or not all(isinstance(v, Tensor) for v in flat.values()):
         raise StateDictError(f"{path} holds no flat state dict")
-    return from_state_dict(state, causal=causal)
+    return from_state_dict(flat, causal=causal)
 
 
 def save(model: FunCodec, path: Path, *, half: bool = True, training: bool = False) -> None:

@@ -7,6 +7,8 @@ Reference: EnCodec (arXiv 2210.13438, section 3.1); FunCodec (arXiv 2309.07405, 
 
 from __future__ import annotations
 
+from functools import partial
+
 from torch import Tensor, nn
 
 from bench.models.blocks.padded_conv import PaddedConv, PaddedConvTranspose
@@ -58,16 +60,16 @@ class ResidualBlock(nn.Module):
         hidden, ratio = channels // 2, side.conv_group_ratio
         kernel, one = (side.residual_kernel_size,) * dims, (1,) * dims
         dilation = (1,) * (dims - 1) + (side.dilation_base**layer,)
-        common = {"norm": config.norm, "causal": config.causal}
-        grouped = {**common, "groups": _groups(hidden, ratio) if dims == 2 else 1}
-        shortcut = {**common, "groups": _groups(channels, ratio) if dims == 2 else 1}
+        conv = partial(PaddedConv, norm=config.norm, causal=config.causal)
+        groups = _groups(hidden, ratio) if dims == 2 else 1
+        shortcut_groups = _groups(channels, ratio) if dims == 2 else 1
         self.block = nn.Sequential(
             nn.Identity(),  # keeps the published numbers; the ELU is the next layer's
-            PaddedConv(channels, hidden, kernel, dilation=dilation, elu=True, **grouped),
+            conv(channels, hidden, kernel, dilation=dilation, groups=groups, elu=True),
             nn.ELU(inplace=True),
-            PaddedConv(hidden, channels, one, **grouped),
+            conv(hidden, channels, one, groups=groups),
         )
-        self.shortcut = PaddedConv(channels, channels, one, **shortcut)
+        self.shortcut = conv(channels, channels, one, groups=shortcut_groups)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.shortcut(x).add_(self.block(x))
@@ -83,21 +85,21 @@ class Encoder(nn.Module):
 
     def __init__(self, config: FunCodecConfig) -> None:
         super().__init__()
-        side, common = config.encoder, {"norm": config.norm, "causal": config.causal}
+        side, conv = config.encoder, partial(PaddedConv, norm=config.norm, causal=config.causal)
         strides = list(reversed(_pairs(config)))
         dims, width = len(strides[0]), side.width
-        layers: list[nn.Module] = [PaddedConv(config.channels, width, (side.kernel_size,) * dims, **common)]
+        layers: list[nn.Module] = [conv(config.channels, width, (side.kernel_size,) * dims)]
         for stride in strides:
             layers += [ResidualBlock(width, dims, side, j, config) for j in range(side.residual_layers)]
             kernel = tuple(2 * s for s in stride)
             groups = _groups(width, side.conv_group_ratio) if dims == 2 else 1
-            layers += [nn.ELU(inplace=True), PaddedConv(width, 2 * width, kernel, stride, groups=groups, **common)]
+            layers += [nn.ELU(inplace=True), conv(width, 2 * width, kernel, stride, groups=groups)]
             width *= 2
         if dims == 2:
             layers.append(DropFrequency())
         if side.lstm_layers:
             layers.append(ResidualLSTM(width, side.lstm_layers))
-        layers += [nn.ELU(inplace=True), PaddedConv(width, config.dim, (side.last_kernel_size,), **common)]
+        layers += [nn.ELU(inplace=True), conv(width, config.dim, (side.last_kernel_size,))]
         self.model = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -109,10 +111,11 @@ class Decoder(nn.Module):
 
     def __init__(self, config: FunCodecConfig) -> None:
         super().__init__()
-        side, common = config.decoder, {"norm": config.norm, "causal": config.causal}
+        side, conv = config.decoder, partial(PaddedConv, norm=config.norm, causal=config.causal)
+        upsample = partial(PaddedConvTranspose, norm=config.norm, causal=config.causal)
         strides = _pairs(config)
         dims, width = len(strides[0]), side.width * 2 ** len(strides)
-        layers: list[nn.Module] = [PaddedConv(config.dim, width, (side.kernel_size,), **common)]
+        layers: list[nn.Module] = [conv(config.dim, width, (side.kernel_size,))]
         if side.lstm_layers:
             layers.append(ResidualLSTM(width, side.lstm_layers))
         if dims == 2:
@@ -124,11 +127,11 @@ class Decoder(nn.Module):
             keep = ((0, 1), (0, 0)) if dims == 2 and stage == len(strides) - 1 else None
             layers += [
                 nn.ELU(inplace=True),
-                PaddedConvTranspose(width, width // 2, kernel, stride, groups=groups, keep=keep, **common),
+                upsample(width, width // 2, kernel, stride, groups=groups, keep=keep),
             ]
             width //= 2
             layers += [ResidualBlock(width, dims, side, j, config) for j in range(side.residual_layers)]
-        layers += [nn.ELU(inplace=True), PaddedConv(width, config.channels, (side.last_kernel_size,) * dims, **common)]
+        layers += [nn.ELU(inplace=True), conv(width, config.channels, (side.last_kernel_size,) * dims)]
         self.model = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
