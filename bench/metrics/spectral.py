@@ -9,7 +9,8 @@ mrstft: mean over three resolutions (DFT 1024, 2048, 512; hop 120, 240, 50; wind
 convergence
 |S - S'| / |S| (Frobenius norms) plus mean |ln S - ln S'|, S = sqrt(max(|STFT|^2, 1e-8)). Yamamoto et al., "Parallel
 WaveGAN", ICASSP 2020, eqs. 4-6; equal to auraloss 0.4.0.
-Range: 0 upwards, LOWER is better. Level: not invariant. Length: equal; no alignment. Failures: length, silence,
+Range: 0 upwards, LOWER is better. Rate: 16 kHz. Level: not invariant. Length: equal; no alignment. Failures: length,
+silence,
 too_short, not_finite. Version 1.
 """
 
