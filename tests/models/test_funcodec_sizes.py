@@ -119,6 +119,18 @@ def published_like() -> dict[str, Tensor]:
     return state | {"discriminator.x.weight": torch.zeros(3), "mel_spec_transforms.0.mel_basis": torch.zeros(2)}
 
 
+def test_planes_end_to_end_are_told_from_samples() -> None:
+    from bench.models.funcodec import FunCodecConfig, Side
+
+    side = Side(width=4, lstm_layers=0)
+    config = FunCodecConfig("mag_angle", (1, 2), dim=8, encoder=side, decoder=side, codebooks=1, codebook_size=4)
+    with torch.device("meta"):
+        model = FunCodec(config.with_(dropout=(1,)))
+    state = model.state_dict() | {"quantizer.rq.model.embed": torch.empty(1, 4, 8, device="meta")}
+    assert infer_config(state) == model.config
+    assert model.config.channels == 514 and model.config.hop == 320
+
+
 def test_files_survive_writing_and_reading(tmp_path: Path) -> None:
     state = published_like()
     torch.save(state, tmp_path / "model.pth")

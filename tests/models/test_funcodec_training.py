@@ -101,11 +101,15 @@ def test_dropout_draws_only_the_listed_numbers() -> None:
     assert quantizer.eval().encode(torch.randn(3, 2)).shape[0] == 4
 
 
-@pytest.mark.parametrize("domain", ["time", "mag_phase", "mag_angle"])
+@pytest.mark.parametrize("domain", ["time", "mag_phase", "mag_angle", "flat"])
 def test_every_parameter_learns(domain: str) -> None:
     torch.manual_seed(4)
-    sides = {"ratios": (8, 5, 4, 2), "encoder": Side(width=4), "decoder": Side(width=4)} if domain == "time" else {}
-    model = FunCodec(tiny(domain=domain, **sides)).train()
+    changes: dict[str, object] = {"domain": domain}
+    if domain == "time":
+        changes |= {"ratios": (8, 5, 4, 2), "encoder": Side(width=4), "decoder": Side(width=4)}
+    if domain == "flat":  # planes end to end, one-dimensional
+        changes = {"domain": "mag_phase", "ratios": (1, 2)}
+    model = FunCodec(tiny(**changes)).train()
     wave = 0.1 * torch.randn(2, 3200)
     out = model(wave)
     assert out.wave.shape[1] <= 3200
