@@ -203,7 +203,8 @@ class _State:
             heard = scaled_dot_product_attention(self._rotate(q, at), keys, values)
             x = x + heard.reshape(batch, WIDTH) @ layer.out
             q = (norm(x, layer.norms[1]) @ layer.cross_q).view(batch, HEADS, 1, size)
-            heard = scaled_dot_product_attention(q, *self.cross[index], attn_mask=self.mask)
+            keys, values = self.cross[index]
+            heard = scaled_dot_product_attention(q, keys, values, attn_mask=self.mask)
             x = x + heard.reshape(batch, WIDTH) @ layer.cross_out
             inner, gate = torch.addmm(layer.up[0], norm(x, layer.norms[2]), layer.up[1]).chunk(2, dim=-1)
             x = x + torch.addmm(layer.down[0], silu(gate) * inner, layer.down[1])

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +79,7 @@ def _graph(path: Path) -> tuple[_Buffer, int]:
     return buffer, graph
 
 
-def _tensor(buffer: _Buffer, table: int) -> NDArray[np.generic]:
+def _tensor(buffer: _Buffer, table: int) -> NDArray[Any]:
     start, count = buffer.vector(table, _TENSOR_DIMS)
     shape = struct.unpack_from(f"<{count}q", buffer.data, start)
     at = buffer.field(table, _TENSOR_TYPE)

@@ -71,8 +71,8 @@ def mel_bank(
     area: bool = True,
 ) -> Array:
     """Triangular filters [bands, n_fft // 2 + 1], float64; `area` scales each to unit area in Hz (Slaney's norm)."""
-    edges = np.array([low_hz, high_hz or rate_hz / 2.0])
-    points = _mel_to_hz(np.linspace(*_hz_to_mel(edges, scale), bands + 2), scale)
+    low, high = _hz_to_mel(np.array([low_hz, high_hz or rate_hz / 2.0]), scale)
+    points = _mel_to_hz(np.linspace(float(low), float(high), bands + 2), scale)
     hz = np.arange(n_fft // 2 + 1) * (rate_hz / n_fft)
     rise = (hz - points[:-2, None]) / np.diff(points)[:-1, None]
     fall = (points[2:, None] - hz) / np.diff(points)[1:, None]
