@@ -48,7 +48,7 @@ SCHEMA: Mapping[str, str] = {
     "num": "numerator of a corpus-level rate",
     "den": "denominator of a corpus-level rate",
     "failure": "kind of failure, or null",
-    "detail": "failure detail; for `codes` the sha256 of the codes",
+    "detail": "failure detail; for `codes` and `wave` their sha256",
     "code_version": "hash of the adapter's and its model's code",
     "packages": "versions of the packages involved (JSON)",
     "seed": "seed of random weights or noise",
@@ -66,6 +66,7 @@ ENGINE_COLUMNS: Mapping[str, Column] = {
     "norm_entropy_all": Column("norm_entropy_all", "entropy of all codes", "%", "higher", 0.0, 100.0, decimals=1),
     "rtf_convert": Column("rtf_convert", "RTF convert", "s/s", "lower", 0.0, decimals=3),
     "codes": Column("codes", "codes", "", "neither"),
+    "wave": Column("wave", "decoded wave", "", "neither"),
     "clipped": Column("clipped", "clipped", "share", "lower", 0.0, 1.0, decimals=4),
     "short_ms": Column("short_ms", "missing end", "ms", "neither", decimals=1),
 }
@@ -196,6 +197,7 @@ def _engine_rows(
         spent = record["convert_s"]
         timed = {"value": spent / seconds, "num": spent, "den": seconds, "detail": record["method"]}
         yield base | {"column": "rtf_convert"} | timed
+    yield base | {"column": "wave", "value": None, "detail": record["wave_sha256"]}
     if "codes_sha256" not in record:
         return  # somebody else's decoded audio: neither bits nor times are known
     yield base | {"column": "codes", "value": None, "detail": record["codes_sha256"]}

@@ -82,6 +82,7 @@ def audio_record(fitted: np.ndarray, rate_hz: int, surplus: int = 0) -> dict[str
     finite = bool(np.isfinite(fitted).all())
     return {
         "decoded": audio.to_flac(np.nan_to_num(fitted), rate_hz),
+        "wave_sha256": audio.sha256(fitted, rate_hz),
         "finite": finite,
         "rate_hz": rate_hz,
         "seconds": len(fitted) / rate_hz,
