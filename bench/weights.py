@@ -1,4 +1,4 @@
-"""Where weights come from: shipped with the repository (nano), a model hub or URL (official), a path, or random (tests).
+"""Where weights come from: shipped with the repository (nano), a hub or URL (official), a path, or random (tests).
 
 Which weights a codec ran with is part of its identity. Nothing is ever substituted: what is asked for is found and its
 sha256 checked, or the error says what is missing, where it was looked for and how to provide it.
