@@ -73,11 +73,12 @@ def execute(plan: Plan, wanted: Options) -> Outcome:
         done = key_of("published", runner.key, str(folder), provenance.code_version("bench.tasks.outcome"))
         before = store.get(done) if not runner.failures else None
         if before is not None and _intact(before, folder):
-            print(before["text"])
+            if not wanted.quiet:
+                print(before["text"])
             return _tell(folder, before["written"], before["lost"], "up to date:")
         fresh = row_files.frame(plan, store, runner.failures)
         text, written, lost = deliver(fresh, folder, wanted)
-        if not runner.failures and not wanted.quiet:
+        if not runner.failures:
             record = {"text": text, "written": [str(path) for path in written], "lost": lost}
             store.put(done, "published", record | {"rows": file_sha256(folder / "rows.parquet")})
     return _tell(folder, written, lost)
@@ -111,13 +112,11 @@ def deliver(fresh: pd.DataFrame, folder: Path, wanted: Options) -> tuple[str, li
     rows = merge(folder / "rows.parquet", fresh)
     row_files.write(rows, folder / "rows.parquet")
     written = [folder / "rows.parquet", *publish(rows, folder)]
-    text = ""
-    if not wanted.quiet:
-        from bench.report import leaderboard
+    from bench.report import leaderboard
 
-        width = shutil.get_terminal_size((160, 40)).columns
-        spoken, _ = row_files.split(rows)
-        text = leaderboard.terminal(spoken, shown(rows), reported=reported(rows), width=width)
+    width = shutil.get_terminal_size((160, 40)).columns
+    text = leaderboard.terminal(row_files.split(rows)[0], shown(rows), reported=reported(rows), width=width)
+    if not wanted.quiet:
         print(text)
     return text, written, [label for label, failed in _lost_systems(fresh) if failed]
 
