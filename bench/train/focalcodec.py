@@ -1,9 +1,11 @@
-"""FocalCodec's recipe: "joint" trains all parts together (nano); "compressor" and "decoder" are the paper's two stages.
+"""FocalCodec's recipe, part by part.
 
 The paper (arXiv 2502.04465, section 3 and appendix B) freezes WavLM, trains compressor, quantizer and decompressor on
-its features with MSE and an entropy loss, and the Vocos decoder on continuous features with adversarial losses. A small
-codec has no pretrained encoder to freeze: "joint" learns encoder and decoder with the bottleneck in place, guided by a
-frozen Whisper encoder, and "compressor" then fits further token rates between that encoder and decoder.
+its features with MSE and an entropy loss ("compressor"), and the Vocos decoder on continuous features with adversarial
+losses ("decoder"). A small codec has no pretrained WavLM to freeze: "encoder" makes one, from a Whisper encoder, and
+"synthesis" trains decompressor and decoder from the tokens of the frozen rest. Training all parts through the decoder
+from the start was tried and dropped: the gradient of spectral and adversarial losses is so noisy that the bottleneck
+learned next to nothing in an hour, where the MSE of features takes minutes.
 """
 
 from __future__ import annotations
@@ -20,30 +22,40 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bench.errors import BadCard
+from bench.models.blocks.int8 import unpack
 from bench.models.focalcodec import FocalCodec
 from bench.train.losses import MelL1, MultiMelL1, bit_spread
 from bench.train.recipe import Recipe, weights_of
 from bench.train.settings import RecipeCard
-from bench.train.whisper import WhisperEncoder, feature_distance, standardised
+from bench.train.whisper import WhisperEncoder, feature_distance
 from bench.train.whisper_start import copy_blocks, encoder_losses
 
 LOSSES: Mapping[str, Any] = {
-    "mode": "joint",  # encoder | joint | compressor | decoder
+    "mode": "synthesis",  # encoder | compressor | decoder | synthesis, see TRAINED
+    "train": [],  # other parts than the mode trains
     "initial": "",  # safetensors with the parts that this stage does not train
     "mel": 0.0,  # L1 of the recipe's 80-band log-mel
     "multimel": 0.0,  # L1 of log-mels at several resolutions
     "entropy": 0.0,  # the paper's, with the full table of codewords
     "spread": 0.0,  # see losses.bit_spread: a cheaper guard against collapse
-    "quantize_from": 0.0,  # share of the run in which the unit latents pass unquantized
     "features": 0.0,  # MSE between decompressed and encoder features
+    "relative": False,  # that MSE as a share of the features' variance
+    "mel_head": 0.0,  # L1 of a linear layer's guess of the log-mel, from the encoder's or the decompressed features
     "whisper": "",  # path of tiny.en.pt; empty: no feature loss
     "whisper_blocks": 4,
     "perceptual": 0.0,  # distance of Whisper features, decoded against original
-    "distil": 0.0,  # distance of a linear image of the encoder's features to Whisper's last block
     "bypass": 0.0,  # share of items that reach the decoder unquantized, so that it also decodes encoder features
     "copy_whisper": False,  # start the encoder's layers from Whisper's blocks
-    "encoder_rate": 1.0,  # factor on the encoder's learning rate
     "filterbank": False,  # start the first convolution as a bank of windowed tones
+}
+
+
+PARTS = ("encoder", "compressor", "decompressor", "decoder")
+TRAINED = {
+    "encoder": ("encoder",),
+    "compressor": ("compressor", "decompressor"),
+    "decoder": ("decoder",),
+    "synthesis": ("decompressor", "decoder"),
 }
 
 
@@ -59,85 +71,92 @@ class FocalCodecRecipe(Recipe):
         torch.manual_seed(card.run.seed)
         self.codec = FocalCodec.from_config(model["config"], dict(model["overrides"]))
         if self.loss["filterbank"]:
-            start_as_filterbank(self.codec.encoder.feature_extractor.layers[0].conv)  # type: ignore[arg-type]
+            start_as_filterbank(self.codec.encoder.feature_extractor.layers[0].conv)
         start_local(self.codec.encoder.encoder.relative_embedding)
         self.mode: str = self.loss["mode"]
-        trained = {
-            "encoder": ("encoder",),
-            "joint": ("encoder", "compressor", "decompressor", "decoder"),
-            "compressor": ("compressor", "decompressor"),
-            "decoder": ("decoder",),
-        }
-        if self.mode not in trained:
-            raise BadCard(f"{card.path} [loss]: mode is '{self.mode}'; it must be one of {', '.join(trained)}")
-        self.trained = trained[self.mode]
+        if self.mode not in TRAINED:
+            raise BadCard(f"{card.path} [loss]: mode is '{self.mode}'; it must be one of {', '.join(TRAINED)}")
+        self.trained: tuple[str, ...] = tuple(self.loss["train"]) or TRAINED[self.mode]
+        self.parts = {"encoder": PARTS[:1], "compressor": PARTS[:3], "decoder": (PARTS[0], PARTS[3])}.get(self.mode, PARTS)
         self.codec.requires_grad_(False)
         for part in self.trained:
             getattr(self.codec, part).requires_grad_(True)
         if self.loss["initial"]:
-            load_parts(self.codec, Path(self.loss["initial"]), set(self.trained))
+            anew = TRAINED["compressor"] if self.mode == "compressor" else ()
+            needed = {part for part in self.parts if part not in self.trained}
+            load_parts(self.codec, Path(self.loss["initial"]), needed, anew)
         self.seen: set[int] = set()  # distinct tokens met in validation: few of them mean a collapse
         self.mel = MelL1()
         self.multimel = MultiMelL1(16000, (128, 256, 512, 1024, 2048), (20, 40, 64, 80, 80))
-        self.whisper = (
-            WhisperEncoder.load(Path(self.loss["whisper"]), self.loss["whisper_blocks"]) if self.loss["whisper"] else None
-        )
+        blocks = self.loss["whisper_blocks"]
+        self.whisper = WhisperEncoder.load(Path(self.loss["whisper"]), blocks) if self.loss["whisper"] else None
         if self.loss["copy_whisper"] and self.whisper is not None:
             copy_blocks(self.codec.encoder, self.whisper)
-        self.image = nn.Linear(self.codec.config.encoder.dim, 384) if self.loss["distil"] else None
+        self.fine_mel = MelL1(n_fft=512, hop=160)
+        self.to_mel = nn.Linear(self.codec.config.encoder.dim, 2 * 80) if self.loss["mel_head"] else None
 
     def forward(self, wave: Tensor, progress: float, extra: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        loss = self.loss
-        codec = self.codec
+        loss, codec = self.loss, self.codec
         if self.mode == "encoder":
             assert self.whisper is not None
-            return encoder_losses(codec.encoder, self.whisper, wave, wave.shape[1] - self.margin)
-        feats = codec.sig_to_feats(wave)
+            losses, feats = encoder_losses(codec.encoder, self.whisper, wave, wave.shape[1] - self.margin)
+            return {**losses, **self._mel_head(feats, wave)}
+        with torch.set_grad_enabled("encoder" in self.trained):
+            feats = codec.sig_to_feats(wave)
+        if self.mode == "compressor":
+            return self._quantization(feats, wave)
         out: dict[str, Tensor] = {}
-        if self.mode == "decoder":
-            decoded = feats
-        else:
-            lats = codec.feats_to_lats(feats)
-            sent = lats if self.training and progress < loss["quantize_from"] else codec.quantizer.straight_through(lats)
-            decoded = codec.codes_to_qfeats(sent)[:, : feats.shape[1]]
-            if loss["entropy"]:
-                out["entropy"] = loss["entropy"] * codec.quantizer.entropy_loss(lats.float())
-            if loss["spread"]:
-                out["spread"] = loss["spread"] * bit_spread(lats)
+        decoded = feats
+        if self.mode == "synthesis":
+            with torch.no_grad():
+                codes = codec.lats_to_codes(codec.feats_to_lats(feats)).float()
+            decoded = codec.codes_to_qfeats(codes)[:, : feats.shape[1]]
             if loss["features"]:
-                out["qfeats"] = loss["features"] * F.mse_loss(decoded.float(), feats.detach().float())
+                out["qfeats"] = loss["features"] * F.mse_loss(decoded.float(), feats.float()) / feats.float().var()
             if loss["bypass"] and self.training:
                 keep = torch.rand(len(wave), 1, 1, device=wave.device) >= loss["bypass"]
                 decoded = torch.where(keep, decoded, feats)
-        if not any(loss[name] for name in ("mel", "multimel", "perceptual")) and self.card.discriminator is None:
-            return out
         fake = codec.feats_to_sig(decoded.float())
         real = wave[:, : fake.shape[1]]
         if loss["mel"]:
             out["mel"] = loss["mel"] * self.mel(real, fake)
         if loss["multimel"]:
             out["multimel"] = loss["multimel"] * self.multimel(real, fake)
-        if self.whisper is not None:
+        if self.whisper is not None and loss["perceptual"]:
             with torch.no_grad():
                 heard = self.whisper(real)
-            if loss["perceptual"]:
-                out["perceptual"] = loss["perceptual"] * feature_distance(heard, self.whisper(fake))
-            if self.image is not None and feats.requires_grad:
-                frames = min(feats.shape[1], heard[-1].shape[1])
-                guess = self.image(feats[:, :frames]).float()
-                out["distil"] = loss["distil"] * F.l1_loss(guess, standardised(heard[-1][:, :frames]))
+            out["perceptual"] = loss["perceptual"] * feature_distance(heard, self.whisper(fake))
         return {**out, "real": real, "fake": fake}
 
-    def groups(self) -> list[dict[str, Any]]:
-        encoder = [p for p in self.codec.encoder.parameters() if p.requires_grad]
-        rest = [p for p in self.trainable() if not any(p is q for q in encoder)]
-        return (
-            [{"params": rest}, {"params": encoder, "factor": self.loss["encoder_rate"]}] if rest and encoder else super().groups()
-        )
+    def _quantization(self, feats: Tensor, wave: Tensor) -> dict[str, Tensor]:
+        """Losses of compressor and decompressor, without a decoder: feats [B, T, C]."""
+        loss, codec = self.loss, self.codec
+        lats = codec.feats_to_lats(feats)
+        decoded = codec.codes_to_qfeats(codec.quantizer.straight_through(lats))[:, : feats.shape[1]]
+        error = F.mse_loss(decoded.float(), feats.float())
+        out = {"features": loss["features"] * (error / feats.float().var() if loss["relative"] else error)}
+        if loss["entropy"]:
+            out["entropy"] = loss["entropy"] * codec.quantizer.entropy_loss(lats.float())
+        if loss["spread"]:
+            out["spread"] = loss["spread"] * bit_spread(lats)
+        return {**out, **self._mel_head(decoded, wave)}
+
+    def _mel_head(self, feats: Tensor, wave: Tensor) -> dict[str, Tensor]:
+        """L1 of a linear layer's guess of the two log-mel frames under each feature frame [B, T, C].
+
+        What the features say of level, pitch and voice shows here without the noise of a synthesis in between.
+        """
+        if self.to_mel is None:
+            return {}
+        frames = feats.shape[1]
+        # Frame t is centred at sample 320 t + 280: mel frames 2 t + 1 and 2 t + 2, centred at 160 j + 80.
+        mel = self.fine_mel.log_mel(wave)[..., 1 : 2 * frames + 1].transpose(1, 2)
+        frames = mel.shape[1] // 2
+        target = (mel[:, : 2 * frames].reshape(len(wave), frames, -1) + 6.0) / 2.0
+        return {"mel_head": self.loss["mel_head"] * F.l1_loss(self.to_mel(feats[:, :frames]).float(), target)}
 
     def export(self) -> dict[str, Tensor]:
-        state = self.codec.state_dict()
-        return {k: v for k, v in state.items() if k.split(".")[0] in self.trained}
+        return {k: v for k, v in self.codec.state_dict().items() if k.split(".")[0] in self.parts}
 
     def facts(self) -> dict[str, Any]:
         return {"tokens": len(self.seen)}
@@ -187,12 +206,14 @@ def start_local(embedding: nn.Embedding) -> None:
         embedding.weight.copy_(-0.2 * distance[:, None] * slopes)
 
 
-def load_parts(codec: FocalCodec, path: Path, trained: set[str]) -> None:
-    """Load what `path` holds into the codec; every part that is not `trained` must be there in full."""
+def load_parts(codec: FocalCodec, path: Path, needed: set[str], anew: tuple[str, ...] = ()) -> None:
+    """Load what `path` holds into the codec, except parts that start `anew`; `needed` parts must be there in full."""
     from safetensors.torch import load_file
 
-    tensors = {k: v.float() for k, v in load_file(path).items()}
-    missing, unexpected = codec.load_state_dict(tensors, strict=False)
-    absent = [k for k in missing if k.split(".")[0] not in trained]
-    if absent or unexpected:
-        raise BadCard(f"{path}: does not fit the recipe's model; missing {absent[:3]}, unexpected {unexpected[:3]}")
+    tensors = {k: v.float() for k, v in unpack(load_file(path)).items() if k.split(".")[0] not in anew}
+    own = codec.state_dict()
+    misfit = [k for k, v in tensors.items() if k not in own or own[k].shape != v.shape]
+    absent = [k for k in own if k not in tensors and k.split(".")[0] in needed]
+    if absent or misfit:
+        raise BadCard(f"{path}: does not fit the recipe's model; missing {absent[:3]}, misshapen or unknown {misfit[:3]}")
+    codec.load_state_dict(tensors, strict=False)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench.errors import BadCard, UnknownName
 from bench.models.freecodec import FreeCodec, FreeCodecConfig
@@ -24,7 +24,7 @@ from bench.models.freecodec.config import NANO, version
 from bench.models.freecodec.losses import ReconstructionLoss, content_loss
 from bench.models.freecodec.model import Streams
 from bench.models.freecodec.speaker import EcapaSpeaker, ResemblyzerSpeaker
-from bench.train.losses import MultiMelL1
+from bench.train.losses import MelL1, MultiMelL1
 from bench.train.recipe import Recipe, weights_of
 from bench.train.settings import RecipeCard
 from bench.train.whisper import WhisperEncoder, feature_distance
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from bench.train.data import Batch, Corpus
 
 LOSSES: Mapping[str, Any] = {
+    "mode": "whole",  # whole | codes | synthesis
+    "mel_head": 0.0,  # L1 of a linear layer's guess of the log-mel, from what the decoder hears ("codes")
     "initial": "",  # safetensors to start from
     "reconstruction": 1.0,  # SuperCodec's sum: wave, multi-scale mel, fine mel
     "multimel": 0.0,  # L1 of log-mels at several resolutions
@@ -61,6 +63,15 @@ class FreeCodecRecipe(Recipe):
         config = config_of(card.model, str(card.path))
         self.codec = FreeCodec(config)
         self.frame = config.hop
+        self.mode: str = self.loss["mode"]
+        if self.mode not in ("whole", "codes", "synthesis"):
+            raise BadCard(f"{card.path} [loss]: mode is '{self.mode}'; it must be whole, codes or synthesis")
+        if self.mode == "synthesis":
+            self.codec.requires_grad_(False)
+            self.codec.fusion.requires_grad_(True)
+            self.codec.decoder.requires_grad_(True)
+        self.fine_mel = MelL1(n_fft=512, hop=160)
+        self.to_mel = nn.Linear(config.dim, 2 * 80) if self.loss["mel_head"] else None
         if self.loss["initial"]:
             load_shared(self.codec, Path(self.loss["initial"]))
         self.reconstruction = ReconstructionLoss() if self.loss["reconstruction"] else None
@@ -113,10 +124,14 @@ class FreeCodecRecipe(Recipe):
         heard = wave
         if self.resize is not None and self.training:
             heard = self.resize(wave)
-        latent = codec.content_encoder(heard).float()
-        melody = codec.prosody_encoder(heard).float()
+        with torch.set_grad_enabled(self.mode != "synthesis" and torch.is_grad_enabled()):
+            latent = codec.content_encoder(heard).float()
+            melody = codec.prosody_encoder(heard).float()
         out: dict[str, Tensor] = {}
-        if self.started or not self.training:
+        if self.mode == "synthesis":
+            content = codec.content_book.decode(codec.content_book.nearest(latent))
+            prosody = codec.prosody_book.decode(codec.prosody_book.nearest(melody))
+        elif self.started or not self.training:
             content, _, content_commitment = codec.content_book.quantize(latent)
             prosody, _, prosody_commitment = codec.prosody_book.quantize(melody)
             out["commitment"] = loss["commitment"] * (content_commitment + prosody_commitment)
@@ -129,26 +144,46 @@ class FreeCodecRecipe(Recipe):
             chosen = torch.rand(len(wave), 1, device=wave.device) < 0.5
             speaker = torch.where(chosen, grouped, speaker)
         context = codec.fusion.context(content)
-        fake = codec.decoder(codec.fusion.inject(context, prosody, speaker)).float()
+        mixed = codec.fusion.inject(context, prosody, speaker)
+        if self.mode == "codes":
+            if self.to_mel is not None:
+                out["mel_head"] = loss["mel_head"] * self._mel_distance(self.to_mel(mixed), wave)
+            return {**out, **self._content_loss(wave, latent, context)}
+        fake = codec.decoder(mixed).float()
         real = wave[:, : fake.shape[1]]
         if self.reconstruction is not None:
             for name, value in self.reconstruction(fake, real).items():
                 out[name] = loss["reconstruction"] * value
         if self.multimel is not None:
             out["multimel"] = loss["multimel"] * self.multimel(real, fake)
-        guess = codec.teacher_head(latent if codec.config.content_loss_at == "encoder" else context)
-        if self.whisper is not None:
+        if self.mode == "whole":
+            out.update(self._content_loss(wave, latent, context))
+        if self.whisper is not None and loss["perceptual"]:
             with torch.no_grad():
-                taught = self.whisper(real)
-            if loss["content"]:
-                out["content"] = loss["content"] * content_loss(guess, taught[-1])
-            if loss["perceptual"]:
-                out["perceptual"] = loss["perceptual"] * feature_distance(taught, self.whisper(fake))
-        if self.wavlm is not None:
-            with torch.no_grad():
-                last = self.wavlm(F.pad(real, (40, 40))).last_hidden_state
-            out["content"] = loss["content"] * content_loss(guess, last)
+                heard_real = self.whisper(real)
+            out["perceptual"] = loss["perceptual"] * feature_distance(heard_real, self.whisper(fake))
         return {**out, "real": real, "fake": fake}
+
+    def _content_loss(self, wave: Tensor, latent: Tensor, context: Tensor) -> dict[str, Tensor]:
+        """The teacher's last layer against the head's guess from latent or context [B, N, D]."""
+        codec = self.codec
+        if not self.loss["content"] or (self.whisper is None and self.wavlm is None):
+            return {}
+        guess = codec.teacher_head(latent if codec.config.content_loss_at == "encoder" else context)
+        with torch.no_grad():
+            if self.wavlm is not None:
+                last = self.wavlm(F.pad(wave, (40, 40))).last_hidden_state
+            else:
+                assert self.whisper is not None
+                last = self.whisper(wave)[-1]
+        return {"content": self.loss["content"] * content_loss(guess, last)}
+
+    def _mel_distance(self, guess: Tensor, wave: Tensor) -> Tensor:
+        """L1 between guess [B, N, 160] and the two log-mel frames under each of the N frames, as (mel + 6) / 2."""
+        mel = self.fine_mel.log_mel(wave).transpose(1, 2)
+        frames = min(guess.shape[1], mel.shape[1] // 2)
+        target = (mel[:, : 2 * frames].reshape(len(wave), frames, -1) + 6.0) / 2.0
+        return F.l1_loss(guess[:, :frames].float(), target)
 
     @torch.no_grad()
     def _collect(self, embeddings: Mapping[str, Tensor], progress: float) -> None:

@@ -1,7 +1,8 @@
 """FunCodec's and FreqCodec's recipe (arXiv 2309.07405, section 2.5): one network, many rates by quantizer dropout.
 
-The paper-size cards use its losses alone. The nano card adds a frozen Whisper's distance and starts the codebooks by
-k-means once the unquantized network has settled.
+The paper-size cards use its losses alone ("whole"). The nano card trains in two stages: "codes", encoder and codebooks
+(started by k-means once the unquantized network has settled) with the decoder's planes alone as target; "synthesis",
+the decoder behind frozen codes with discriminators and a frozen Whisper's distance.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench.models.funcodec import PRESETS, FunCodec
+from bench.errors import BadCard
+from bench.models.funcodec import PRESETS, FunCodec, load
 from bench.models.funcodec.config import FunCodecConfig
 from bench.models.funcodec.losses import MultiSpectralLoss
 from bench.train.losses import MultiMelL1
@@ -26,6 +28,9 @@ from bench.train.settings import RecipeCard
 from bench.train.whisper import WhisperEncoder, feature_distance
 
 LOSSES: Mapping[str, Any] = {
+    "mode": "whole",  # whole | codes | synthesis
+    "initial": "",  # safetensors to start from
+    "planes": 0.0,  # distance of the decoder's STFT planes to those of the original
     "wave": 1.0,  # L1 of samples
     "spectral": 1.0,  # the paper's multi-resolution log spectra
     "multimel": 0.0,  # L1 of log-mels at several resolutions
@@ -48,7 +53,15 @@ class FreqCodecRecipe(Recipe):
         super().__init__(card)
         self.loss = weights_of(card.loss, LOSSES, f"{card.path} [loss]")
         torch.manual_seed(card.run.seed)
+        self.mode: str = self.loss["mode"]
+        if self.mode not in ("whole", "codes", "synthesis"):
+            raise BadCard(f"{card.path} [loss]: mode is '{self.mode}'; it must be whole, codes or synthesis")
         self.codec = FunCodec(config_of(card.model))
+        if self.loss["initial"]:
+            self.codec = load(Path(self.loss["initial"])).train()
+        if self.mode == "synthesis":
+            self.codec.requires_grad_(False)
+            self.codec.decoder.requires_grad_(True)
         self.frame = self.codec.config.hop
         for level in self.codec.quantizer.levels:
             level.renew_below = self.loss["renew_below"]
@@ -58,23 +71,21 @@ class FreqCodecRecipe(Recipe):
             WhisperEncoder.load(Path(self.loss["whisper"]), self.loss["whisper_blocks"]) if self.loss["whisper"] else None
         )
         self.pool: list[Tensor] = []
-        self.register_buffer("started", torch.tensor(0 if self.loss["quantize_from"] else 1))
+        self.register_buffer("started", torch.tensor(0 if self.loss["quantize_from"] and self.mode != "synthesis" else 1))
         self.used: Tensor | None = None
 
     def forward(self, wave: Tensor, progress: float, extra: Mapping[str, Tensor]) -> dict[str, Tensor]:
         loss, codec = self.loss, self.codec
         out: dict[str, Tensor] = {}
-        embedding, scale = codec.embed(wave)
-        embedding = embedding.float()
-        if self.started or not self.training:
-            quantized = codec.quantizer(embedding)
-            words = quantized.words
-            out["commitment"] = loss["commitment"] * quantized.commitment.mean()
-            self._count(quantized.indices)
-        else:
-            words = embedding
-            self._collect(embedding, progress)
-        fake = codec.decode_embedding(words, scale)[:, : wave.shape[1]]
+        with torch.set_grad_enabled(self.mode != "synthesis" and torch.is_grad_enabled()):
+            embedding, scale = codec.embed(wave)
+            words = self._words(embedding.float(), progress, out)
+        planes = codec.decoder(words)
+        if loss["planes"]:
+            out["planes"] = loss["planes"] * plane_distance(planes, codec.transform.analyse(wave / scale))
+        if self.mode == "codes":
+            return out
+        fake = (codec.transform.synthesise(planes) * scale)[:, : wave.shape[1]]
         real = wave[:, : fake.shape[1]]
         if loss["wave"]:
             out["wave"] = loss["wave"] * F.l1_loss(fake, real)
@@ -87,6 +98,26 @@ class FreqCodecRecipe(Recipe):
                 heard = self.whisper(real)
             out["perceptual"] = loss["perceptual"] * feature_distance(heard, self.whisper(fake))
         return {**out, "real": real, "fake": fake}
+
+    def _words(self, embedding: Tensor, progress: float, out: dict[str, Tensor]) -> Tensor:
+        """What the decoder gets of an embedding [B, T, D]; puts the commitment into `out`."""
+        quantizer = self.codec.quantizer
+        if self.mode == "synthesis":
+            levels = quantizer.dropout[int(torch.randint(len(quantizer.dropout), ()))] if self.training else None
+            return quantizer.decode(quantizer.encode(embedding, levels))
+        if not self.started and self.training:
+            self._collect(embedding, progress)
+            return embedding
+        quantized = quantizer(embedding)
+        out["commitment"] = self.loss["commitment"] * quantized.commitment.mean()
+        self._count(quantized.indices)
+        return quantized.words
+
+    def train(self, mode: bool = True) -> FreqCodecRecipe:
+        super().train(mode)
+        if self.mode == "synthesis":
+            self.codec.encoder.eval()
+        return self
 
     @torch.no_grad()
     def _collect(self, embedding: Tensor, progress: float) -> None:
@@ -128,6 +159,22 @@ class FreqCodecRecipe(Recipe):
         padded = np.pad(wave, (0, -len(wave) % self.frame))
         out = self.codec.reconstruct(torch.from_numpy(padded)[None], min(8, self.codec.config.codebooks))[0].numpy()
         return np.pad(out, (0, max(0, len(wave) - len(out))))[: len(wave)]
+
+
+def plane_distance(decoded: Tensor, target: Tensor) -> Tensor:
+    """How far magnitude-phase planes as the decoder gives them are from those of the original, without a synthesis.
+
+    Both [B, 3, 257, T] or laid end to end [B, 771, T]. L1 of log magnitudes (floored at 1e-3 of unit level), plus the
+    squared distance of phase vectors weighted by the original's magnitude to the power 0.3. A clean gradient: what
+    reaches the encoder through a synthesis and spectra of the wave is so noisy that it keeps to three dimensions.
+    """
+    frames = min(decoded.shape[-1], target.shape[-1])
+    ours, theirs = (x[..., :frames].float().reshape(len(x), 3, -1, frames) for x in (decoded, target))
+    magnitude = (F.softplus(ours[:, 0]) + 1e-3).log()
+    floor = theirs[:, 0].clamp_min(-6.9)
+    weight = (0.3 * floor).exp()
+    phase = (ours[:, 1:] - theirs[:, 1:]).square().sum(1) * weight / weight.mean()
+    return F.l1_loss(magnitude, floor) + 0.5 * phase.mean()
 
 
 def config_of(model: Mapping[str, Any]) -> FunCodecConfig:

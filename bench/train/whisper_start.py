@@ -54,16 +54,17 @@ def taught(whisper: WhisperEncoder, wave: Tensor) -> tuple[Tensor, Tensor]:
     return stem.float(), x.float() - positions
 
 
-def encoder_losses(encoder: WavLM, whisper: WhisperEncoder, wave: Tensor, samples: int) -> dict[str, Tensor]:
-    """L1 to Whisper's stem and last block, every channel divided by its spread over the batch.
+def encoder_losses(encoder: WavLM, whisper: WhisperEncoder, wave: Tensor, samples: int) -> tuple[dict[str, Tensor], Tensor]:
+    """L1 to Whisper's stem and last block, every channel divided by its spread over the batch; and the features.
 
     wave [B, N]; Whisper hears the first `samples`. Its frame t + 1 is the encoder's frame t: the encoder's windows start
     at sample 320 t, Whisper's are centred there.
     """
     losses = {}
-    pairs = zip(stem_and_blocks(encoder, wave), taught(whisper, wave[:, :samples]), strict=True)
-    for name, (ours, theirs) in zip(("stem", "blocks"), pairs, strict=True):
+    given = stem_and_blocks(encoder, wave)
+    pairs = zip(("stem", "blocks"), given, taught(whisper, wave[:, :samples]), strict=True)
+    for name, ours, theirs in pairs:
         frames = min(ours.shape[1], theirs.shape[1] - 1)
         spread = theirs.std(dim=(0, 1), keepdim=True).clamp_min(1e-2)
         losses[name] = ((ours[:, :frames].float() - theirs[:, 1 : frames + 1]) / spread).abs().mean()
-    return losses
+    return losses, given[1]

@@ -95,7 +95,7 @@ def test_a_run_without_end_is_refused(tmp_path: Path) -> None:
 
 def test_time_budget_ends_the_run(tmp_path: Path) -> None:
     trained = run(tmp_path, run={"steps": 0, "minutes": 0.01, "checkpoint_every_s": 100.0})
-    assert 0.6 <= trained.seconds
+    assert trained.seconds >= 0.6
     assert trained.history[-1]["progress"] == 1.0
 
 

