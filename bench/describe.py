@@ -75,7 +75,7 @@ def show(name: str, want: str | None = None) -> str:
     if "@" not in name and "default" not in cards.load(family).points and len(cards.load(family).points) > 1:
         return _show_family(cards.load(family))
     point = cards.resolve(name)
-    return "\n".join(f"{key:<22}{value}" for key, value in facts(point, want))
+    return "\n".join(f"{key:<26}{value}" for key, value in facts(point, want))
 
 
 def _show_metric(name: str) -> str:
