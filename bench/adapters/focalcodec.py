@@ -42,6 +42,8 @@ class FocalCodecAdapter(Codec):
 
     def __init__(self, network: FocalCodec, *, topk: int = 4, batch_seconds: float = 60.0, device: str = "cpu") -> None:
         self.network = network.to(device).eval().requires_grad_(False)
+        # Small and used over and over: the strided convolutions keep their packed weights.
+        pack(self.network.encoder.feature_extractor)
         self.sample_rate = network.sample_rate_input
         self.feature_rate_hz = self.sample_rate / network.config.hop
         self.topk = topk

@@ -89,7 +89,7 @@ def test_every_power_is_declared() -> None:
 @pytest.mark.parametrize("name", ["50hz", "25hz", "12_5hz", "50hz_4k_causal"])
 def test_round_trip_keeps_length_and_survives_bytes(name: str) -> None:
     codec = offline(name)
-    for size in (1, 399, 401, 3333, 16000):
+    for size in (1, 401, 8000):
         [wave] = noise(size)
         codes, decoded = roundtrip(codec, wave)
         assert decoded.shape == wave.shape
@@ -110,8 +110,7 @@ def test_offline_output_is_the_network_s_own() -> None:
     np.testing.assert_allclose(decoded, expected[0].numpy(), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["50hz", "12_5hz", "50hz_4k_causal"])
-@pytest.mark.parametrize("batch_seconds", [0.1, 1.0, 60.0])
+@pytest.mark.parametrize(("name", "batch_seconds"), [("50hz", 0.1), ("50hz", 60.0), ("12_5hz", 1.0), ("50hz_4k_causal", 60.0)])
 def test_batches_equal_one_by_one(name: str, batch_seconds: float) -> None:
     codec = offline(name, batch_seconds=batch_seconds)
     waves = noise(8000, 700, 1, 8000, 4321, 399)
@@ -163,11 +162,13 @@ def test_codebook_rows_are_the_codes_of_their_tokens() -> None:
     assert (table[1] > 0).tolist() == [False] * 12 + [True]
 
 
-def test_counted_multiply_adds_know_the_fast_products() -> None:
+def test_counted_multiply_adds_know_the_fast_products(monkeypatch: pytest.MonkeyPatch) -> None:
     from torch.utils.flop_counter import FlopCounterMode
 
+    from bench.models.blocks import fast_linear
     from bench.models.blocks.fast_linear import plain
 
+    monkeypatch.setattr(fast_linear, "SMALLEST", 0)
     codec = offline()
     counts = []
     for context in (plain, torch.inference_mode):

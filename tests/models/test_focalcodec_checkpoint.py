@@ -128,7 +128,7 @@ def test_files_that_are_not_what_they_should_be(folder: Path, tmp_path: Path) ->
         load(tmp_path)
     with pytest.raises(CheckpointError, match="no weights at"):
         load(tmp_path / "nothing.safetensors")
-    with pytest.raises(CheckpointError, match="only .safetensors"):
+    with pytest.raises(CheckpointError, match=r"only \.safetensors"):
         (tmp_path / "model.pt").write_bytes(b"")
         load(tmp_path / "model.pt")
     with pytest.raises(CheckpointError, match="exactly one"):

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+# Smallest weight, in values, that goes to oneDNN: it compiles a kernel for every new shape, which small ones never repay.
+SMALLEST = 2**15
 # Values of a patch matrix made at a time: long signals go in blocks that stay near the processor.
 PATCH_VALUES = 2**22
 
@@ -50,10 +52,10 @@ def plain_inference(x: Tensor) -> bool:
     return x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_grad_enabled()
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None, packed: Tensor | None = None) -> Tensor:
-    """x [..., in], weight [out, in] -> [..., out]. packed: the same weight in oneDNN's own layout."""
-    if ONEDNN and plain_inference(x) and x.numel():
-        return torch.ops.mkldnn._linear_pointwise(x, weight if packed is None else packed, bias, "none", [], "")
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """x [..., in], weight [out, in] or packed -> [..., out]."""
+    if ONEDNN and plain_inference(x) and x.numel() and weight.numel() >= SMALLEST:
+        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
     return F.linear(x, weight, bias)
 
 
@@ -66,10 +68,14 @@ class _Packable(nn.Module):
         """The weight as [out, in]."""
         raise NotImplementedError
 
+    def ready(self, x: Tensor) -> Tensor:
+        """The weight for a product with x: packed where that is allowed."""
+        return self.packed if ONEDNN and self.packed is not None and plain_inference(x) else self.matrix()
+
     def pack(self) -> None:
         """Keep a packed copy of the weight; dropped as soon as the layer is moved, loaded or trained."""
         weight = self.matrix()
-        if ONEDNN and weight.device.type == "cpu" and weight.dtype == torch.float32:
+        if ONEDNN and weight.device.type == "cpu" and weight.dtype == torch.float32 and weight.numel() >= SMALLEST:
             with torch.no_grad():
                 self.packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), None)
 
@@ -99,7 +105,7 @@ class Linear(_Packable, nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [..., in] -> [..., out]."""
-        return linear(x, self.weight, self.bias, self.packed)
+        return linear(x, self.ready(x), self.bias)
 
 
 class PatchConv1d(_Packable, nn.Conv1d):
@@ -112,7 +118,7 @@ class PatchConv1d(_Packable, nn.Conv1d):
         """x [B, T, C] -> [B, (T - kernel) // stride + 1, C']."""
         [kernel], [stride] = self.kernel_size, self.stride
         frames = (x.shape[1] - kernel) // stride + 1
-        weight = self.packed if self.packed is not None and plain_inference(x) else self.matrix()
+        weight = self.ready(x)
         rows = max(1, PATCH_VALUES // (x.shape[0] * kernel * x.shape[2]))
         blocks = []
         for first in range(0, frames, rows):
@@ -132,9 +138,8 @@ class PatchTranspose1d(_Packable, nn.ConvTranspose1d):
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         """x [B, T, C] -> [B, T * stride, C']."""
         [stride] = self.stride
-        bias = None if self.bias is None else self.bias.repeat(stride)
-        weight = self.packed if self.packed is not None and plain_inference(x) else self.matrix()
-        return linear(x, weight, bias).reshape(x.shape[0], x.shape[1] * stride, -1)
+        bias = self.bias if self.bias is None or stride == 1 else self.bias.repeat(stride)
+        return linear(x, self.ready(x), bias).reshape(x.shape[0], x.shape[1] * stride, -1)
 
 
 def depthwise(x: Tensor, conv: nn.Conv1d) -> Tensor:
@@ -151,6 +156,34 @@ def depthwise(x: Tensor, conv: nn.Conv1d) -> Tensor:
     for i in range(1, kernel):
         out.addcmul_(x[:, i : i + frames], weight[i])
     return out if conv.bias is None else out.add_(conv.bias)
+
+
+def long_depthwise(x: Tensor, conv: nn.Conv1d) -> Tensor:
+    """Depthwise convolution with a long kernel, channel-major: x [B, C, T] -> [B, C, T - kernel + 1]."""
+    [kernel] = conv.kernel_size
+    frames = x.shape[-1] - kernel + 1
+    if not plain_inference(x) or frames > 8:
+        return conv(x)
+    weight = conv.weight[:, 0]
+    y = torch.stack([(x[..., i : i + kernel] * weight).sum(-1) for i in range(frames)], dim=-1)
+    return y if conv.bias is None else y + conv.bias[:, None]
+
+
+def grouped(x: Tensor, conv: nn.Conv1d) -> Tensor:
+    """Grouped convolution of stride 1 without padding, time-major: x [B, T, C] -> [B, T - kernel + 1, C'].
+
+    For a few frames it is one product a group over their patches: a convolution would rearrange all weights first,
+    which takes twenty times as long as using them.
+    """
+    [kernel], groups = conv.kernel_size, conv.groups
+    batch, frames = x.shape[0], x.shape[1] - kernel + 1
+    if not plain_inference(x) or batch * frames > 32:
+        return conv(x.transpose(1, 2)).transpose(1, 2)
+    patches = x.unflatten(-1, (groups, -1)).unfold(1, kernel, 1)  # [B, T', G, C / G, K]
+    patches = patches.permute(2, 0, 1, 3, 4).reshape(groups, batch * frames, -1)
+    weight = conv.weight.view(groups, conv.out_channels // groups, -1).transpose(1, 2)
+    y = torch.bmm(patches, weight).transpose(0, 1).reshape(batch, frames, -1)
+    return y if conv.bias is None else y + conv.bias
 
 
 def layers_of(module: nn.Module) -> Iterator[_Packable]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from .codec import DecodeState, EncodeState, FocalCodec
-from .config import PRESETS, ConfigError, FocalCodecConfig, preset, scaled
+from .config import ConfigError, FocalCodecConfig
+from .presets import PRESETS, preset, scaled
 
 __all__ = [
     "PRESETS",

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from ..blocks.int8 import unpack
 from .codec import FocalCodec
-from .config import PRESETS, FocalCodecConfig, with_overrides
+from .config import FocalCodecConfig, with_overrides
 from .hub import CheckpointError, fetch, verify
 from .layout import complete_config, modern_keys
+from .presets import PRESETS
 
 __all__ = ["CheckpointError", "load", "load_files", "save"]
 

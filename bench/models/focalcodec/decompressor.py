@@ -10,7 +10,6 @@ from ..blocks.lengths import zero_padding
 from ..blocks.snake import Snake
 from .config import DecompressorConfig
 from .focal import FocalBlock
-from .wavlm import FeedForward
 
 # Per layer: one context per focal level. Upscaling needs none: its kernel equals its stride.
 DecompressorState = tuple[tuple[Tensor, ...], ...]

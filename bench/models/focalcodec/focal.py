@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..blocks.context import Fill, extend_left
 from ..blocks.convnext import pad_frames
 from ..blocks.dynamic_tanh import DynamicTanh
-from ..blocks.fast_linear import Linear, PatchConv1d, depthwise
+from ..blocks.fast_linear import Linear, PatchConv1d, depthwise, long_depthwise
 from ..blocks.lengths import zero_padding
 from .config import FocalOptions
 from .wavlm import FeedForward
@@ -47,7 +47,7 @@ class FocalModulation(nn.Module):
         following: list[Tensor] = []
         total: Tensor | float = 0.0
         for i in range(self.levels):
-            conv = self.layers[i][0]
+            conv = self.level_conv(i)
             past = None if contexts is None else contexts[i]
             fill: Fill | None = "replicate" if self.causal else None
             context, kept = pad_frames(context, conv.kernel_size[0], past, lengths, fill)
@@ -68,14 +68,20 @@ class FocalModulation(nn.Module):
             y = self.norm(y)
         return self.out_proj(y), tuple(following)
 
+    def level_conv(self, level: int) -> nn.Conv1d:
+        """The depthwise convolution of a level; causal models have one more, the global level."""
+        conv = self.layers[level].get_submodule("0")
+        assert isinstance(conv, nn.Conv1d)
+        return conv
+
     def long_context(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         """Global level of causal models: x [B, T, C], context [B, C, window - 1] -> [B, T, C], the next context.
 
         Its context is channel-major: hundreds of frames that would otherwise be transposed for every chunk.
         """
-        conv = self.layers[-1][0]
+        conv = self.level_conv(self.levels)
         y, context = extend_left(x.transpose(1, 2), conv.kernel_size[0] - 1, context, "replicate", time=-1)
-        return F.gelu(conv(y)).transpose(1, 2), context
+        return F.gelu(long_depthwise(y, conv)).transpose(1, 2), context
 
 
 def mean_over_time(x: Tensor, lengths: Tensor | None) -> Tensor:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..blocks.context import extend_left
-from ..blocks.fast_linear import Linear, PatchConv1d
+from ..blocks.fast_linear import Linear, PatchConv1d, grouped
 from ..blocks.lengths import zero_padding
 from .attention import GatedAttention
 from .config import EncoderConfig
@@ -21,7 +21,7 @@ from .position_bias import PositionBias
 from .spans import Spans
 
 # Frames of features made at a time by the strided convolutions: their first layers hold 64 x 512 values a frame.
-FRONT_FRAMES = 250
+FRONT_FRAMES = 100
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class PositionalConv(nn.Module):
             # Symmetric padding of an even kernel would give one frame too many at the end.
             y = F.pad(x, (0, 0, kernel // 2, kernel - 1 - kernel // 2))
             context = y[:, :0]
-        return x + F.gelu(self.conv(y.transpose(1, 2))).transpose(1, 2), context
+        return x + F.gelu(grouped(y, self.conv)), context
 
 
 class FeedForward(nn.Module):
