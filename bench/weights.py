@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -182,20 +183,43 @@ def _from_search(point: Point, want: str, table: Mapping[str, Any]) -> Weights |
 def _from_hub(point: Point, want: str, table: Mapping[str, Any]) -> Weights:
     from huggingface_hub import hf_hub_download
 
-    repo, revision = table["repo"], table.get("revision", "main")
+    # A card that pins no commit gets the one seen at the first download, ever after.
+    repo = table["repo"]
+    recorded = _Recorded(f"hub {repo}@{table.get('revision', 'main')}")
+    revision = table.get("revision") or recorded.get(_COMMIT) or "main"
     source = f"hub {repo}@{revision}"
-    recorded = _Recorded(source)
     files: dict[str, Path] = {}
     digests: dict[str, str] = {}
     for name in table["files"]:
         try:
-            files[name] = Path(hf_hub_download(repo, name, revision=revision))
+            files[name] = Path(hf_hub_download(repo, name, revision=revision, local_files_only=not _online()))
         except Exception as error:  # the hub client raises many kinds; each means "not here"
             raise WeightsMissing(_missing(point, want, f"{type(error).__name__} for {repo}/{name}", table)) from error
+        if revision == "main":
+            revision = files[name].parent.name  # .../snapshots/COMMIT/file
+            recorded.put(_COMMIT, revision)
+            source = f"hub {repo}@{revision}"
         expected = table.get("sha256", {}).get(name) or recorded.get(name)
         digests[name] = _checked(name, files[name], expected, source)
         recorded.put(name, digests[name])
     return Weights(want, files, digests, source)
+
+
+@cache
+def _online() -> bool:
+    """Whether the hub's name resolves: without this question its client tries for half a minute. BENCH_OFFLINE=1 says no."""
+    if os.environ.get("BENCH_OFFLINE") or os.environ.get("HF_HUB_OFFLINE"):
+        return False
+    import socket
+    from urllib.parse import urlsplit
+
+    from huggingface_hub.constants import ENDPOINT
+
+    try:
+        socket.getaddrinfo(urlsplit(ENDPOINT).hostname, 443)
+    except OSError:
+        return bool(os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy"))  # a proxy resolves for us
+    return True
 
 
 def _urls(table: Mapping[str, Any]) -> dict[str, str]:
@@ -235,6 +259,9 @@ def _from_urls(point: Point, want: str, table: Mapping[str, Any]) -> Weights:
         digests[name] = _checked(name, path, wanted, url)
         files[name] = path
     return Weights(want, files, digests, ", ".join(_urls(table).values()))
+
+
+_COMMIT = "commit"
 
 
 class _Recorded:
