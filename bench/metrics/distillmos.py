@@ -39,6 +39,9 @@ RATE_HZ = 16_000
 SEGMENT = 122_880
 MAX_HOP = 16_000
 MIN_S = 0.1
+FRAME_HOP, FRAMES = 160, 768
+MARGIN = 8
+"""Feature frames (two spectrogram frames each) beyond the reach of the convolutions."""
 SHA256 = "b18b3ac60227267cfb91e5d00ce22cc7b73716fd92f269484da1446e27031a40"
 
 
@@ -59,8 +62,34 @@ def distillmos(wave: NDArray[Any]) -> float:
     network = _network()
     with torch.inference_mode(), one_thread():
         # One segment at a time fits the cache of a CPU core: 20 % faster than a batch of four.
-        outputs = [float(network(torch.from_numpy(segment[None]))) for segment in segments(wave)]
-    return float(np.mean(outputs))
+        outputs = [network.transformer_pool_attn(_features(segment)) for segment in segments(wave)]
+    return float(np.mean([1.0 + 4.0 * float(output) for output in outputs]))
+
+
+def _features(segment: Wave) -> Any:
+    """Features [1, 384, 1024] of one segment [122880].
+
+    The convolutions see 6 spectrogram frames to each side and halve the frame rate, so behind the last sample that is
+    not zero the features are those of silence. Short clips are half silence: that half is computed once for all.
+    """
+    import torch
+
+    last = int(np.flatnonzero(segment)[-1])
+    frames = min(FRAMES, last // FRAME_HOP + 2 + 4 * MARGIN)
+    frames += frames % 2
+    part = _network().cnn(torch.from_numpy(segment[None, : frames * FRAME_HOP]))
+    if frames < FRAMES:
+        known = frames // 2 - MARGIN
+        part = torch.cat([part[..., :known], _silence()[..., known:]], dim=-1)
+    return part.permute(0, 2, 1)
+
+
+@cache
+def _silence() -> Any:
+    """Features [1, 1024, 384] of a segment of zeros."""
+    import torch
+
+    return _network().cnn(torch.zeros(1, SEGMENT))
 
 
 @cache

@@ -41,6 +41,18 @@ def test_segments_and_windows_have_one_length(voice):
     assert windows(long).shape[1] == windows(voice).shape[1] == 144_160
 
 
+def test_distillmos_shortcut_through_silence_changes_nothing(voice):
+    import torch
+
+    from bench.metrics.distillmos import _features, _network
+
+    for wave in (voice[:1600], voice, np.tile(voice, 3), np.tile(voice, 4)[:-10_000], np.tile(voice, 5)):
+        for segment in segments(wave)[:1]:
+            with torch.inference_mode():
+                whole = _network().cnn(torch.from_numpy(segment[None])).permute(0, 2, 1)
+                assert torch.allclose(_features(segment), whole, atol=1e-4)
+
+
 @pytest.mark.parametrize("name", [n for n in EVERY if n not in ("noise2s", "synth_glide")])
 def test_resemblyzer_golden(name, clip, golden):
     wanted = golden("nonintrusive")[name]
