@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,12 +20,16 @@ from torch import Tensor
 
 from bench.errors import BadCard
 from bench.models.funcodec import PRESETS, FunCodec, load
-from bench.models.funcodec.config import FunCodecConfig
+from bench.models.funcodec.config import BINS, FunCodecConfig
 from bench.models.funcodec.losses import MultiSpectralLoss
-from bench.train.losses import MultiMelL1
+from bench.train.data import Crops
+from bench.train.losses import MultiMelL1, correlation
 from bench.train.recipe import Recipe, weights_of
 from bench.train.settings import RecipeCard
 from bench.train.whisper import WhisperEncoder, feature_distance
+
+if TYPE_CHECKING:
+    from bench.train.data import Corpus
 
 LOSSES: Mapping[str, Any] = {
     "mode": "whole",  # whole | codes | synthesis
@@ -38,6 +42,8 @@ LOSSES: Mapping[str, Any] = {
     "whisper": "",  # path of tiny.en.pt; empty: no feature loss
     "whisper_blocks": 4,
     "perceptual": 0.0,  # distance of Whisper features, decoded against original
+    "spread": 0.0,  # mean squared correlation of the embedding's dimensions
+    "whiten": False,  # start the encoder's ends from the statistics of the training speech
     "quantize_from": 0.0,  # share of the run without quantization, before the k-means start
     "pool": 4096,  # embeddings that k-means starts from
     "renew_below": 2.0,  # moving count of uses per batch below which a codeword is replaced
@@ -74,11 +80,18 @@ class FreqCodecRecipe(Recipe):
         self.register_buffer("started", torch.tensor(0 if self.loss["quantize_from"] and self.mode != "synthesis" else 1))
         self.used: Tensor | None = None
 
+    def prepare(self, corpus: Corpus) -> None:
+        if self.loss["whiten"] and not self.loss["initial"]:
+            crops = Crops(corpus, 24, 20480, self.card.run.seed)
+            start_white(self.codec, torch.from_numpy(np.concatenate([crops.draw(k).waves for k in range(4)])))
+
     def forward(self, wave: Tensor, progress: float, extra: Mapping[str, Tensor]) -> dict[str, Tensor]:
         loss, codec = self.loss, self.codec
         out: dict[str, Tensor] = {}
         with torch.set_grad_enabled(self.mode != "synthesis" and torch.is_grad_enabled()):
             embedding, scale = codec.embed(wave)
+            if loss["spread"]:
+                out["spread"] = loss["spread"] * correlation(embedding)
             words = self._words(embedding.float(), progress, out)
         planes = codec.decoder(words)
         if loss["planes"]:
@@ -159,6 +172,40 @@ class FreqCodecRecipe(Recipe):
         padded = np.pad(wave, (0, -len(wave) % self.frame))
         out = self.codec.reconstruct(torch.from_numpy(padded)[None], min(8, self.codec.config.codebooks))[0].numpy()
         return np.pad(out, (0, max(0, len(wave) - len(out))))[: len(wave)]
+
+
+@torch.no_grad()
+def start_white(codec: FunCodec, waves: Tensor, sharpness: float = 0.75) -> None:
+    """Set a one-dimensional encoder's first convolution to the principal components of log magnitudes, and whiten its last.
+
+    waves [B, T]. Log spectra vary most by level and tilt; behind random weights those two leave less than a thousandth
+    of the embedding's variance to all else, and quantizers, which see variance, code nothing else. sharpness: 1 would
+    bring all components to one variance, 0 keep theirs.
+    """
+    codec.eval()
+    first, last = (codec.encoder.model[i].conv.conv for i in (0, -1))
+    scaled, _ = codec.normalise(waves)
+    magnitude = codec.transform.analyse(scaled)[:, :BINS].transpose(1, 2).reshape(-1, BINS).double()
+    mean = magnitude.mean(0)
+    values, vectors = torch.linalg.eigh((magnitude - mean).T @ (magnitude - mean) / len(magnitude))
+    kept = min(first.out_channels * 3 // 4, BINS)
+    values, vectors = values.flip(0)[:kept], vectors.flip(1)[:, :kept]
+    rows = (vectors / values.clamp_min(1e-8) ** (0.5 * sharpness)).T
+    rows = rows / ((rows @ vectors) ** 2 @ values).mean().sqrt()
+    first.weight[:kept] = 0.0
+    first.weight[:kept, :BINS, first.kernel_size[0] // 2] = rows.float()
+    first.bias[:kept] = -(rows @ mean).float()
+    found: list[Tensor] = []
+    hook = last.register_forward_hook(lambda module, inputs, output: found.append(output))
+    codec.embed(waves)
+    hook.remove()
+    flat = found[0].transpose(1, 2).flatten(0, 1).double()
+    mean = flat.mean(0)
+    values, vectors = torch.linalg.eigh((flat - mean).T @ (flat - mean) / len(flat))
+    whiten = vectors @ torch.diag((values + 1e-5 * values.max()) ** -0.5) @ vectors.T
+    last.weight.copy_(torch.einsum("ij,jkl->ikl", whiten, last.weight.double()))
+    last.bias.copy_(whiten @ (last.bias.double() - mean))
+    codec.train()
 
 
 def plane_distance(decoded: Tensor, target: Tensor) -> Tensor:

@@ -63,11 +63,15 @@ def bit_spread(latents: Tensor) -> Tensor:
     gives next to no gradient once they are hard, and correlated bits (two antipodal codewords) satisfy every marginal.
     """
     flat = latents.float().flatten(0, -2)
+    return correlation(latents) + flat.shape[-1] * flat.mean(0).square().mean()
+
+
+def correlation(vectors: Tensor) -> Tensor:
+    """Mean over pairs of dimensions of their squared correlation, 0..1: vectors [..., D]."""
+    flat = vectors.float().flatten(0, -2)
     dims = flat.shape[-1]
-    mean = flat.mean(0)
-    centred = flat - mean
+    centred = flat - flat.mean(0)
     covariance = centred.T @ centred / len(flat)
     scale = covariance.diagonal().clamp_min(1e-4).sqrt()
-    correlation = covariance / (scale[:, None] * scale)
-    pairs = (correlation.square().sum() - correlation.diagonal().square().sum()) / (dims * (dims - 1))
-    return pairs + dims * mean.square().mean()
+    square = (covariance / (scale[:, None] * scale)).square()
+    return (square.sum() - square.diagonal().sum()) / (dims * (dims - 1))

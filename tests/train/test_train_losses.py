@@ -1,0 +1,89 @@
+"""Laws of the training losses: zero for equal signals, blind or not to level as they say, alarmed by collapse."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+
+from bench.models.focalcodec.quantizer import BinarySphericalQuantizer, normalize
+from bench.models.funcodec import FunCodec
+from bench.train.freqcodec import config_of, start_white
+from bench.train.losses import MelL1, MultiMelL1, bit_spread, correlation
+
+
+@pytest.mark.parametrize("loss", [MelL1(), MultiMelL1(16000, (256, 1024), (20, 80))], ids=["mel", "multimel"])
+def test_spectral_distance_is_a_distance(loss: torch.nn.Module) -> None:
+    torch.manual_seed(0)
+    a, b = 0.1 * torch.randn(2, 8000), 0.1 * torch.randn(2, 8000)
+    assert loss(a, a) == 0
+    torch.testing.assert_close(loss(a, b), loss(b, a))
+    assert loss(a, b) > 0.05
+
+
+def test_mel_distance_of_a_gain_is_its_logarithm() -> None:
+    torch.manual_seed(0)
+    wave = 0.1 * torch.randn(1, 16000)
+    assert float(MelL1()(wave, 2 * wave)) == pytest.approx(0.6931, abs=2e-3)
+
+
+def test_gradient_reaches_the_decoded_side_only() -> None:
+    real = (0.1 * torch.randn(1, 8000)).requires_grad_()
+    fake = (0.1 * torch.randn(1, 8000)).requires_grad_()
+    MelL1()(real, fake).backward()
+    assert real.grad is None
+    assert fake.grad is not None and torch.isfinite(fake.grad).all()
+
+
+def test_silence_has_a_finite_gradient() -> None:
+    fake = torch.zeros(1, 8000, requires_grad=True)
+    MelL1()(torch.zeros(1, 8000), fake).backward()
+    assert torch.isfinite(fake.grad).all()
+
+
+def test_all_codewords_alike_have_no_spread_loss() -> None:
+    quantizer = BinarySphericalQuantizer(6)
+    corners = quantizer.codebook()
+    assert float(bit_spread(corners)) == pytest.approx(0, abs=1e-6)
+    assert float(quantizer.entropy_loss(corners, inverse_temperature=1000.0)) == pytest.approx(-6 * 0.6931, abs=1e-2)
+
+
+def test_two_antipodal_codewords_are_a_collapse() -> None:
+    one = normalize(torch.ones(1, 6))
+    collapsed = torch.cat([one, -one]).repeat(10, 1)
+    assert float(bit_spread(collapsed)) > 0.9
+    assert float(bit_spread(one.repeat(10, 1))) > 0.9
+
+
+def test_correlation_of_independent_and_equal_dimensions() -> None:
+    grid = torch.tensor(list(itertools.product((-1.0, 1.0), repeat=4)))
+    assert float(correlation(grid)) == pytest.approx(0, abs=1e-6)
+    assert float(correlation(grid[:, :1].expand(-1, 4))) == pytest.approx(1, abs=1e-5)
+    assert float(correlation(7 + 3 * grid)) == pytest.approx(0, abs=1e-6)
+
+
+def test_white_start_spreads_the_embedding() -> None:
+    torch.manual_seed(0)
+    side = {"width": 16, "kernel_size": 3, "last_kernel_size": 3, "lstm_layers": 0}
+    model = {
+        "preset": "freqcodec_magphase_std_ds320",
+        "ratios": [1, 2],
+        "dim": 12,
+        "codebooks": 2,
+        "encoder": side,
+        "decoder": side,
+    }
+    codec = FunCodec(config_of(model)).eval()
+    level = torch.rand(6, 8, 1).repeat_interleave(2000, 2).flatten(1) ** 2
+    waves = level * torch.randn(6, 16000) * 0.1
+
+    def largest_share() -> float:
+        flat = codec.embed(waves)[0].detach().flatten(0, 1)
+        values = torch.linalg.svdvals(flat - flat.mean(0)) ** 2
+        return float(values[0] / values.sum())
+
+    before = largest_share()
+    start_white(codec, waves)
+    codec.eval()
+    assert before > 0.3 and largest_share() < 0.15
