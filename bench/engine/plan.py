@@ -177,7 +177,7 @@ class Keys:
             folder = published.Published(Path(system.point.settings["path"]), system.point.sample_rate)
             self._store.file_sha256(list(folder.files.values()))
             self._published[system.key] = folder
-        path = self._published[system.key].path_for(utterance.id)
+        path = self._published[system.key].path_for(utterance.extra.get("output", utterance.id))
         return self._store.file_sha256([path])[path] if path is not None else "missing"
 
     def analysis(self, metric: Metric, signal_key: str, language: str) -> str:

@@ -144,7 +144,8 @@ def _transcode(
 ) -> list[tuple[str, Any]]:
     try:
         if hasattr(codec, "decoded_for"):
-            return [(key, stages.published(codec.decoded_for(u.id), codec.sample_rate, u)) for key, u in some]
+            found = [(key, u, codec.decoded_for(u.extra.get("output", u.id))) for key, u in some]
+            return [(key, stages.published(wave, codec.sample_rate, u)) for key, u, wave in found]
         if any(u.enrolment for _, u in some):
             # Conversions run one by one: each has a voice of its own.
             if len(some) == 1:

@@ -7,60 +7,75 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from bench.probes.inputs import Inputs
 from bench.probes.settings import Settings
 
 
 class Front(nn.Module):
-    """Embeds each codebook (starting from the codec's own table) and pools them, with any continuous features."""
+    """Embeds each codebook (starting from the codec's own table) and pools them, with any continuous features.
+
+    `width` is that of what comes out. Tables of one width are pooled as they are, as FocalCodec's recipe does; where
+    widths differ (a codec of several streams) each is first brought to one by a linear layer.
+    """
 
     def __init__(self, inputs: Inputs, settings: Settings) -> None:
         super().__init__()
-        books = [
+        self.books = nn.ModuleList(
             nn.Embedding(size, settings.embedding_dim)
             if table is None
             else nn.Embedding.from_pretrained(torch.from_numpy(table.copy()), freeze=False)
             for size, table in zip(inputs.sizes, inputs.tables, strict=True)
-        ]
-        self.books = nn.ModuleList(books)
-        widths = [book.embedding_dim for book in books]
-        self.attention: nn.Module | None = None
-        if settings.pooling == "attention" and widths:
-            # DASB: every codebook at one width, mixed by learned weights per frame.
-            self.align = nn.ModuleList(nn.Linear(width, settings.front_dim) for width in widths)
-            self.attention = nn.Sequential(
-                nn.Linear(settings.front_dim, settings.front_dim), nn.ReLU(), nn.Linear(settings.front_dim, 1)
-            )
-            widths = [settings.front_dim]
-        self.project = nn.Linear(sum(widths) + inputs.feature_dim, settings.front_dim)
+        )
+        widths = [int(book.weight.shape[1]) for book in self.books]  # type: ignore[union-attr, arg-type]
+        if inputs.feature_dim:
+            widths.append(inputs.feature_dim)
+        self.width = settings.width or max(widths)
+        same = all(width == self.width for width in widths)
+        self.align = nn.ModuleList(nn.Identity() if same else nn.Linear(width, self.width) for width in widths)
+        self.weights: nn.Module
+        if settings.pooling == "attention":
+            self.weights = nn.Sequential(nn.Linear(self.width, self.width), nn.ReLU(), nn.Linear(self.width, 1))
+        else:
+            self.weights = nn.Linear(len(widths), 1, bias=False) if len(widths) > 1 else nn.Identity()
+        self.attends = settings.pooling == "attention"
 
     def forward(self, tokens: Tensor | None, features: Tensor | None) -> Tensor:
-        """-> [B, N, front_dim]."""
-        parts: list[Tensor] = []
-        if tokens is not None and len(self.books):
-            parts = [book(tokens[..., k]) for k, book in enumerate(self.books)]
-            if self.attention is not None:
-                stack = torch.stack([align(part) for align, part in zip(self.align, parts, strict=True)], dim=-2)
-                parts = [(self.attention(stack).softmax(dim=-2) * stack).sum(dim=-2)]
+        """-> [B, N, width]."""
+        parts = [] if tokens is None else [book(tokens[..., k]) for k, book in enumerate(self.books)]
         if features is not None:
             parts.append(features)
-        return self.project(torch.cat(parts, dim=-1))
+        stack = torch.stack([align(part) for align, part in zip(self.align, parts, strict=True)], dim=-1)
+        if self.attends:
+            weights = self.weights(stack.transpose(-1, -2)).softmax(dim=-2)
+            return (stack @ weights).squeeze(-1)
+        pooled: Tensor = self.weights(stack).squeeze(-1)
+        return pooled
 
 
 class BiLSTM(nn.Module):
-    """Bidirectional LSTM over true lengths (packed, so that padding is never read)."""
+    """Bidirectional LSTM over true lengths; padding is never read.
+
+    Each direction is a whole-batch kernel over padded sequences: the backward one reads every sequence turned round
+    within its own length. On a CPU that is three times as fast as packed sequences of differing lengths.
+    """
 
     def __init__(self, width: int, settings: Settings) -> None:
         super().__init__()
-        dropout = settings.dropout if settings.layers > 1 else 0.0
-        self.lstm = nn.LSTM(width, settings.hidden, settings.layers, batch_first=True, bidirectional=True, dropout=dropout)
+        widths = [width, *[2 * settings.hidden] * (settings.layers - 1)]
+        self.forwards = nn.ModuleList(nn.LSTM(size, settings.hidden, batch_first=True) for size in widths)
+        self.backwards = nn.ModuleList(nn.LSTM(size, settings.hidden, batch_first=True) for size in widths)
+        self.dropout = nn.Dropout(settings.dropout)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """x [B, N, width] -> [B, N, 2 hidden]."""
-        packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
-        return pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=x.shape[1])[0]
+        """x [B, N, width] -> [B, N, 2 hidden]; what lies beyond a length means nothing."""
+        turn = (lengths[:, None] - 1 - torch.arange(x.shape[1])[None]).clamp(min=0).unsqueeze(-1).to(x.device)
+        for layer, (ahead, back) in enumerate(zip(self.forwards, self.backwards, strict=True)):
+            if layer:
+                x = self.dropout(x)
+            after = back(x.gather(1, turn.expand(-1, -1, x.shape[-1])))[0]
+            x = torch.cat([ahead(x)[0], after.gather(1, turn.expand(-1, -1, after.shape[-1]))], dim=-1)
+        return x
 
 
 class Recogniser(nn.Module):
@@ -69,12 +84,13 @@ class Recogniser(nn.Module):
     def __init__(self, inputs: Inputs, classes: int, settings: Settings) -> None:
         super().__init__()
         self.front = Front(inputs, settings)
-        self.body = BiLSTM(settings.front_dim, settings)
+        self.body = BiLSTM(self.front.width, settings)
         self.head = nn.Linear(2 * settings.hidden, classes)
 
     def forward(self, tokens: Tensor | None, features: Tensor | None, lengths: Tensor) -> Tensor:
         """-> log-probabilities [B, N, classes]."""
-        return self.head(self.body(self.front(tokens, features), lengths)).log_softmax(dim=-1)
+        scores: Tensor = self.head(self.body(self.front(tokens, features), lengths))
+        return scores.log_softmax(dim=-1)
 
 
 class Classifier(nn.Module):
@@ -87,20 +103,24 @@ class Classifier(nn.Module):
         if settings.encoder == "ecapa":
             from speechbrain.lobes.models.ECAPA_TDNN import ECAPA_TDNN
 
-            self.ecapa = ECAPA_TDNN(settings.front_dim, lin_neurons=192, attention_channels=64)
+            c = settings.channels
+            self.ecapa = ECAPA_TDNN(
+                self.front.width, lin_neurons=192, attention_channels=64, channels=[c, c, c, c, 3 * c]
+            )
             self.head = nn.Linear(192, classes)
         else:
-            self.body = BiLSTM(settings.front_dim, settings)
+            self.body = BiLSTM(self.front.width, settings)
             self.head = nn.Linear(4 * settings.hidden, classes)
 
     def forward(self, tokens: Tensor | None, features: Tensor | None, lengths: Tensor) -> Tensor:
         """-> log-probabilities [B, classes]."""
         x = self.front(tokens, features)
         if self.ecapa is not None:
-            pooled = self.ecapa(x, lengths / x.shape[1]).squeeze(1)
+            pooled = self.ecapa(x, lengths.to(x.device) / x.shape[1]).squeeze(1)
         else:
             pooled = statistics(self.body(x, lengths), lengths)
-        return self.head(pooled).log_softmax(dim=-1)
+        scores: Tensor = self.head(pooled)
+        return scores.log_softmax(dim=-1)
 
 
 def statistics(x: Tensor, lengths: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
-"""Probe settings as named protocols: `focalcodec` and `dasb` to the letter, `embedded` for small sets on a CPU.
+"""Probe settings as named protocols: `focalcodec` and `dasb` as published, `embedded` for small sets on a CPU.
 
-Sources: FocalCodec, arXiv 2502.04465, section 4.4 and its public recipes (29 characters, greedy CTC, statistics pooling);
-DASB, speechbrain/benchmarks (30 characters, attention over codebooks, beam search, ECAPA-TDNN for emotion).
+Sources: FocalCodec, arXiv 2502.04465, section 4.4 and its public recipes (characters and greedy CTC; statistics pooling;
+NewBob on the validation loss, best epoch by the validation error; shortest utterances first). DASB,
+speechbrain/benchmarks (attention over codebooks and beam search; ECAPA-TDNN for emotion and, here, speakers).
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ class Settings:
 
     protocol: str
     encoder: Literal["bilstm", "ecapa"] = "bilstm"
+    channels: int = 1024
+    """Of ECAPA-TDNN."""
     pooling: Literal["linear", "attention"] = "linear"
+    """How codebooks become one: fixed learned weights, or weights from each frame."""
     hidden: int = 512
     layers: int = 2
     dropout: float = 0.1
@@ -28,19 +32,23 @@ class Settings:
     betas: tuple[float, float] = (0.9, 0.98)
     weight_decay: float = 0.01
     batch: int = 16
+    order: Literal["ascending", "shuffled"] = "ascending"
+    """Batches from the shortest to the longest, the same in every epoch, or in random order."""
+    crop: int = 0
+    """Classifiers train on a random stretch of so many frames of every utterance; 0: on all of it."""
     epochs: int = 100
     improvement: float = 0.0025
     anneal: float = 0.9
     patience: int = 1
     clip: float = 0.01
     beam: int = 0
-    """0: greedy."""
+    """Of the test; 0: greedy. Validation is always greedy."""
     validate: Literal["wer", "cer"] = "wer"
-    """What chooses the best epoch of a recogniser; small sets need the finer one."""
+    """What chooses the best epoch of a recogniser (then the loss); small sets need the finer one."""
     embedding_dim: int = 128
     """Of codebooks that the codec has no table for."""
-    front_dim: int = 256
-    """Width that features and pooled codebooks are brought to."""
+    width: int = 0
+    """Width that every codebook is brought to; 0: left as they are where they agree."""
 
     def asdict(self) -> dict[str, Any]:
         return asdict(self)
@@ -55,20 +63,22 @@ class Settings:
 
 
 _FOCALCODEC = Settings("focalcodec")
-_EMBEDDED = Settings("embedded", hidden=128, learning_rate=2e-3, epochs=30, clip=1.0, batch=8, front_dim=128)
+_EMBEDDED = Settings(
+    "embedded", hidden=128, learning_rate=2e-3, batch=16, order="shuffled", epochs=25, anneal=0.7, clip=1.0, width=128,
+)  # fmt: skip
 _DASB_ASR = Settings(
     "dasb", pooling="attention", hidden=1024, dropout=0.2, optimiser="adam", learning_rate=2e-4, betas=(0.9, 0.999),
-    weight_decay=0.0, batch=4, epochs=20, anneal=0.8, patience=0, clip=5.0, beam=143, front_dim=1024,
+    weight_decay=0.0, batch=4, epochs=20, anneal=0.8, patience=0, clip=5.0, beam=143, width=1024,
 )  # fmt: skip
-_DASB_SER = replace(_DASB_ASR, encoder="ecapa", batch=2, epochs=30, beam=0, front_dim=1024)
+_DASB_SER = replace(_DASB_ASR, encoder="ecapa", batch=2, epochs=30, beam=0, order="shuffled")
 
 PROTOCOLS: Mapping[str, Mapping[str, Settings]] = {
     "focalcodec": dict.fromkeys(("asr", "si", "ser"), _FOCALCODEC),
     "dasb": {"asr": _DASB_ASR, "si": _DASB_SER, "ser": _DASB_SER},
     "embedded": {
-        "asr": replace(_EMBEDDED, epochs=60, validate="cer"),
-        "si": _EMBEDDED,
-        "ser": _EMBEDDED,
+        "asr": replace(_EMBEDDED, epochs=40, validate="cer"),
+        "si": replace(_EMBEDDED, crop=50, epochs=60),
+        "ser": replace(_EMBEDDED, crop=75, epochs=20),
     },
 }
 

@@ -1,4 +1,4 @@
-"""The training loop of the probes: AdamW, NewBob on the validation error, gradient clipping, the best epoch kept.
+"""The training loop of the probes: NewBob on the validation loss, gradient clipping, the best epoch kept.
 
 A killed training goes on after the last finished epoch and ends with the same weights; one seed gives one result on a CPU.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,94 +31,149 @@ class Example:
     target: str | int
 
 
-@dataclass
-class Trained:
-    """A finished probe: test outputs per utterance, validation curve, cost."""
+@dataclass(frozen=True)
+class Batch:
+    """Padded: tokens [B, N, K] int64, features [B, N, H], either None; lengths [B] on the CPU."""
 
-    outputs: dict[str, str | int]
+    examples: Sequence[Example]
+    tokens: Tensor | None
+    features: Tensor | None
+    lengths: Tensor
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training: validation errors, its best epoch (from 1), cost; frames_per_s counts training frames."""
+
     curve: list[float]
     best_epoch: int
     parameters: int
     seconds: float
-    frames_per_s: float = 0.0
-    facts: dict[str, float] = field(default_factory=dict)
+    frames_per_s: float
 
 
 def batches(
-    examples: Sequence[Example], inputs: Inputs, size: int, device: str, shuffle: np.random.Generator | None = None
-) -> Iterator[tuple[list[Example], Tensor | None, Tensor | None, Tensor]]:
-    """Padded batches. Neighbours in length go together; the order of batches is shuffled, so that padding stays small."""
+    examples: Sequence[Example], inputs: Inputs, size: int, device: str, shuffle: np.random.Generator | None = None,
+    crop: int = 0,
+) -> Iterator[Batch]:
+    """Batches of neighbours in length, shortest first; `shuffle` puts the batches, not the utterances, in random order,
+    so that padding stays small. With a `crop`, a random stretch of so many frames stands for each utterance, padding is
+    small anyhow, and the utterances are shuffled."""
     ordered = sorted(examples, key=lambda example: (inputs.length(example.utterance), example.utterance))
+    if crop and shuffle is not None:
+        ordered = [ordered[index] for index in shuffle.permutation(len(ordered))]
     groups = [ordered[start : start + size] for start in range(0, len(ordered), size)]
     for index in range(len(groups)) if shuffle is None else shuffle.permutation(len(groups)):
         some = groups[index]
-        lengths = torch.tensor([inputs.length(example.utterance) for example in some])
-        tokens = features = None
-        if inputs.tokens:
-            rows = [torch.from_numpy(inputs.tokens[example.utterance]) for example in some]
-            tokens = nn.utils.rnn.pad_sequence(rows, batch_first=True).to(device)
-        if inputs.features:
-            rows = [torch.from_numpy(inputs.features[example.utterance]) for example in some]
-            features = nn.utils.rnn.pad_sequence(rows, batch_first=True).to(device)
-        yield some, tokens, features, lengths
+        spans = [_span(inputs.length(example.utterance), crop, shuffle) for example in some]
+        tokens, features = (_padded(held, some, spans, device) for held in (inputs.tokens, inputs.features))
+        lengths = torch.tensor([span.stop - span.start for span in spans])
+        yield Batch(some, None if tokens is None else tokens.long(), features, lengths)
+
+
+def _span(length: int, crop: int, random: np.random.Generator | None) -> slice:
+    if not crop or length <= crop or random is None:
+        return slice(0, length)
+    start = int(random.integers(0, length - crop + 1))
+    return slice(start, start + crop)
+
+
+def _padded(
+    held: Mapping[str, np.ndarray], some: Sequence[Example], spans: Sequence[slice], device: str
+) -> Tensor | None:
+    if not held:
+        return None
+    rows = [torch.from_numpy(held[e.utterance][span]) for e, span in zip(some, spans, strict=True)]
+    return nn.utils.rnn.pad_sequence(rows, batch_first=True).to(device)
 
 
 class Probe:
     """A probe of `task` ("asr" or a classification) on `inputs`, trained with one seed."""
 
-    def __init__(self, task: str, inputs: Inputs, classes: int, settings: Settings, seed: int, device: str = "cpu") -> None:
+    def __init__(
+        self, task: str, inputs: Inputs, classes: int, settings: Settings, seed: int, device: str = "cpu"
+    ) -> None:
         torch.manual_seed(seed)
         self.task, self.inputs, self.settings, self.device = task, inputs, settings, device
         make = Recogniser if task == "asr" else Classifier
         self.network = make(inputs, classes, settings).to(device)
         kind = torch.optim.AdamW if settings.optimiser == "adamw" else torch.optim.Adam
         self.optimiser = kind(
-            self.network.parameters(), lr=settings.learning_rate, betas=settings.betas, weight_decay=settings.weight_decay
+            self.network.parameters(),
+            lr=settings.learning_rate,
+            betas=settings.betas,
+            weight_decay=settings.weight_decay,
         )
         self.order = np.random.default_rng(seed)
 
-    def loss(self, some: Sequence[Example], tokens: Tensor | None, features: Tensor | None, lengths: Tensor) -> Tensor:
+    def _loss(self, scores: Tensor, batch: Batch) -> Tensor:
         """Mean loss of a batch: CTC per character, or negative log-likelihood."""
-        scores = self.network(tokens, features, lengths)
         if self.task != "asr":
-            return nn.functional.nll_loss(scores, torch.tensor([int(e.target) for e in some], device=self.device))
-        labels = [torch.tensor(text.encode(str(example.target))) for example in some]
+            labels = torch.tensor([int(example.target) for example in batch.examples], device=self.device)
+            return nn.functional.nll_loss(scores, labels)
+        spelt = [torch.tensor(text.encode(str(example.target))) for example in batch.examples]
         return nn.functional.ctc_loss(
-            scores.transpose(0, 1), torch.cat(labels).to(self.device), lengths, torch.tensor([len(label) for label in labels]),
-            blank=text.BLANK, zero_infinity=True,
+            scores.transpose(0, 1), torch.cat(spelt).to(self.device), batch.lengths,
+            torch.tensor([len(one) for one in spelt]), blank=text.BLANK, zero_infinity=True,
         )  # fmt: skip
 
-    @torch.no_grad()
+    def step(self, batch: Batch) -> float:
+        """One update of the weights; returns the loss. Raises BenchError when it is not finite."""
+        self.optimiser.zero_grad(set_to_none=True)
+        loss = self._loss(self.network(batch.tokens, batch.features, batch.lengths), batch)
+        if not torch.isfinite(loss):
+            raise BenchError(f"{self.inputs.name}: the probe's loss is {loss.item()}; lower its learning_rate")
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
+        self.optimiser.step()
+        return float(loss.detach())
+
     def predict(self, examples: Sequence[Example]) -> dict[str, str | int]:
-        """Utterance -> text or class."""
+        """Utterance -> text (by beam search where the settings say so) or class."""
+        return self._evaluate(examples, self.settings.beam)[0]
+
+    @torch.no_grad()
+    def _evaluate(self, examples: Sequence[Example], beam: int = 0) -> tuple[dict[str, str | int], float]:
+        """Outputs, and the mean loss per utterance."""
         self.network.eval()
         found: dict[str, str | int] = {}
-        for some, tokens, features, lengths in batches(examples, self.inputs, self.settings.batch, self.device):
-            scores = self.network(tokens, features, lengths)
+        total = 0.0
+        for batch in batches(examples, self.inputs, self.settings.batch, self.device):
+            scores = self.network(batch.tokens, batch.features, batch.lengths)
+            total += float(self._loss(scores, batch)) * len(batch.examples)
+            outputs: Sequence[str | int]
             if self.task != "asr":
-                found |= {e.utterance: int(label) for e, label in zip(some, scores.argmax(-1).tolist(), strict=True)}
-            elif self.settings.beam:
-                found |= dict(zip([e.utterance for e in some], beam_search(scores, lengths, self.settings.beam), strict=True))
+                outputs = scores.argmax(-1).tolist()
+            elif beam:
+                outputs = beam_search(scores, batch.lengths, beam)
             else:
                 best = scores.argmax(-1).tolist()
-                found |= {e.utterance: text.greedy(row[:n]) for e, row, n in zip(some, best, lengths.tolist(), strict=True)}
-        return found
+                outputs = [text.greedy(row[:n]) for row, n in zip(best, batch.lengths.tolist(), strict=True)]
+            found |= {example.utterance: output for example, output in zip(batch.examples, outputs, strict=True)}
+        return found, total / len(examples)
 
-    def error(self, examples: Sequence[Example]) -> float:
-        """Corpus word (or character) error rate, or share of wrong labels, over `examples`."""
-        outputs = self.predict(examples)
+    def validate(self, examples: Sequence[Example]) -> tuple[float, float]:
+        """(error, loss): corpus word or character error rate, or share of wrong labels; mean loss per utterance."""
+        outputs, loss = self._evaluate(examples)
         if self.task != "asr":
-            return sum(outputs[e.utterance] != e.target for e in examples) / len(examples)
+            return sum(outputs[e.utterance] != e.target for e in examples) / len(examples), loss
         import jiwer
 
         rate = jiwer.wer if self.settings.validate == "wer" else jiwer.cer
         wanted = [text.normalise(str(example.target)) for example in examples]
-        return float(rate(wanted, [str(outputs[example.utterance]) for example in examples]))
+        return float(rate(wanted, [str(outputs[example.utterance]) for example in examples])), loss
 
     def fit(
-        self, train: Sequence[Example], valid: Sequence[Example], checkpoint: Path, told: Callable[[int, float], None]
+        self,
+        train: Sequence[Example],
+        valid: Sequence[Example],
+        checkpoint: Path,
+        told: Callable[[int, float], None] = lambda epoch, error: None,
     ) -> Trained:
-        """Train to the end of the schedule (or go on where a killed run was); `told(epoch, validation error)` after each."""
+        """Train to the end of the schedule (or go on where a killed run was) and take the best epoch's weights.
+
+        checkpoint: file renewed after each epoch; the caller removes it. told(epoch, validation error) after each.
+        """
         from speechbrain.nnet.schedulers import NewBobScheduler
 
         s = self.settings
@@ -126,62 +181,73 @@ class Probe:
             s.learning_rate, annealing_factor=s.anneal, improvement_threshold=s.improvement, patient=s.patience
         )
         curve: list[float] = []
-        best: tuple[float, int, dict[str, Tensor]] = (math.inf, -1, {})
+        best: tuple[float, float] = (math.inf, math.inf)
+        best_epoch, kept = 0, {}
         spent, frames = 0.0, 0
         if checkpoint.is_file():
-            state = torch.load(checkpoint, weights_only=True)
+            state = torch.load(checkpoint, weights_only=True, map_location=self.device)
             self.network.load_state_dict(state["network"])
             self.optimiser.load_state_dict(state["optimiser"])
             newbob.hyperparam_value, newbob.metric_values, newbob.current_patient = state["newbob"]
             curve, spent, frames = state["curve"], state["spent"], state["frames"]
-            best = (state["best_error"], state["best_epoch"], state["best"])
+            best, best_epoch, kept = tuple(state["best"]), state["best_epoch"], state["kept"]
             self.order.bit_generator.state = _plain(state["order"])
-            torch.set_rng_state(state["rng"])
-        for epoch in range(len(curve), s.epochs):
+            _set_random(state["random"])
+        for epoch in range(len(curve) + 1, s.epochs + 1):
             start = time.perf_counter()
             self.network.train()
-            for some, tokens, features, lengths in batches(train, self.inputs, s.batch, self.device, self.order):
-                self.optimiser.zero_grad()
-                loss = self.loss(some, tokens, features, lengths)
-                if not torch.isfinite(loss):
-                    where = f"{self.inputs.name}, epoch {epoch + 1}"
-                    raise BenchError(f"{where}: the probe's loss is {loss.item()}; lower learning_rate")
-                loss.backward()
-                nn.utils.clip_grad_norm_(self.network.parameters(), s.clip)
-                self.optimiser.step()
-                frames += int(lengths.sum())
-            curve.append(self.error(valid))
-            _, rate = newbob(curve[-1])
+            shuffle = self.order if s.order == "shuffled" else None
+            crop = s.crop if self.task != "asr" else 0
+            for batch in batches(train, self.inputs, s.batch, self.device, shuffle, crop):
+                self.step(batch)
+                frames += int(batch.lengths.sum())
+            error, loss = self.validate(valid)
+            curve.append(error)
+            _, rate = newbob(loss)
             for group in self.optimiser.param_groups:
                 group["lr"] = rate
-            if curve[-1] < best[0]:
-                best = (curve[-1], epoch, {key: value.clone() for key, value in self.network.state_dict().items()})
+            if (error, loss) < best:
+                best, best_epoch = (error, loss), epoch
+                kept = {key: value.clone() for key, value in self.network.state_dict().items()}
             spent += time.perf_counter() - start
-            told(epoch + 1, curve[-1])
             _save(checkpoint, {
                 "network": self.network.state_dict(), "optimiser": self.optimiser.state_dict(), "curve": curve,
                 "newbob": (newbob.hyperparam_value, newbob.metric_values, newbob.current_patient), "spent": spent,
-                "frames": frames, "best_error": best[0], "best_epoch": best[1], "best": best[2],
-                "order": _listed(self.order.bit_generator.state), "rng": torch.get_rng_state(),
+                "frames": frames, "best": best, "best_epoch": best_epoch, "kept": kept,
+                "order": _listed(self.order.bit_generator.state), "random": _random(),
             })  # fmt: skip
-        if best[2]:
-            self.network.load_state_dict(best[2])
+            told(epoch, error)
+        if kept:
+            self.network.load_state_dict(kept)
         count = sum(parameter.numel() for parameter in self.network.parameters())
-        return Trained({}, curve, best[1] + 1, count, spent, frames / max(1e-9, spent))
+        return Trained(curve, best_epoch, count, spent, frames / max(1e-9, spent))
 
 
 def beam_search(scores: Tensor, lengths: Tensor, width: int) -> list[str]:
-    """CTC prefix beam search without a language model (speechbrain's), as DASB decodes."""
+    """CTC beam search without a language model (speechbrain's), as DASB decodes: scores [B, N, classes] -> texts."""
     from speechbrain.decoders.ctc import CTCBeamSearcher
 
     searcher = CTCBeamSearcher(
         blank_index=text.BLANK, vocab_list=["", *text.ALPHABET], beam_size=width, space_token=" ", topk=1
     )
-    relative = lengths / scores.shape[1]
-    return [hypotheses[0].text.strip() for hypotheses in searcher(scores.cpu(), relative)]
+    found = searcher(scores.cpu(), lengths / scores.shape[1])
+    return [" ".join(hypotheses[0].text.split()) for hypotheses in found]
 
 
-def _save(path: Path, state: dict) -> None:
+def _random() -> dict[str, Any]:
+    states: dict[str, Any] = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state()
+    return states
+
+
+def _set_random(states: Mapping[str, Tensor]) -> None:
+    torch.set_rng_state(states["cpu"].cpu())
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"].cpu())
+
+
+def _save(path: Path, state: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     torch.save(state, part)
@@ -193,8 +259,8 @@ def _listed(state: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _listed(value) if isinstance(value, dict) else str(value) for key, value in state.items()}
 
 
-def _plain(state: dict) -> dict:
-    made: dict = {}
+def _plain(state: Mapping[str, Any]) -> dict[str, Any]:
+    made: dict[str, Any] = {}
     for key, value in state.items():
         made[key] = _plain(value) if isinstance(value, dict) else value if key == "bit_generator" else int(value)
     return made

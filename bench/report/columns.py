@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from bench.metrics import Column
+from bench.probes.columns import FACTS as PROBED
 
 FACTS: dict[str, Column] = {column.name: column for column in (
     Column("bitrate_nominal", "nominal", "kbps", "lower", 0.0, None, 0.0, 3),
@@ -29,13 +30,20 @@ FACTS: dict[str, Column] = {column.name: column for column in (
     Column("clipped", "clipped", "share", "neither", 0, 1, None, 4),
     Column("codes", "codes", "", "neither"),
     Column("wave", "decoded wave", "", "neither"),
-)}
+)} | PROBED
 """Facts of a run: bit rates are ratios of kbit over seconds. A mapping given by the caller goes first."""
 
 RATE_COLUMNS = ("bitrate_packed", "bitrate_nominal", "bitrate_entropy")
 ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}
 TOP_FAMILIES = frozenset({"original", "reference", "identity"})
 """Families that show a column's ceiling: first in the table, never the best codec."""
+PROBE_REFERENCES = frozenset({"chance", "log-mel"})
+
+
+def competes(system: str) -> bool:
+    """Whether a row can be the best of its column: not a reference, a codec's ceiling, chance or a topline."""
+    name = system.split(" [")[0]
+    return family(system) not in TOP_FAMILIES | PROBE_REFERENCES and not name.endswith(" (ceiling)")
 
 
 def family(system: str) -> str:

@@ -10,7 +10,9 @@ import numpy as np
 
 from bench import validity
 from bench.metrics import Column
-from bench.report.columns import FACTS, RATE_COLUMNS, TOP_FAMILIES, column_of, family, score_names
+from bench.report.columns import (
+    FACTS, RATE_COLUMNS, TOP_FAMILIES, column_of, competes, family, score_names,
+)
 from bench.stats import bootstrap
 from bench.stats.bootstrap import SEED, Scheme
 from bench.stats.scores import GROUP, Group, Scores, groups, scores, system_labels, tidy
@@ -148,7 +150,7 @@ def _best(
     n = data.scored[:, :, c].sum(axis=0)
     # a system that failed on the hard utterances does not win by it
     able = [s for s, system in enumerate(data.systems)
-            if family(system) not in TOP_FAMILIES and n[s] > 0 and n[s] >= 0.9 * n.max()]
+            if competes(system) and n[s] > 0 and n[s] >= 0.9 * n.max()]
     if len(able) < 2:
         return set()
     sign = 1.0 if column.better == "higher" else -1.0

@@ -1,0 +1,56 @@
+"""One training as a job for a worker process: inputs from a file, outputs into the store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.probes.division import PARTS, Division
+from bench.probes.settings import Settings
+from bench.store import Store
+
+
+@dataclass(frozen=True)
+class Job:
+    """A probe of `task` on the inputs in a file, for a division and a seed. `key` is where its result is stored."""
+
+    task: str
+    inputs: Path
+    division: Division
+    settings: Settings
+    seed: int
+    store: Path
+    key: str
+    device: str = "cpu"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.store.parent / "probes" / f"{self.key}.pt"
+
+
+def run(job: Job) -> dict[str, Any]:
+    """Train (or go on with a training that was killed), test, store: outputs per test utterance, curve and cost."""
+    import torch
+
+    from bench.probes import text
+    from bench.probes.inputs import Inputs
+    from bench.probes.training import Example, Probe
+
+    if job.device == "cpu":
+        torch.set_num_threads(1)
+        torch.use_deterministic_algorithms(True)
+    train, valid, test = (
+        [Example(name, job.division.targets[name]) for name in getattr(job.division, part)] for part in PARTS
+    )
+    classes = text.CLASSES if job.task == "asr" else len(job.division.classes)
+    probe = Probe(job.task, Inputs.load(job.inputs), classes, job.settings, job.seed, job.device)
+    trained = probe.fit(train, valid, job.checkpoint)
+    result = {
+        "outputs": probe.predict(test), "curve": trained.curve, "best_epoch": trained.best_epoch,
+        "parameters": trained.parameters, "seconds": trained.seconds, "frames_per_s": trained.frames_per_s,
+    }  # fmt: skip
+    with Store(job.store) as store:
+        store.put(job.key, "probe", result)
+    job.checkpoint.unlink(missing_ok=True)
+    return result
