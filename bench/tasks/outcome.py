@@ -171,12 +171,18 @@ def columns() -> dict[str, Column]:
 
 
 def shown(rows: pd.DataFrame) -> dict[str, Column]:
-    """The columns of `rows` in the order they are shown: the profile's, then the engine's, then pair facts."""
-    present = set(rows["column"].astype(str))
+    """The columns of `rows` in the order they are shown: the profile's, then the engine's, then what else was asked for.
+
+    Of a metric that the profile names, only the named columns are shown (the rows keep all of them).
+    """
     known = columns()
     card = task_cards.load(str(rows["task"].iloc[0]))
-    order = [*(card.columns or task_cards.profile(str(rows["profile"].iloc[0]))["columns"]), *row_files.ENGINE_COLUMNS, *known]
-    return {name: known[name] for name in dict.fromkeys(order) if name in present and name in known}
+    named = card.columns or tuple(task_cards.profile(str(rows["profile"].iloc[0]))["columns"])
+    pairs = rows[["metric", "column"]].astype(str).drop_duplicates()
+    chosen = set(pairs.loc[pairs["column"].isin(named), "metric"])
+    present = set(pairs.loc[pairs["column"].isin(named) | ~pairs["metric"].isin(chosen), "column"])
+    order = dict.fromkeys([*named, *row_files.ENGINE_COLUMNS, *known])
+    return {name: known[name] for name in order if name in present and name in known}
 
 
 def reported(rows: pd.DataFrame) -> dict[tuple[str, str], Reported]:
