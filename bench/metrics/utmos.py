@@ -104,7 +104,11 @@ def build() -> Any:
 
 def load(state: Mapping[str, Any], source: str) -> Any:
     """The network with the checkpoint's tensors. Raises WeightsInvalid naming the first keys that do not fit."""
-    network = build()
+    import torch
+
+    # Without memory of its own: the network takes over the checkpoint's tensors instead of drawing and copying.
+    with torch.device("meta"):
+        network = build()
     renamed = {rename(key): tensor for key, tensor in state.items()}
     wanted = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
     wrong = sorted(
@@ -113,7 +117,7 @@ def load(state: Mapping[str, Any], source: str) -> Any:
     )
     if wrong:
         raise WeightsInvalid(f"{source}: not a UTMOS22 strong checkpoint; {len(wrong)} tensors differ: {wrong[:4]}")
-    network.load_state_dict(renamed)
+    network.load_state_dict(renamed, assign=True)
     return network.eval()
 
 

@@ -95,6 +95,64 @@ def test_utmos_round_trip_through_the_checkpoint_names(random_utmos, shared, voi
         utmos.load({key: state[utmos.rename(key)] for key in listed if not key.startswith("blstm")}, "cut.pt")
 
 
+def _fairseq_forward(state, wave):
+    """The released network from its own tensor names, layer by layer: wave [1, T] -> score, without any model class."""
+    from torch.nn import functional as F
+
+    def get(name):
+        return state[f"wav2vec2.{name}"]
+
+    x = wave[:, None]
+    for i, stride in enumerate((5, 2, 2, 2, 2, 2, 2)):
+        x = F.conv1d(x, get(f"feature_extractor.conv_layers.{i}.0.weight"), stride=stride)
+        if i == 0:
+            norm = "feature_extractor.conv_layers.0.2"
+            x = F.group_norm(x, 512, get(f"{norm}.weight"), get(f"{norm}.bias"))
+        x = F.gelu(x)
+    x = F.layer_norm(x.transpose(1, 2), (512,), get("layer_norm.weight"), get("layer_norm.bias"))
+    x = F.linear(x, get("post_extract_proj.weight"), get("post_extract_proj.bias"))
+    g, v = get("encoder.pos_conv.0.weight_g"), get("encoder.pos_conv.0.weight_v")
+    kernel = v * g / v.norm(dim=(0, 1), keepdim=True)
+    position = F.conv1d(x.transpose(1, 2), kernel, get("encoder.pos_conv.0.bias"), padding=64, groups=16)[..., :-1]
+    x = F.layer_norm(
+        x + F.gelu(position).transpose(1, 2), (768,), get("encoder.layer_norm.weight"), get("encoder.layer_norm.bias")
+    )
+    for i in range(12):
+
+        def linear(y, name, layer=f"encoder.layers.{i}"):
+            return F.linear(y, get(f"{layer}.{name}.weight"), get(f"{layer}.{name}.bias"))
+
+        def norm(y, name, layer=f"encoder.layers.{i}"):
+            return F.layer_norm(y, (768,), get(f"{layer}.{name}.weight"), get(f"{layer}.{name}.bias"))
+
+        q, k, v = (linear(x, f"self_attn.{n}_proj").view(1, -1, 12, 64).transpose(1, 2) for n in ("q", "k", "v"))
+        heard = (torch.softmax(q @ k.transpose(2, 3) / 8.0, dim=-1) @ v).transpose(1, 2).reshape(x.shape)
+        x = norm(x + linear(heard, "self_attn.out_proj"), "self_attn_layer_norm")
+        x = norm(x + linear(F.gelu(linear(x, "fc1")), "fc2"), "final_layer_norm")
+    x = torch.cat([x, *(state[f"{n}_emb"].expand(1, x.shape[1], -1) for n in ("domain", "judge"))], dim=-1)
+    lstm = torch.nn.LSTM(1024, 512, batch_first=True, bidirectional=True)
+    lstm.load_state_dict({key.removeprefix("blstm."): t for key, t in state.items() if key.startswith("blstm.")})
+    x = F.relu(F.linear(lstm(x)[0], state["projection.0.weight"], state["projection.0.bias"]))
+    x = F.linear(x, state["projection.2.weight"], state["projection.2.bias"])
+    return float(x.mean()) * 2.0 + 3.0
+
+
+def test_utmos_is_the_released_network(shared, clip):
+    """Every tensor drawn apart, so that a swapped or unused one shows in the score."""
+    listed = json.loads((shared / "fixtures" / "metrics" / "utmos22_strong_keys.json").read_text())
+    generator = torch.Generator().manual_seed(1234)
+    state = {}
+    for key in sorted(listed):
+        drawn = torch.randn(listed[key], generator=generator)
+        fan = max(1, int(np.prod(listed[key][1:])))
+        state[key] = drawn * fan**-0.5 if drawn.ndim > 1 else 0.1 * drawn + ("norm" in key and key.endswith("weight"))
+    network = utmos.load(dict(state), "memory")
+    wave = clip("ls84_09_short0p2s")
+    with torch.inference_mode():
+        wanted = _fairseq_forward(state, torch.from_numpy(wave)[None])
+    assert utmos.scores([wave], network)[0] == pytest.approx(wanted, abs=1e-4)
+
+
 def test_utmos_failures(monkeypatch, random_utmos, voice):
     monkeypatch.setattr(utmos, "_network", lambda: random_utmos)
     found = find("utmos").analyse([Signal(voice[:100], 16_000), Signal(voice[:4000], 16_000), Signal(0 * voice, 16_000)])
