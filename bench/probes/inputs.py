@@ -53,7 +53,7 @@ class Inputs:
         arrays |= {f"table_{k}": table for k, table in enumerate(self.tables) if table is not None}
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part.npz")
-        np.savez(part, name=np.array(self.name), **arrays)
+        np.savez(part, allow_pickle=False, name=np.array(self.name), **arrays)
         part.replace(path)
 
     @classmethod

@@ -21,13 +21,14 @@ class Front(nn.Module):
 
     def __init__(self, inputs: Inputs, settings: Settings) -> None:
         super().__init__()
-        self.books = nn.ModuleList(
+        books = [
             nn.Embedding(size, settings.embedding_dim)
             if table is None
             else nn.Embedding.from_pretrained(torch.from_numpy(table.copy()), freeze=False)
             for size, table in zip(inputs.sizes, inputs.tables, strict=True)
-        )
-        widths = [int(book.weight.shape[1]) for book in self.books]  # type: ignore[union-attr, arg-type]
+        ]
+        self.books = nn.ModuleList(books)
+        widths = [book.embedding_dim for book in books]
         if inputs.feature_dim:
             widths.append(inputs.feature_dim)
         self.width = settings.width or max(widths)

@@ -10,9 +10,7 @@ import numpy as np
 
 from bench import validity
 from bench.metrics import Column
-from bench.report.columns import (
-    FACTS, RATE_COLUMNS, TOP_FAMILIES, column_of, competes, family, score_names,
-)
+from bench.report.columns import FACTS, RATE_COLUMNS, TOP_FAMILIES, column_of, competes, family, score_names
 from bench.stats import bootstrap
 from bench.stats.bootstrap import SEED, Scheme
 from bench.stats.scores import GROUP, Group, Scores, groups, scores, system_labels, tidy

@@ -11,15 +11,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 from bench import data
-from bench.data import published
 from bench.errors import BenchError
 from bench.speech import Dataset, Utterance
 from bench.store import key_of
 
 ARROW = "->"
+PUBLISHED = "published:"
 SOURCES, PROMPTS_PER_GENDER = 200, 3
 # The prompts of the FreeCodec authors' demo: three women, three men of VCTK.
 PROMPTS = ("p244_008", "p257_023", "p294_016", "p254_023", "p258_228", "p278_023")
@@ -64,16 +65,12 @@ def make(source: str, protocol: str, seconds: Callable[[Path], float]) -> Trials
     if ARROW in source:
         left, right = (part.strip() for part in source.split(ARROW, 1))
         return one_to_any(data.load(left), data.load(right), seconds)
-    if source.startswith(published_prefix()):
+    if source.startswith(PUBLISHED):
         return of_published(data.load(source if "#" in source else f"{source}#vc"))
     dataset = data.load(source)
     if protocol == "freecodec":
         return one_to_any(dataset, dataset, seconds)
     return chain(dataset, seconds)
-
-
-def published_prefix() -> str:
-    return "published:"
 
 
 def chain(dataset: Dataset, seconds: Callable[[Path], float]) -> Trials:
@@ -88,7 +85,7 @@ def chain(dataset: Dataset, seconds: Callable[[Path], float]) -> Trials:
     found = []
     for sentence in sorted(sentences):
         readers = sentences[sentence]
-        for place, (source, target) in enumerate(zip(readers, readers[1:], strict=False)):
+        for place, (source, target) in enumerate(pairwise(readers)):
             if source.speaker == target.speaker:
                 continue
             others = [u.path for u in own[target.speaker] if u.id != target.id]

@@ -157,7 +157,7 @@ def _nominal(rows: pd.DataFrame, system: planning.System) -> pd.DataFrame:
 def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     import pandas as pd
 
-    joined = pd.concat([frame.astype({c: object for c in frame.select_dtypes("category").columns}) for frame in frames])
+    joined = pd.concat([frame.astype(dict.fromkeys(frame.select_dtypes("category").columns, object)) for frame in frames])
     records: list[dict[str, Any]] = [
         {str(key): (None if pd.isna(value) else value) for key, value in record.items()}
         for record in joined.to_dict("records")
