@@ -39,7 +39,7 @@ LOSSES: Mapping[str, Any] = {
     "entropy": 0.0,  # the paper's, with the full table of codewords
     "spread": 0.0,  # see losses.bit_spread: a cheaper guard against collapse
     "features": 0.0,  # MSE between decompressed and encoder features
-    "relative": False,  # that MSE as a share of the features' variance
+    "relative": False,  # that MSE of every channel as a share of its variance
     "mel_head": 0.0,  # L1 of a linear layer's guess of the log-mel, from the encoder's or the decompressed features
     "whisper": "",  # path of tiny.en.pt; empty: no feature loss
     "whisper_blocks": 4,
@@ -71,7 +71,8 @@ class FocalCodecRecipe(Recipe):
         torch.manual_seed(card.run.seed)
         self.codec = FocalCodec.from_config(model["config"], dict(model["overrides"]))
         if self.loss["filterbank"]:
-            start_as_filterbank(self.codec.encoder.feature_extractor.layers[0].conv)
+            layers: Any = self.codec.encoder.feature_extractor.layers
+            start_as_filterbank(layers[0].conv)
         start_local(self.codec.encoder.encoder.relative_embedding)
         self.mode: str = self.loss["mode"]
         if self.mode not in TRAINED:
@@ -133,8 +134,11 @@ class FocalCodecRecipe(Recipe):
         loss, codec = self.loss, self.codec
         lats = codec.feats_to_lats(feats)
         decoded = codec.codes_to_qfeats(codec.quantizer.straight_through(lats))[:, : feats.shape[1]]
-        error = F.mse_loss(decoded.float(), feats.float())
-        out = {"features": loss["features"] * (error / feats.float().var() if loss["relative"] else error)}
+        error = (decoded.float() - feats.float()).square()
+        if loss["relative"]:
+            spread = feats.float().var(dim=(0, 1))
+            error = error / (spread + 0.1 * spread.mean())
+        out = {"features": loss["features"] * error.mean()}
         if loss["entropy"]:
             out["entropy"] = loss["entropy"] * codec.quantizer.entropy_loss(lats.float())
         if loss["spread"]:

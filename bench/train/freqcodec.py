@@ -183,7 +183,8 @@ def start_white(codec: FunCodec, waves: Tensor, sharpness: float = 0.75) -> None
     bring all components to one variance, 0 keep theirs.
     """
     codec.eval()
-    first, last = (codec.encoder.model[i].conv.conv for i in (0, -1))
+    layers: Any = codec.encoder.model
+    first, last = layers[0].conv.conv, layers[-1].conv.conv
     scaled, _ = codec.normalise(waves)
     magnitude = codec.transform.analyse(scaled)[:, :BINS].transpose(1, 2).reshape(-1, BINS).double()
     mean = magnitude.mean(0)

@@ -124,11 +124,10 @@ class RecipeCard:
     @property
     def fingerprint(self) -> str:
         """Hash of what shapes the networks: a checkpoint of another configuration is refused by it."""
-        shape = {
-            "recipe": self.recipe,
-            "model": self.model,
-            "discriminator": dataclasses.asdict(self.discriminator) if self.discriminator else None,
-        }
+        judges = dataclasses.asdict(self.discriminator) if self.discriminator else {}
+        for name in ("adversarial", "features", "crop", "start", "relative", "reduce", "clipped"):
+            judges.pop(name, None)
+        shape = {"recipe": self.recipe, "model": self.model, "discriminator": judges}
         return hashlib.sha256(json.dumps(shape, sort_keys=True, default=list).encode()).hexdigest()[:16]
 
 

@@ -7,6 +7,8 @@ the convolutions are trained towards what Whisper's blocks get and give, with th
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -19,7 +21,9 @@ from bench.train.whisper import WhisperEncoder
 @torch.no_grad()
 def copy_blocks(encoder: WavLM, whisper: WhisperEncoder) -> None:
     """Set the encoder's first layers to Whisper's first blocks. Raises BadCard where the sizes differ."""
-    for layer, block in zip(encoder.encoder.layers, whisper.blocks, strict=False):
+    layers: Any = encoder.encoder.layers
+    blocks: Any = whisper.blocks
+    for layer, block in zip(layers, blocks, strict=False):
         query, key, value, out = (block.attn[name] for name in ("query", "key", "value", "out"))
         if layer.attention.qkv_proj.in_features != query.in_features:
             sizes = f"{layer.attention.qkv_proj.in_features} and {query.in_features}"
@@ -32,8 +36,9 @@ def copy_blocks(encoder: WavLM, whisper: WhisperEncoder) -> None:
         layer.feed_forward.in_proj.load_state_dict(block.mlp[0].state_dict())
         layer.feed_forward.out_proj.load_state_dict(block.mlp[2].state_dict())
     # Whisper has no positional convolution: it starts small.
-    encoder.encoder.positional_embedding.conv.weight.mul_(0.1)
-    encoder.encoder.positional_embedding.conv.bias.zero_()
+    convolution: Any = encoder.encoder.positional_embedding.conv
+    convolution.weight.mul_(0.1)
+    convolution.bias.zero_()
 
 
 def stem_and_blocks(encoder: WavLM, wave: Tensor) -> tuple[Tensor, Tensor]:
