@@ -95,7 +95,7 @@ def test_command_names_what_is_unknown(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="KEY=VALUE"):
         choose("freqcodec", "nano", "", ["run.steps"])
     path = tmp_path / "recipe.toml"
-    path.write_text((CODECS / "freqcodec" / "recipe.nano.toml").read_text())
+    path.write_text((CODECS / "freqcodec" / "recipe.paper.toml").read_text())
     with pytest.raises(BenchError, match="recipe 'freqcodec'"):
         choose("freecodec", str(path))
-    assert choose("freqcodec", "nano", "", ["run.steps=5", "run.precision=fp32"]).run.steps == 5
+    assert choose("freqcodec", "paper", "", ["run.steps=5", "run.precision=fp32"]).run.steps == 5
