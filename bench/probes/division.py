@@ -57,7 +57,9 @@ def divide(
     Raises BenchError: a target is missing, classes do not match, too few utterances.
     """
     if labels:
-        there = {str(label_of(task, u)) for u in dataset}
+        there = {label for u in dataset if (label := label_of(task, u))}
+        if not there:
+            raise BenchError(f"{dataset.name}: no utterance has {WHAT[task]}; this probe needs one for each")
         if missing := sorted(set(labels) - there):
             some = ", ".join(sorted(there))
             raise BenchError(f"{dataset.name}: no utterance is labelled {', '.join(missing)}; its labels are {some}")

@@ -38,6 +38,7 @@ TOPLINE = "log-mel"
 DECODED = " (decoded audio)"
 FEATURES = " (continuous)"
 DEFAULT_CODECS = ("focalcodec@50", "codec2@1200")
+FASTEST_HZ = 1000.0
 _SOME = 200
 """Utterances whose coded audio is held in memory at a time."""
 
@@ -73,7 +74,9 @@ def run(task: str, wanted: Options) -> outcome.Outcome:
         needed = set().union(*(division.ids for division in divisions))
         dataset = dataset.select([u for u in dataset if u.id in needed])
         workers = wanted.workers or planning.cores()
-        plan = Plan(task, tuple(systems), dataset, (), wanted.profile, device, (), workers)
+        plan = Plan(
+            task, tuple(systems), dataset, (), profile=wanted.profile, device=device, always=(), workers=workers
+        )
         outcome.announce(plan)
         print(f"  protocol {protocol}, {len(divisions)} division(s), seeds {', '.join(map(str, seeds))}", flush=True)
         with Store(wanted.store) as store:
@@ -94,10 +97,11 @@ def _divisions(
 ) -> list[Division]:
     if name not in card.settings["split"]:
         raise UnknownName(f"data set with a division for TASK={task}", name, card.settings["split"])
-    # Only the small protocol thins out the training part.
-    cap = card.settings.get("cap", {}).get(name) if protocol == "embedded" else None
+    # Only the small protocol thins out the training part and leaves folds out.
+    small = card.settings if protocol == "embedded" else {}
+    cap, folds = (small.get(key, {}).get(name) for key in ("cap", "folds"))
     labels = card.settings.get("labels", {}).get(name, ())
-    return divide(task, dataset, card.settings["split"][name], labels=labels, cap=cap)
+    return divide(task, dataset, card.settings["split"][name], folds=folds, labels=labels, cap=cap)
 
 
 def _subjects(
@@ -122,14 +126,19 @@ def _subjects(
             some = f"{len(lost)} of {len(coded)} utterances could not be coded, for example {coded[lost[0]]}"
             raise BenchError(f"{system.label}: {some}: {kind}, {detail}")
         record = store.get(next(iter(coded)))
-        if record is not None and "codes" in record and reading.has_tokens(Codes.from_bytes(record["codes"])):
+        if record is not None and "codes" in record and _readable(Codes.from_bytes(record["codes"])):
             yield subject(system.name, "tokens", system)
         else:
             name = system.name + DECODED
-            print(f"  {system.label} sends no tokens: probed on the log-mel of its decoded audio, as '{name}'")
+            print(f"  {system.label} sends no tokens to read: probed on the log-mel of its decoded audio, as '{name}'")
             yield subject(name, "decoded", system)
         if continuous:
             yield subject(system.name + FEATURES, "features", system)
+
+
+def _readable(codes: Codes) -> bool:
+    """Whether there are tokens for a recurrent network to read: none as fast as samples (mu-law)."""
+    return reading.has_tokens(codes) and max(stream.rate_hz for stream in codes.tokens) <= FASTEST_HZ
 
 
 def _train(

@@ -82,7 +82,8 @@ def _run(listed: Trials, names: Sequence[str], columns: Mapping[str, tuple[str, 
     chosen = [listed.trials[u.id] for u in dataset]
     everything = tuple(dict.fromkeys((*columns[TARGET], *columns[SOURCE])))
     plan = Plan(
-        "vc", tuple(systems), dataset, everything, wanted.profile, device, (), wanted.workers or planning.cores()
+        "vc", tuple(systems), dataset, everything, profile=wanted.profile, device=device, always=(),
+        workers=wanted.workers or planning.cores(),
     )
     outcome.announce(plan)
     live = [system for system in systems if system.point.adapter != "published"]
