@@ -13,6 +13,7 @@ from bench import adapters, audio, cards, metrics, provenance, weights
 from bench.adapters import published
 from bench.cards import Point
 from bench.data import published as listing
+from bench.engine.lengths import ZEROS, check
 from bench.errors import BenchError, DataMissing
 from bench.metrics import Metric
 from bench.speech import Dataset, Utterance
@@ -122,6 +123,7 @@ class Plan:
     profile: str = "embedded"
     device: str = "cpu"
     always: tuple[str, ...] = ALWAYS
+    length: str = ZEROS
     workers: int = field(default_factory=lambda: cores())
 
     @cached_property
@@ -145,7 +147,8 @@ def metric_key(metric: Metric) -> list[Any]:
 class Keys:
     """Keys of every stage of a plan. Files are hashed once, ever (the store remembers by size and time)."""
 
-    def __init__(self, dataset: Dataset, chosen: Sequence[Metric], store: Store) -> None:
+    def __init__(self, dataset: Dataset, chosen: Sequence[Metric], store: Store, length: str = ZEROS) -> None:
+        self._length = () if length == ZEROS else (check(length),)
         paths = [path for u in dataset for path in (u.path, u.reference, *u.enrolment) if path is not None]
         self._files: Mapping[Path, str] = store.file_sha256(paths)
         self._store = store
@@ -180,12 +183,14 @@ class Keys:
         path = self._published[system.key].path_for(utterance.extra.get("output", utterance.id))
         return self._store.file_sha256([path])[path] if path is not None else "missing"
 
-    def analysis(self, metric: Metric, signal_key: str, language: str) -> str:
-        return key_of("analysis", self._metrics[metric.name], signal_key, language)
+    def analysis(self, metric: Metric, signal_key: str, language: str, *, decoded: bool = False) -> str:
+        rule = self._length if decoded else ()
+        return key_of("analysis", self._metrics[metric.name], signal_key, language, *rule)
 
     def score(self, metric: Metric, utterance: Utterance, coded_key: str) -> str:
         text = utterance.text if metric.needs_text else None
         whole = () if utterance.aligned else ("whole",)
         return key_of(
-            "score", self._metrics[metric.name], self.reference(utterance), coded_key, text, utterance.language, *whole
+            "score", self._metrics[metric.name], self.reference(utterance), coded_key, text, utterance.language, *whole,
+            *self._length,
         )

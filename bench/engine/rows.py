@@ -104,7 +104,7 @@ def typed(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def _rows(plan: Plan, store: Store, failures: Mapping[str, tuple[str, str]]) -> Iterator[dict[str, Any]]:
-    keys = Keys(plan.dataset, plan.metrics, store)
+    keys = Keys(plan.dataset, plan.metrics, store, plan.length)
     start = base(plan)
     about = {metric.name: _metric_facts(metric) for metric in plan.metrics}
     for system in plan.systems:

@@ -50,7 +50,7 @@ class Runner:
     def _due(self) -> Iterator[Job]:
         """Jobs for whatever is not in the store: first what depends on references only, then system by system."""
         plan = self.plan
-        keys = Keys(plan.dataset, plan.metrics, self.store)
+        keys = Keys(plan.dataset, plan.metrics, self.store, plan.length)
         names = tuple(metric.name for metric in plan.metrics)
         analysing = [metric for metric in plan.metrics if metric.analyse is not None]
         due: list[Job] = []
@@ -63,7 +63,8 @@ class Runner:
             missing = [u for u in plan.dataset if not there.issuperset(wanted[u.id])]
             every += [system.label, system.device, *(key for some in wanted.values() for key in some)]
             touched.update(u.id for u in missing)
-            due += [Job(system, some, names, self.store.path) for some in _chunks(missing, device=plan.device)]
+            chunks = _chunks(missing, device=plan.device)
+            due += [Job(system, some, names, self.store.path, length=plan.length) for some in chunks]
         self.key = key_of(every)
         if analysing and touched:
             spoken = [u for u in plan.dataset if u.id in touched]
@@ -71,7 +72,7 @@ class Runner:
             there = self.store.has_many([key for some in wanted.values() for key in some])
             missing = [u for u in spoken if not there.issuperset(wanted[u.id])]
             names = tuple(metric.name for metric in analysing)
-            yield from (Job(None, some, names, self.store.path) for some in _chunks(missing))
+            yield from (Job(None, some, names, self.store.path, length=plan.length) for some in _chunks(missing))
         yield from due
 
     def _work(self, jobs: Sequence[Job], pools: _Pools, progress: Progress, *, count: bool) -> None:
@@ -113,7 +114,7 @@ class Runner:
                 self._account(single, report, progress, count)
 
     def _crash(self, job: Job) -> dict[str, tuple[str, str]]:
-        keys = Keys(self.plan.dataset.select(job.utterances), self.plan.metrics, self.store)
+        keys = Keys(self.plan.dataset.select(job.utterances), self.plan.metrics, self.store, self.plan.length)
         if job.system is None:
             return {}
         coded = [keys.coded(job.system, u) for u in job.utterances]

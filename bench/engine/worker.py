@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench import adapters
-from bench.engine import conversion, stages
+from bench.engine import conversion, lengths, stages
 from bench.engine.plan import Keys, System
 from bench.errors import BenchError
 from bench.metrics import Metric, MetricFailure, Signal, find
@@ -35,6 +35,7 @@ class Job:
     metrics: tuple[str, ...]
     store: Path
     stage: Literal["all", "code", "score"] = "all"
+    length: str = lengths.ZEROS
 
 
 @dataclass
@@ -99,7 +100,7 @@ def run(job: Job) -> JobReport:
     """Do what is due of `job`. Raises BenchError for what the user must mend; everything else becomes a failure."""
     store = _state.store(job.store)
     chosen = [find(name) for name in job.metrics]
-    keys = Keys(Dataset("job", job.utterances), chosen, store)
+    keys = Keys(Dataset("job", job.utterances), chosen, store, job.length)
     report = JobReport(len(job.utterances))
     if job.system is None:
         for metric in chosen:
@@ -111,11 +112,12 @@ def run(job: Job) -> JobReport:
         return report
     coded = [(u, keys.coded(job.system, u)) for u in job.utterances]
     for metric in chosen:
-        due = {key: keys.score(metric, u, key) for u, key in coded if key in records}
+        # By utterance: one coded wave may be scored against several references.
+        due = {u.id: keys.score(metric, u, key) for u, key in coded if key in records}
         there = store.has_many(list(due.values()))
-        todo = [(u, key) for u, key in coded if key in due and due[key] not in there]
+        todo = [(u, key) for u, key in coded if u.id in due and due[u.id] not in there]
         if todo:
-            _score(metric, todo, records, keys, store, report)
+            _score(metric, todo, records, keys, store, report, job.length)
     return report
 
 
@@ -184,18 +186,17 @@ def _analyse_references(
 def _store_analyses(
     metric: Metric, signals: dict[str, Signal], wanted: dict[str, str], store: Store, report: JobReport
 ) -> dict[str, Any]:
-    results = dict(zip(signals, stages.analyse(metric, list(signals.values())) if signals else [], strict=True))
-    plain: dict[str, Any] = {}
-    entries = []
-    for uid, result in results.items():
-        value = stages.plain(result) if isinstance(result, MetricFailure) else dict(result)
-        plain[uid] = value
-        if value.get("failure") == "error":
-            report.failures[wanted[uid]] = (value["failure"], value["detail"])
-        else:
-            entries.append((wanted[uid], "analysis", value))
-    store.put_many(entries)
-    return plain
+    # The same signal under several ids (a trial of conversion in several roles) is analysed once.
+    distinct = {wanted[uid]: signal for uid, signal in signals.items()}
+    results = dict(zip(distinct, stages.analyse(metric, list(distinct.values())) if distinct else [], strict=True))
+    values = {
+        key: stages.plain(result) if isinstance(result, MetricFailure) else dict(result)
+        for key, result in results.items()
+    }
+    broken = {key for key, value in values.items() if value.get("failure") == "error"}
+    report.failures.update({key: (values[key]["failure"], values[key]["detail"]) for key in broken})
+    store.put_many([(key, "analysis", value) for key, value in values.items() if key not in broken])
+    return {uid: values[wanted[uid]] for uid in signals}
 
 
 def _score(
@@ -205,21 +206,29 @@ def _score(
     keys: Keys,
     store: Store,
     report: JobReport,
+    rule: str,
 ) -> None:
     references = _analyse_references(metric, [u for u, _ in todo], keys, store, report)
     pairs: dict[str, tuple[Signal, Signal]] = {}
     failed: dict[str, MetricFailure] = {}
     for u, coded_key in todo:
         try:
-            wave = u.read_reference(metric.rate_hz)[0]
-            out = stages.decoded_wave(records[coded_key], metric.rate_hz, len(wave) if u.aligned else None)
+            whole = wave = u.read_reference(metric.rate_hz)[0]
+            if u.aligned:
+                wave, out = lengths.pair(whole, records[coded_key], metric.rate_hz, rule)
+            else:
+                out = stages.decoded_wave(records[coded_key], metric.rate_hz, None)
         except MetricFailure as failure:
             failed[u.id] = failure
             continue
         reference = Signal(wave, metric.rate_hz, u.text, u.language, references.get(u.id, {}))
+        if metric.analyse is not None and len(wave) < len(whole):
+            # The original was cut with the decoded wave: what is stored of the whole one does not hold.
+            [cut] = stages.analyse(metric, [reference])
+            reference.analysis = stages.plain(cut) if isinstance(cut, MetricFailure) else cut
         pairs[u.id] = (reference, Signal(out, metric.rate_hz, u.text, u.language))
     if metric.analyse is not None and pairs:
-        wanted = {u.id: keys.analysis(metric, key, u.language) for u, key in todo if u.id in pairs}
+        wanted = {u.id: keys.analysis(metric, key, u.language, decoded=True) for u, key in todo if u.id in pairs}
         there = store.get_many(list(wanted.values()))
         analyses = {uid: there[key] for uid, key in wanted.items() if key in there}
         missing = {uid: pair[1] for uid, pair in pairs.items() if uid not in analyses}

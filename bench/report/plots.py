@@ -32,6 +32,8 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "h", "<", ">")
 MAIN_COLUMNS = ("pesq_wb", "stoi", "distillmos", "dwer", "utmos", "sim", "dnsmos_p808", "estoi")
 """Starts of the column names that are drawn when nothing else is asked for, in this order."""
 PANELS = 6
+FLOOR_FAMILIES = frozenset({"random-codes"})
+"""Not drawn beside others: the floor would press all codecs into a corner. The table has it."""
 TICK_STEPS = ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7), tuple(step / 2 for step in range(2, 20)))
 _PLACES = np.array([(radius * math.cos(angle), radius * math.sin(angle))
                     for radius in (9, 14, 20, 27, 36, 48, 62, 80)
@@ -77,6 +79,7 @@ def rate_distortion(
     chosen = list(names) if names is not None else _main(score_names(summary.columns, columns))
     drawn = [system for system in summary.systems
              if family(system) not in TOP_FAMILIES and summary.kbps(system) > 0]
+    drawn = [system for system in drawn if family(system) not in FLOOR_FAMILIES] or drawn
     if not chosen or not drawn:
         raise BenchError("nothing to plot: no scored codec with a measured bit rate")
     return _figure(summary, [column_of(name, columns) for name in chosen], drawn, Path(path))
@@ -117,7 +120,8 @@ def _figure(summary: Summary, columns: Sequence[Column], systems: Sequence[str],
     part = ", PARTIAL" if summary.partial else ""
     figure.suptitle(f"{group.task} · {group.dataset} · {group.condition}: {summary.utterances} utterances, "
                     f"{summary.speakers} speakers, {kind}{part}; bars: 95 % intervals", fontsize=10, x=0.01, ha="left")
-    figure.draw_without_rendering()  # settles the layout, so that pixels mean something
+    figure.draw_without_rendering()  # settles the layout, so that pixels mean something ...
+    figure.set_layout_engine("none")  # ... also when the names have been added
     for axis, column in zip(axes, columns, strict=False):
         _label(axis, summary, column, systems, style)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -129,6 +133,7 @@ def _panel(
     axis: Axes, summary: Summary, column: Column, systems: Sequence[str], style: Mapping[str, Style],
 ) -> None:
     axis.set_xscale("log")
+    axis.margins(x=0.11)  # names of the outermost codecs stay inside
     for name, look in style.items():
         points = _points(summary, systems, name, column)
         if not points:
@@ -249,7 +254,7 @@ def _place(
     overlaps = np.all((boxes[:, None, :2] < taken[None, :, 2:]) & (taken[None, :, :2] < boxes[:, None, 2:]), axis=2)
     covered = np.all((boxes[:, None, :2] < lines) & (lines < boxes[:, None, 2:]), axis=2)
     outside = (boxes[:, 0] < frame[0]) | (boxes[:, 1] < frame[1]) | (boxes[:, 3] > frame[3])
-    outside |= boxes[:, 2] > frame[2] + 12 * scale
+    outside |= boxes[:, 2] > frame[2]
     distance = np.hypot(*offsets.T)
     cost = distance + 400 * overlaps.sum(axis=1) + 1000 * outside + 6 * np.minimum(covered.sum(axis=1), 12)
     best = int(np.argmin(cost))

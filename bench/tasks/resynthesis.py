@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from bench import data
+from bench.engine import lengths
 from bench.engine import plan as planning
 from bench.engine.plan import Plan
 from bench.engine.rows import ENGINE_COLUMNS
@@ -35,6 +36,7 @@ def run(wanted: Options) -> outcome.Outcome:
             task="resynthesis", systems=tuple(systems), dataset=dataset,
             columns=tuple(c for c in columns if c not in ENGINE_COLUMNS),
             profile=wanted.profile, device=device, workers=wanted.workers or planning.cores(),
+            length=profile.get("protocol", {}).get("length", lengths.ZEROS),
         )  # fmt: skip
         results.add(outcome.execute(plan, wanted))
     return results

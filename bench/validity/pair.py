@@ -20,7 +20,9 @@ LOST_DB = 35.0  # a frame this far below the reference's, after the overall leve
 TAIL_DB = 30.0  # what is this far below the whole is no speech
 NOTHING_DBFS = -200.0  # a number, so that silence is counted by tables that count infinities as failures
 PAIRED_ENVELOPE = 0.65  # other sentences, even of the same speaker, stay below
-TRUSTED_CORRELATION = 0.3  # below, the waveform says nothing about delay or polarity
+TRUSTED_CORRELATION = 0.3  # below, the waveform says nothing about delay
+# Below, nothing about polarity: AMR-NB turns phases so much that its best lag is as often a half wave away (0.5 to 0.85).
+SURE_SIGN = 0.9
 RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 
 
@@ -30,7 +32,7 @@ def pair_facts(ref: ArrayLike, deg: ArrayLike, rate: float) -> dict[str, float]:
     delay_ms      lag of deg behind ref, from the waveforms, or from their level envelopes where the waveforms do not
                   correlate (parametric and generative codecs); within +-500 ms
     gain_db       level of deg over level of ref, over the whole of the shorter, in dB
-    polarity      +1 or -1; NaN where the waveforms do not correlate
+    polarity      +1 or -1; NaN where the waveforms do not correlate by 0.9
     length_diff   samples of deg minus samples of ref
     correlation   peak normalised waveform correlation, 0..1
     envelope      correlation of the level envelopes (dB, 5 ms) at the best lag, -1..1
@@ -66,7 +68,8 @@ def pair_facts(ref: ArrayLike, deg: ArrayLike, rate: float) -> dict[str, float]:
     env_lag, env_peak = _envelope_lag(env_r, env_d, int(MAX_DELAY_S / HOP_S))
     facts["correlation"] = peak
     if peak >= TRUSTED_CORRELATION:
-        facts |= {"polarity": sign, "delay_ms": 1000 * lag / rate}
+        facts["delay_ms"] = 1000 * lag / rate
+        facts["polarity"] = sign if peak >= SURE_SIGN else nan
         frames = round(lag / hop)
     else:
         facts["delay_ms"] = 1000 * env_lag * hop / rate if env_peak >= PAIRED_ENVELOPE else nan
