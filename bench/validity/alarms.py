@@ -137,10 +137,11 @@ def _checks(wide: pd.DataFrame, unpaired: NDArray[np.float64]) -> dict[str, tupl
         for name in (c for c in wide.columns if c.startswith(start)):
             high |= wide[name] >= limit
     impostor = pd.Series(False, index=wide.index)
+    # A conversion should be as unlike its source as another speaker.
+    similarity = [c for c in wide.columns if c.startswith(tuple(IMPOSTOR)) and not c.endswith("_to_source")]
     for start, limit in IMPOSTOR.items():
-        for name in (c for c in wide.columns if c.startswith(start)):
+        for name in (c for c in similarity if c.startswith(start)):
             impostor |= wide[name] < limit
-    similarity = [c for c in wide.columns if c.startswith(tuple(IMPOSTOR))]
     mos = [c for c in wide.columns if c.startswith(tuple(HIGH_MOS))]
     intelligible = [c for c in wide.columns if c.startswith("dwer")]
     return {
