@@ -115,7 +115,12 @@ def _sentence(u: Utterance) -> str:
 def one_to_any(sources: Dataset, targets: Dataset, seconds: Callable[[Path], float]) -> Trials:
     """Up to 200 sources, chosen by a hash of their ids, in turn to the six prompts, never to their own speaker."""
     prompts = _prompts(targets, seconds)
-    said = [u for u in sources if not u.extra.get("parallel", False) or sources is not targets]
+    said = list(sources)
+    if targets is sources:
+        # Sentences of one's own, where there are enough: what everybody reads is easy.
+        own = [u for u in sources if not u.extra.get("parallel", False)]
+        said = own if len(own) > len(prompts) else said
+        said = [u for u in said if u not in prompts]
     said = sorted(said, key=lambda u: key_of("conversion source", u.id))[:SOURCES]
     found = []
     for place, source in enumerate(said):
