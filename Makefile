@@ -15,7 +15,8 @@ endif
 endif
 # Words in quotes reach the program as they are.
 FLAGS = $(if $(CODEC),--codec "$(CODEC)") $(if $(DATA),--data "$(DATA)") $(if $(LIMIT),--limit "$(LIMIT)") \
-	$(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(METRICS),--metrics "$(METRICS)") $(if $(WORKERS),--workers "$(WORKERS)")
+	$(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(METRICS),--metrics "$(METRICS)") $(if $(WORKERS),--workers "$(WORKERS)") \
+	$(if $(PROTOCOL),--protocol "$(PROTOCOL)") $(if $(SEEDS),--seeds "$(SEEDS)") $(if $(CONTINUOUS),--continuous)
 
 .PHONY: bench test gate lint perf doctor results list install
 
