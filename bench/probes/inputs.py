@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,7 +53,7 @@ class Inputs:
                 arrays[kind] = np.concatenate(list(held.values()))
         arrays |= {f"table_{k}": table for k, table in enumerate(self.tables) if table is not None}
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part.npz")
+        part = path.with_suffix(f".{os.getpid()}.npz")
         np.savez(part, allow_pickle=False, name=np.array(self.name), **arrays)
         part.replace(path)
 

@@ -6,6 +6,7 @@ A killed training goes on after the last finished epoch and ends with the same w
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -249,7 +250,8 @@ def _set_random(states: Mapping[str, Tensor]) -> None:
 
 def _save(path: Path, state: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
+    # Two runs at once on one store may train the same probe: each writes a file of its own.
+    part = path.with_suffix(f".{os.getpid()}.part")
     torch.save(state, part)
     part.replace(path)
 
