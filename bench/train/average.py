@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from bench.models.blocks.int8 import pack
+
 if TYPE_CHECKING:
     from bench.train.recipe import Recipe
     from bench.train.schedule import Clock
@@ -52,13 +54,10 @@ class Average:
 
 
 def export(path: Path, recipe: Recipe, card: RecipeCard, clock: Clock) -> None:
-    """Write the recipe's tensors as float16 safetensors; integers stay as they are."""
+    """Write the recipe's tensors as safetensors: matrices in 8 bits with a scale per row, the rest in float16."""
     from safetensors.torch import save_file
 
-    tensors = {
-        k: (v.detach().cpu().half() if v.is_floating_point() else v.detach().cpu()).contiguous()
-        for k, v in recipe.export().items()
-    }
+    tensors = pack({k: v.detach().cpu().contiguous() for k, v in recipe.export().items()})
     note = {
         "recipe": card.recipe,
         "title": card.title,

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -24,11 +24,16 @@ from torch import Tensor, nn
 from bench.errors import BadCard
 from bench.models.blocks.int8 import unpack
 from bench.models.focalcodec import FocalCodec
+from bench.train.data import Crops
+from bench.train.front import start_as_log_mel, start_projection
 from bench.train.losses import MelL1, MultiMelL1, bit_spread
 from bench.train.recipe import Recipe, weights_of
 from bench.train.settings import RecipeCard
-from bench.train.whisper import WhisperEncoder, feature_distance
+from bench.train.whisper import WhisperEncoder, feature_distance, standardised
 from bench.train.whisper_start import copy_blocks, encoder_losses
+
+if TYPE_CHECKING:
+    from bench.train.data import Corpus
 
 LOSSES: Mapping[str, Any] = {
     "mode": "synthesis",  # encoder | compressor | decoder | synthesis, see TRAINED
@@ -46,6 +51,8 @@ LOSSES: Mapping[str, Any] = {
     "perceptual": 0.0,  # distance of Whisper features, decoded against original
     "bypass": 0.0,  # share of items that reach the decoder unquantized, so that it also decodes encoder features
     "copy_whisper": False,  # start the encoder's layers from Whisper's blocks
+    "log_mel": False,  # set the front end to a log-mel spectrogram, and freeze it there
+    "content": 0.0,  # L1 of a linear layer's guess of Whisper's last block, from the decompressed features
     "filterbank": False,  # start the first convolution as a bank of windowed tones
 }
 
@@ -93,8 +100,19 @@ class FocalCodecRecipe(Recipe):
         self.whisper = WhisperEncoder.load(Path(self.loss["whisper"]), blocks) if self.loss["whisper"] else None
         if self.loss["copy_whisper"] and self.whisper is not None:
             copy_blocks(self.codec.encoder, self.whisper)
+        if self.loss["log_mel"]:
+            self.codec.encoder.feature_extractor.requires_grad_(False)
+            self.codec.encoder.norm.requires_grad_(False)
+        self.to_teacher = nn.Linear(self.codec.config.encoder.dim, 384) if self.loss["content"] else None
         self.fine_mel = MelL1(n_fft=512, hop=160)
         self.to_mel = nn.Linear(self.codec.config.encoder.dim, 2 * 80) if self.loss["mel_head"] else None
+
+    def prepare(self, corpus: Corpus) -> None:
+        if self.loss["log_mel"] and not self.loss["initial"]:
+            crops = Crops(corpus, 30, 20560, self.card.run.seed, self.card.data.augmentation)
+            waves = torch.from_numpy(np.concatenate([crops.draw(k).waves for k in range(8)]))
+            start_as_log_mel(self.codec.encoder, waves, self._mel_frames(waves, waves.shape[1] // 320 - 1))
+            start_projection(self.codec.encoder, waves, 160)
 
     def forward(self, wave: Tensor, progress: float, extra: Mapping[str, Tensor]) -> dict[str, Tensor]:
         loss, codec = self.loss, self.codec
@@ -102,8 +120,8 @@ class FocalCodecRecipe(Recipe):
             assert self.whisper is not None
             losses, feats = encoder_losses(codec.encoder, self.whisper, wave, wave.shape[1] - self.margin)
             return {**losses, **self._mel_head(feats, wave)}
-        with torch.set_grad_enabled("encoder" in self.trained):
-            feats = codec.sig_to_feats(wave)
+        with torch.set_grad_enabled("encoder" in self.trained and torch.is_grad_enabled()):
+            feats = self._features(wave)
         if self.mode == "compressor":
             return self._quantization(feats, wave)
         out: dict[str, Tensor] = {}
@@ -129,11 +147,21 @@ class FocalCodecRecipe(Recipe):
             out["perceptual"] = loss["perceptual"] * feature_distance(heard, self.whisper(fake))
         return {**out, "real": real, "fake": fake}
 
+    def _features(self, wave: Tensor) -> Tensor:
+        """The encoder's features [B, T, C]; a frozen front end runs in full precision and without gradient."""
+        if not self.loss["log_mel"]:
+            return self.codec.sig_to_feats(wave)
+        encoder = self.codec.encoder
+        with torch.no_grad(), torch.autocast(wave.device.type, enabled=False):
+            stem = encoder.norm(encoder.feature_extractor(wave, None, None)[0])
+        return encoder.encoder(encoder.feature_proj(stem), None, None)[0]
+
     def _quantization(self, feats: Tensor, wave: Tensor) -> dict[str, Tensor]:
         """Losses of compressor and decompressor, without a decoder: feats [B, T, C]."""
         loss, codec = self.loss, self.codec
         lats = codec.feats_to_lats(feats)
         decoded = codec.codes_to_qfeats(codec.quantizer.straight_through(lats))[:, : feats.shape[1]]
+        feats = feats.detach()
         error = (decoded.float() - feats.float()).square()
         if loss["relative"]:
             spread = feats.float().var(dim=(0, 1))
@@ -143,6 +171,12 @@ class FocalCodecRecipe(Recipe):
             out["entropy"] = loss["entropy"] * codec.quantizer.entropy_loss(lats.float())
         if loss["spread"]:
             out["spread"] = loss["spread"] * bit_spread(lats)
+        if self.to_teacher is not None and self.whisper is not None:
+            with torch.no_grad():
+                last = self.whisper(wave)[-1][:, 1:]
+            frames = min(decoded.shape[1], last.shape[1])
+            guess = self.to_teacher(decoded[:, :frames]).float()
+            out["content"] = loss["content"] * F.l1_loss(guess, standardised(last[:, :frames]))
         return {**out, **self._mel_head(decoded, wave)}
 
     def _mel_head(self, feats: Tensor, wave: Tensor) -> dict[str, Tensor]:
@@ -152,12 +186,15 @@ class FocalCodecRecipe(Recipe):
         """
         if self.to_mel is None:
             return {}
-        frames = feats.shape[1]
+        target = self._mel_frames(wave, feats.shape[1])
+        return {"mel_head": self.loss["mel_head"] * F.l1_loss(self.to_mel(feats[:, : target.shape[1]]).float(), target)}
+
+    def _mel_frames(self, wave: Tensor, frames: int) -> Tensor:
+        """The two log-mel frames under each of at most `frames` feature frames, as (mel + 6) / 2: [B, T, 160]."""
         # Frame t is centred at sample 320 t + 280: mel frames 2 t + 1 and 2 t + 2, centred at 160 j + 80.
         mel = self.fine_mel.log_mel(wave)[..., 1 : 2 * frames + 1].transpose(1, 2)
         frames = mel.shape[1] // 2
-        target = (mel[:, : 2 * frames].reshape(len(wave), frames, -1) + 6.0) / 2.0
-        return {"mel_head": self.loss["mel_head"] * F.l1_loss(self.to_mel(feats[:, :frames]).float(), target)}
+        return (mel[:, : 2 * frames].reshape(len(wave), frames, -1) + 6.0) / 2.0
 
     def export(self) -> dict[str, Tensor]:
         return {k: v for k, v in self.codec.state_dict().items() if k.split(".")[0] in self.parts}

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bench.errors import BadCard, UnknownName
+from bench.models.blocks.int8 import unpack
 from bench.models.freecodec import FreeCodec, FreeCodecConfig
 from bench.models.freecodec.augment import SpectrogramResize
 from bench.models.freecodec.config import NANO, version
@@ -242,7 +243,7 @@ def load_shared(codec: FreeCodec, path: Path) -> None:
     from safetensors.torch import load_file
 
     own = codec.state_dict()
-    tensors = {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
+    tensors = {k: v.float() if v.is_floating_point() else v for k, v in unpack(load_file(path)).items()}
     misfit = [k for k, v in tensors.items() if k in own and own[k].shape != v.shape]
     if misfit:
         raise BadCard(f"{path}: {misfit[0]} has another shape; the file belongs to another configuration")

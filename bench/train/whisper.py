@@ -122,3 +122,11 @@ def feature_distance(real: list[Tensor], fake: list[Tensor]) -> Tensor:
         spread = r.std(dim=(0, 1), keepdim=True).clamp_min(1e-3)
         terms.append(((f.float() - r) / spread).abs().mean())
     return torch.stack(terms).mean()
+
+
+def standardised(features: Tensor) -> Tensor:
+    """features [B, T, C] with mean 0 and spread 1 of every channel over the batch: a target that a linear layer reaches
+    soon, although some of Whisper's channels lie far from zero."""
+    real = features.detach().float()
+    spread = real.std(dim=(0, 1), keepdim=True).clamp_min(1e-3)
+    return (real - real.mean(dim=(0, 1), keepdim=True)) / spread
