@@ -13,10 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench import adapters
 from bench.adapters import published
+from bench.codec import Converts
 from bench.engine import plan as planning
 from bench.engine import rows as row_files
-from bench.engine.plan import Plan
+from bench.engine.plan import Plan, System
 from bench.engine.rows import ENGINE_COLUMNS
 from bench.engine.runner import Runner
 from bench.errors import UnknownName
@@ -77,7 +79,7 @@ def _columns(of_protocol: Mapping[str, Sequence[str]], asked: Sequence[str]) -> 
 def _run(listed: Trials, names: Sequence[str], columns: Mapping[str, tuple[str, ...]], wanted: Options) -> outcome.Outcome:
     device = options.device(wanted.device)
     profile = "embedded" if wanted.profile == "embedded" else "paper"
-    systems = planning.systems(names, profile=profile, want=wanted.weights, device=device)
+    systems = _systems(names, profile, wanted.weights, device)
     dataset = listed.dataset.limit(wanted.limit)
     chosen = [listed.trials[u.id] for u in dataset]
     everything = tuple(dict.fromkeys((*columns[TARGET], *columns[SOURCE])))
@@ -88,7 +90,7 @@ def _run(listed: Trials, names: Sequence[str], columns: Mapping[str, tuple[str, 
     outcome.announce(plan)
     live = [system for system in systems if system.point.adapter != "published"]
     dead = [system for system in systems if system.point.adapter == "published"]
-    jobs: list[tuple[tuple[planning.System, ...], tuple[str, ...]]] = [
+    jobs: list[tuple[tuple[System, ...], tuple[str, ...]]] = [
         ((planning.system("identity"),), REFERENCES), (tuple(live), (CONVERTED, CEILING)), (tuple(dead), (CONVERTED,)),
     ]  # fmt: skip
     frames = []
@@ -103,6 +105,27 @@ def _run(listed: Trials, names: Sequence[str], columns: Mapping[str, tuple[str, 
             frames.append(_told(row_files.frame(part, store, runner.failures), dataset, columns))
             frames += [_nominal(frames[-1], system) for system in some if CONVERTED in roles]
     return outcome.finish(_joined(frames), outcome.folder_of(wanted.results, "vc", dataset), wanted)
+
+
+def _systems(names: Sequence[str], profile: str, want: str | None, device: str) -> list[System]:
+    """Those asked for by name; of "all" those that can convert."""
+    named = [name for name in names if name != "all"]
+    systems = planning.systems(named, profile=profile, want=want, device=device) if named else []
+    if "all" in names:
+        found = planning.systems(["all"], profile=profile, want=want, device=device)
+        known = {system.label for system in systems}
+        systems += [system for system in found if _converts(system) and system.label not in known]
+    return systems
+
+
+def _converts(system: System) -> bool:
+    """Whether the card tells of two codebooks to take apart, or the adapter has a class that converts."""
+    books = sum(len(stream.get("sizes", ())) for stream in system.point.streams if stream["rate_hz"])
+    if system.point.kind == "neural" and books > 1:
+        return True
+    classes = (item for item in vars(adapters.module(system.point.adapter)).values() if isinstance(item, type))
+    # The protocol itself has the method; it converts nothing.
+    return any(hasattr(item, "convert") for item in classes if item is not Converts)
 
 
 def _expanded(chosen: Sequence[Trial], roles: Sequence[str]) -> tuple[Utterance, ...]:
@@ -145,7 +168,7 @@ def _told(rows: pd.DataFrame, dataset: Dataset, columns: Mapping[str, tuple[str,
     return pd.DataFrame(kept)
 
 
-def _nominal(rows: pd.DataFrame, system: planning.System) -> pd.DataFrame:
+def _nominal(rows: pd.DataFrame, system: System) -> pd.DataFrame:
     """The card's bit rate of `system` on one row per trial, so that conversion and ceiling stand side by side."""
     if system.point.bitrate_kbps is None:
         return rows.iloc[:0]

@@ -190,6 +190,14 @@ def test_table_of_a_run(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "able"),
+    [("focalcodec@50", True), ("freqcodec@4", True), ("freqcodec@0.5", False), ("codec2@1200", False), ("opus@6", False)],
+)
+def test_all_means_those_that_convert(name: str, able: bool) -> None:
+    assert vc._converts(planning.system(name, want="random")) == able
+
+
 def test_likeness_to_the_source_is_to_be_lost() -> None:
     known = derived(row_files.columns())
     assert known["sim_resemblyzer"].better == "higher" and known["sim_resemblyzer_to_source"].better == "lower"
