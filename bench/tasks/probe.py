@@ -7,6 +7,7 @@ decoded audio, under a name that says so. Every table has a topline (log-mel of 
 from __future__ import annotations
 
 import multiprocessing
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -50,7 +51,6 @@ class Subject:
     name: str
     kind: Literal["tokens", "decoded", "features", "mel"]
     system: System | None
-    path: Path
     key: str
 
 
@@ -108,13 +108,12 @@ def _subjects(
     plan: Plan, store: Store, continuous: bool, failures: Mapping[str, tuple[str, str]]
 ) -> Iterator[Subject]:
     keys = Keys(plan.dataset, (), store)
-    folder = store.path.parent / "probes"
 
     def subject(name: str, kind: Literal["tokens", "decoded", "features", "mel"], system: System | None) -> Subject:
         of = [keys.coded(system, u) if system and kind != "features" else keys.spoken(u) for u in plan.dataset]
         who = system.key if system and kind == "features" else ""
         key = key_of("probe inputs", kind, who, of, provenance.code_version("bench.probes.inputs"))
-        return Subject(name, kind, system, folder / f"inputs-{key}.npz", key)
+        return Subject(name, kind, system, key)
 
     yield subject(TOPLINE, "mel", None)
     for system in plan.systems:
@@ -149,23 +148,23 @@ def _train(
     code = provenance.code_version("bench.probes.jobs"), provenance.package_versions(["torch", "speechbrain"])
     place = plan.device.split(":")[0]
     found = []
+    folder = tempfile.TemporaryDirectory(prefix="bench-probes-")
+    path = {subject.key: Path(folder.name) / f"{n}.npz" for n, subject in enumerate(subjects)}
     for subject in subjects:
         for division in divisions:
             for seed in seeds:
                 about = (plan.task, subject.key, division.sha256, chosen.asdict(), seed, code, place)
                 key = key_of("probe", *about)
-                job = Job(plan.task, subject.path, division, chosen, seed, store.path, key, plan.device)
+                job = Job(plan.task, path[subject.key], division, chosen, seed, store.path, key, plan.device)
                 found.append(Probed(subject.name, subject.system, division, seed, job, {}))
     results = store.get_many([one.job.key for one in found])
     due = [one.job for one in found if one.job.key not in results]
-    if due:
-        missing = {job.inputs for job in due if not job.inputs.is_file()}
+    with folder:
+        wanted = {job.inputs for job in due}
         for subject in subjects:
-            if subject.path in missing:
-                _inputs(subject, plan, store).save(subject.path)
-        results |= _run_jobs(due, plan)
-        for subject in subjects:
-            subject.path.unlink(missing_ok=True)
+            if path[subject.key] in wanted:
+                _inputs(subject, plan, store).save(path[subject.key])
+        results |= _run_jobs(due, plan) if due else {}
     return [Probed(one.name, one.system, one.division, one.seed, one.job, results[one.job.key]) for one in found]
 
 
