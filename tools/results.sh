@@ -9,7 +9,7 @@ bench() {
 
 bench run --codec all --data embedded
 bench run --codec all --data "librispeech:$speech/LibriSpeech#test-clean+test-other"
-bench run --codec "published:$speech/published/freecodec-demo" --data "published:$speech/published/freecodec-demo"
+bench run --codec "identity,published:$speech/published/freecodec-demo" --data "published:$speech/published/freecodec-demo"
 bench run --codec all --data embedded-noisy
 bench run --task vc --codec all --data embedded
 bench run --task vc --codec all --data "vctk:$speech/VCTK"

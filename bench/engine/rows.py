@@ -76,6 +76,7 @@ Code usage and entropies belong to a set, not to an utterance: one row each, spe
 figures (JSON) in `detail`. Definitions: bench.rates.
 """
 
+SET_COLUMNS = ("code_usage", "norm_entropy", "norm_entropy_all")
 WHOLE_SET = "-"
 """Speaker of rows that belong to the set as a whole: code usage, a probe's parameters."""
 
@@ -187,7 +188,7 @@ def _engine_rows(
 ) -> Iterator[dict[str, Any]]:
     base = dict(row) | {"metric": "engine", "metric_version": "1", "metric_key": "engine"}
     if record is None:
-        for column in ENGINE_COLUMNS:
+        for column in (name for name in ENGINE_COLUMNS if name not in SET_COLUMNS):
             yield base | {"column": column, "failure": lost[0], "detail": lost[1]}
         return
     seconds = record["seconds"]

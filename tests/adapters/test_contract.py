@@ -151,9 +151,11 @@ def test_the_card_says_what_is_sent(name: str, subject: Get, bursts: Signal) -> 
     if made.point.bitrate_kbps and all(stream.get("rate_hz") for stream in made.point.streams):
         assert nominal_bits_per_s(made.point.streams) == pytest.approx(1000 * made.point.bitrate_kbps, rel=0.02)
     stated = nominal_bits_per_s(made.point.streams, codes.seconds) * codes.seconds
-    # A stream slower than the codec's frame rounds its number of tokens up.
-    a_frame_more = sum(part.nominal_bits / max(1, len(part.indices)) for part in codes.tokens)
-    assert stated * (0.65 if variable else 1 - 1e-6) <= codes.nominal_bits <= stated * 1.001 + a_frame_more
+    # A stream slower than the codec's frame rounds its number of tokens up; one that looks 400 samples wide every 320
+    # (FocalCodec: 49 tokens for 16000 samples, as published) ends a frame early.
+    a_frame = sum(part.nominal_bits / max(1, len(part.indices)) for part in codes.tokens)
+    least = stated * 0.65 if variable else stated * (1 - 1e-6) - a_frame
+    assert least <= codes.nominal_bits <= stated * 1.001 + a_frame
 
 
 _ELSEWHERE = """
