@@ -51,17 +51,21 @@ def frame(
     }  # fmt: skip
     seeds = sorted({one.seed for one in probed})
     start["settings"] = json.dumps(settings.asdict() | {"seeds": seeds})
-    facts = {u.id: {"speaker": u.speaker, "language": u.language} for u in plan.dataset}
+    coded = {system.label: _coded(plan, store, system) for system in plan.systems}
+    # The original's duration, too, is known from its coding.
+    known = {name: record["seconds"] for some in coded.values() for name, record in some.items()}
+    facts = {
+        u.id: {"speaker": u.speaker, "language": u.language, "seconds": known.get(u.id)} for u in plan.dataset
+    }
     records: list[dict[str, Any]] = []
     for name, some in subjects.items():
         system = some[0].system
         about = row_files.system_facts(system) if system else row_files.pseudo_facts(name)
         row = start | {key: value for key, value in about.items() if key != "settings"} | {"codec": name}
-        coded = _coded(plan, store, system)
         for each in _subject_rows(plan.task, some):
-            utterance = each["utterance"]
-            records.append(row | facts[utterance] | {"seconds": coded.get(utterance, {}).get("seconds")} | each)
-        records += [row | facts[u] | each for u, each in _bits(coded, some)]
+            records.append(row | facts[each["utterance"]] | each)
+        if system:
+            records += [row | facts[u] | each for u, each in _bits(coded[system.label], some)]
     chance = start | row_files.pseudo_facts(CHANCE) | {"settings": start["settings"]}
     for division in divisions:
         records += [chance | facts[each["utterance"]] | each for each in chance_rows(plan.task, division)]
@@ -136,10 +140,8 @@ def chance_rows(task: str, division: Division) -> Iterator[dict[str, Any]]:
                 yield {"utterance": name, "column": column} | rate([(num, den)])
 
 
-def _coded(plan: Plan, store: Store, system: System | None) -> dict[str, dict[str, Any]]:
+def _coded(plan: Plan, store: Store, system: System) -> dict[str, dict[str, Any]]:
     """Utterance -> seconds and bits of what was coded."""
-    if system is None:
-        return {}
     keys = Keys(plan.dataset, (), store)
     found: dict[str, dict[str, Any]] = {}
     for u in plan.dataset:
