@@ -152,7 +152,7 @@ class _Pools:
         self._alone: ProcessPoolExecutor | None = None
 
     def _make(self, workers: int) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(workers, mp_context=self._context, initializer=worker.one_thread)
+        return ProcessPoolExecutor(workers, mp_context=self._context, initializer=worker.begin)
 
     def submit(self, job: Job, *, alone: bool = False) -> Future[JobReport]:
         if alone:

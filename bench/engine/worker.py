@@ -6,7 +6,9 @@ but a short report travels between processes.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -82,6 +84,19 @@ def one_thread() -> None:
     # Networks free and take large blocks all the time: kept by the process, they cost no page faults (10 to 20 %).
     for name in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"):
         os.environ.setdefault(name, str(2**28))
+
+
+def begin() -> None:
+    """First thing in a worker process: one thread, and an end with the parent's, so that kill -9 leaves nobody behind."""
+    one_thread()
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 def _warm_up(codec: Any) -> None:

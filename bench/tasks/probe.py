@@ -20,7 +20,7 @@ from bench.codes import Codes
 from bench.engine import plan as planning
 from bench.engine.plan import Keys, Plan, System
 from bench.engine.runner import Runner
-from bench.engine.worker import one_thread
+from bench.engine.worker import begin
 from bench.errors import BenchError, UnknownName
 from bench.probes import inputs as reading
 from bench.probes import jobs
@@ -174,7 +174,7 @@ def _run_jobs(due: Sequence[Job], plan: Plan) -> dict[str, dict[str, Any]]:
     workers = 1 if plan.device.startswith("cuda") else min(plan.workers, len(due))
     with (
         Progress(len(due), f"{plan.task} probes", unit="training") as progress,
-        ProcessPoolExecutor(workers, mp_context=context, initializer=one_thread) as pool,
+        ProcessPoolExecutor(workers, mp_context=context, initializer=begin) as pool,
     ):
         pending = {pool.submit(jobs.run, job): job for job in due}
         try:

@@ -202,3 +202,22 @@ def test_limit_hears_every_speaker(tmp_path: Path) -> None:
     assert part.partial and len(part) == 5 and len(part.speakers) == 3
     assert dataset.limit(12) is dataset and dataset.limit(None) is dataset
     assert part.sha256 != dataset.sha256
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
+def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
+    make_set(tmp_path / "a", 24)
+    script = Path(__file__).with_name("victim.py")
+    process = subprocess.Popen([sys.executable, str(script), str(tmp_path / "a"), str(tmp_path / "s.sqlite")])
+    children: list[str] = []
+    until = time.monotonic() + 30
+    while not children and time.monotonic() < until:
+        time.sleep(0.1)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    process.kill()
+    process.wait()
+    assert children
+    until = time.monotonic() + 20
+    while any(Path(f"/proc/{child}/cmdline").exists() for child in children) and time.monotonic() < until:
+        time.sleep(0.2)
+    assert not [child for child in children if Path(f"/proc/{child}/cmdline").exists()]
