@@ -5,16 +5,20 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 speech=${SPEECH:-../shared/data}
 bench() {
-    echo "== bench $*"; .venv/bin/python -m bench "$@" --quiet; }
+    echo "== bench $*"
+    .venv/bin/python -m bench "$@" --quiet
+}
 
 bench run --codec all --data embedded
 bench run --codec all --data "librispeech:$speech/LibriSpeech#test-clean+test-other"
 bench run --codec "identity,published:$speech/published/freecodec-demo" --data "published:$speech/published/freecodec-demo"
 bench run --codec all --data embedded-noisy
+# Probes train networks: a choice of codecs, among them two that are heard decoded (packets are no tokens).
+probed="focalcodec@50,freqcodec@4,freecodec@v2,lyra@6,codec2@1200,opus@12"
 bench run --task vc --codec all --data embedded
 bench run --task vc --codec all --data "vctk:$speech/VCTK"
 for task in asr si; do
-    bench run --task "$task" --codec all --data embedded
-    bench run --task "$task" --codec all --data "fsdd:$speech/FSDD"
+    bench run --task "$task" --codec "$probed" --data embedded
+    bench run --task "$task" --codec "$probed" --data "fsdd:$speech/FSDD"
 done
-bench run --task ser --codec all --data "ravdess:$speech/RAVDESS"
+bench run --task ser --codec "$probed" --data "ravdess:$speech/RAVDESS"
