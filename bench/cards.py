@@ -114,7 +114,8 @@ class Point:
 
     @property
     def needs_weights(self) -> bool:
-        return bool(self.weights)
+        """A network always does, whether or not anybody has published any."""
+        return bool(self.weights) or self.kind == "neural"
 
     def weights_table(self, kind: str) -> Mapping[str, Any] | None:
         """The card's table for `kind` of weights (official, nano), or None."""

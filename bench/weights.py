@@ -94,8 +94,8 @@ def resolve(point: Point, want: str | None = None, path: Path | str | None = Non
         return Weights("random", source=f"random initialisation, seed {seed}", seed=seed)
     table = point.weights_table(want)
     if table is None:
-        have = ", ".join(sorted(point.weights))
-        raise WeightsMissing(f"{point.name} has no '{want}' weights; its card offers: {have}. Or give WEIGHTS=PATH.")
+        have = ", ".join(sorted(point.weights)) or "none: nobody has published any yet"
+        raise WeightsMissing(f"{point.name} has no '{want}' weights (its card offers {have}). Give WEIGHTS=PATH.")
     if "file" in table:
         return _from_repository(point, want, table)
     if "search" in table:

@@ -82,3 +82,13 @@ def test_a_path_is_named_by_its_hash(point: cards.Point, tmp_path: Path) -> None
 def test_an_unknown_kind_is_told(point: cards.Point) -> None:
     with pytest.raises(BenchError, match="official"):
         weights.resolve(point, "offical")
+
+
+def test_a_network_without_published_weights_is_missing_some_not_free_of_them(point: cards.Point) -> None:
+    from dataclasses import replace
+
+    bare = replace(point, weights={})
+    assert bare.needs_weights and not weights.available(bare, weights.choose(bare))
+    with pytest.raises(WeightsMissing, match=r"toy@1.*official.*WEIGHTS=PATH"):
+        weights.resolve(bare)
+    assert weights.resolve(bare, "random").kind == "random"
