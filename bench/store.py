@@ -114,11 +114,11 @@ class Store:
         """The subset of `keys` that is there, without reading values."""
         return {row[0] for row in self._select("key", keys)}
 
-    def _select(self, columns: str, keys: Sequence[str]) -> Iterator[tuple]:
+    def _select(self, columns: str, keys: Sequence[str], *, table: str = "entries", by: str = "key") -> Iterator[tuple]:
         for start in range(0, len(keys), _BATCH):
             some = keys[start : start + _BATCH]
             marks = ",".join("?" * len(some))
-            yield from self._db.execute(f"SELECT {columns} FROM entries WHERE key IN ({marks})", list(some))
+            yield from self._db.execute(f"SELECT {columns} FROM {table} WHERE {by} IN ({marks})", list(some))
 
     def put_many(self, entries: Iterable[tuple[str, str, Any]]) -> None:
         """Write (key, stage, value) triples in one transaction: all of them or none."""
@@ -142,16 +142,18 @@ class Store:
 
     def file_sha256(self, paths: Sequence[Path]) -> dict[Path, str]:
         """sha256 of files, remembered by (path, size, mtime) so that an unchanged file is read once, ever."""
-        known = {row[0]: row[1:] for row in self._db.execute("SELECT path, size, mtime_ns, sha256 FROM files")}
+        names = {path: str(path.resolve()) for path in paths}
+        # Only the rows asked for: workers call this for every job, and the table holds every file ever seen.
+        rows = self._select("path, size, mtime_ns, sha256", list(names.values()), table="files", by="path")
+        known = {row[0]: row[1:] for row in rows}
         found: dict[Path, str] = {}
         fresh: list[tuple[str, int, int, str]] = []
-        for path in dict.fromkeys(paths):
+        for path, name in names.items():
             try:
                 stat = path.stat()
             except OSError:
                 found[path] = "missing"
                 continue
-            name = str(path.resolve())
             entry = known.get(name)
             if entry is not None and entry[:2] == (stat.st_size, stat.st_mtime_ns):
                 found[path] = entry[2]

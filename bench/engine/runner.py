@@ -118,7 +118,8 @@ class Runner:
         if job.system is None:
             return {}
         coded = [keys.coded(job.system, u) for u in job.utterances]
-        missing = [key for key in coded if key not in self.store.has_many(coded)]
+        there = self.store.has_many(coded)
+        missing = [key for key in coded if key not in there]
         if not missing:
             missing = [
                 keys.score(m, u, key) for u, key in zip(job.utterances, coded, strict=True) for m in self.plan.metrics
