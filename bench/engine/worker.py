@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from bench import adapters
 from bench.engine import conversion, lengths, stages
@@ -22,6 +22,10 @@ from bench.errors import BenchError
 from bench.metrics import Metric, MetricFailure, Signal, find
 from bench.speech import Dataset, Utterance
 from bench.store import Store
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _KEEP_CODECS = 2
 
@@ -126,14 +130,42 @@ def run(job: Job) -> JobReport:
     if job.stage == "code":
         return report
     coded = [(u, keys.coded(job.system, u)) for u in job.utterances]
+    waves = _Waves(records, job.length)
     for metric in chosen:
         # By utterance: one coded wave may be scored against several references.
         due = {u.id: keys.score(metric, u, key) for u, key in coded if key in records}
         there = store.has_many(list(due.values()))
         todo = [(u, key) for u, key in coded if u.id in due and due[u.id] not in there]
         if todo:
-            _score(metric, todo, records, keys, store, report, job.length)
+            _score(metric, todo, waves, keys, store, report)
     return report
+
+
+class _Waves:
+    """Original and decoded waves of a job, at each rate made once for all metrics."""
+
+    def __init__(self, records: dict[str, Any], rule: str) -> None:
+        self.records, self.rule = records, rule
+        self.whole: dict[tuple[str, int], NDArray[np.float32]] = {}
+        self.pairs: dict[tuple[str, str, int], tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
+
+    def original(self, u: Utterance, rate_hz: int) -> NDArray[np.float32]:
+        """The whole original [T]. Raises BenchError."""
+        key = u.id, rate_hz
+        if key not in self.whole:
+            self.whole[key] = u.read_reference(rate_hz)[0]
+        return self.whole[key]
+
+    def pair(self, u: Utterance, coded: str, rate_hz: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Original and decoded wave as the length rule cuts them. Raises MetricFailure and BenchError."""
+        key = u.id, coded, rate_hz
+        if key not in self.pairs:
+            whole = self.original(u, rate_hz)
+            if u.aligned:
+                self.pairs[key] = lengths.pair(whole, self.records[coded], rate_hz, self.rule)
+            else:
+                self.pairs[key] = whole, stages.decoded_wave(self.records[coded], rate_hz, None)
+        return self.pairs[key]
 
 
 def _coded(job: Job, keys: Keys, store: Store, report: JobReport) -> dict[str, Any]:
@@ -217,27 +249,22 @@ def _store_analyses(
 def _score(
     metric: Metric,
     todo: Sequence[tuple[Utterance, str]],
-    records: dict[str, Any],
+    waves: _Waves,
     keys: Keys,
     store: Store,
     report: JobReport,
-    rule: str,
 ) -> None:
     references = _analyse_references(metric, [u for u, _ in todo], keys, store, report)
     pairs: dict[str, tuple[Signal, Signal]] = {}
     failed: dict[str, MetricFailure] = {}
     for u, coded_key in todo:
         try:
-            whole = wave = u.read_reference(metric.rate_hz)[0]
-            if u.aligned:
-                wave, out = lengths.pair(whole, records[coded_key], metric.rate_hz, rule)
-            else:
-                out = stages.decoded_wave(records[coded_key], metric.rate_hz, None)
+            wave, out = waves.pair(u, coded_key, metric.rate_hz)
         except MetricFailure as failure:
             failed[u.id] = failure
             continue
         reference = Signal(wave, metric.rate_hz, u.text, u.language, references.get(u.id, {}))
-        if metric.analyse is not None and len(wave) < len(whole):
+        if metric.analyse is not None and len(wave) < len(waves.original(u, metric.rate_hz)):
             # The original was cut with the decoded wave: what is stored of the whole one does not hold.
             [cut] = stages.analyse(metric, [reference])
             reference.analysis = stages.plain(cut) if isinstance(cut, MetricFailure) else cut

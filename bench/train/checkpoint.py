@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,20 @@ from bench.errors import BenchError
 
 class CheckpointMismatch(BenchError):
     """A checkpoint that belongs to another configuration, or is not one."""
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold `folder` for this run. Raises BenchError while another process does; ends with the process, however it ends."""
+    import fcntl
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise BenchError(f"{folder}: another training run writes here; wait for it, or choose another --out") from error
+        yield
 
 
 def save(path: Path, state: Mapping[str, Any]) -> None:

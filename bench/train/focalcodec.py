@@ -25,12 +25,12 @@ from bench.errors import BadCard
 from bench.models.blocks.int8 import unpack
 from bench.models.focalcodec import FocalCodec
 from bench.train.data import Crops
-from bench.train.front import start_as_log_mel, start_projection
+from bench.train.front import start_as_whisper_stem
 from bench.train.losses import MelL1, MultiMelL1, bit_spread
 from bench.train.recipe import Recipe, weights_of
 from bench.train.settings import RecipeCard
 from bench.train.whisper import WhisperEncoder, feature_distance, standardised
-from bench.train.whisper_start import copy_blocks, encoder_losses
+from bench.train.whisper_start import copy_blocks, encoder_losses, taught
 
 if TYPE_CHECKING:
     from bench.train.data import Corpus
@@ -49,11 +49,11 @@ LOSSES: Mapping[str, Any] = {
     "whisper": "",  # path of tiny.en.pt; empty: no feature loss
     "whisper_blocks": 4,
     "perceptual": 0.0,  # distance of Whisper features, decoded against original
+    "token_rate": 1.0,  # learning rate of encoder and compressor, as a share of the others
     "bypass": 0.0,  # share of items that reach the decoder unquantized, so that it also decodes encoder features
     "copy_whisper": False,  # start the encoder's layers from Whisper's blocks
-    "log_mel": False,  # set the front end to a log-mel spectrogram, and freeze it there
+    "stem": False,  # set the front end to Whisper's log-mel and convolutions, and freeze it there
     "content": 0.0,  # L1 of a linear layer's guess of Whisper's last block, from the decompressed features
-    "filterbank": False,  # start the first convolution as a bank of windowed tones
 }
 
 
@@ -69,18 +69,16 @@ TRAINED = {
 class FocalCodecRecipe(Recipe):
     """Card tables: [model] config = preset name, overrides = {dotted path = value}; [loss] as in LOSSES."""
 
-    margin = 80
-
     def __init__(self, card: RecipeCard) -> None:
         super().__init__(card)
         self.loss = weights_of(card.loss, LOSSES, f"{card.path} [loss]")
         model = weights_of(card.model, {"config": "50hz", "overrides": {}}, f"{card.path} [model]")
         torch.manual_seed(card.run.seed)
         self.codec = FocalCodec.from_config(model["config"], dict(model["overrides"]))
-        if self.loss["filterbank"]:
-            layers: Any = self.codec.encoder.feature_extractor.layers
-            start_as_filterbank(layers[0].conv)
         start_local(self.codec.encoder.encoder.relative_embedding)
+        # With padding, frame t is centred at sample 320 t, as Whisper's are; without, its window starts there.
+        self.padded = any(self.codec.config.encoder.padding)
+        self.margin = 0 if self.padded else 80
         self.mode: str = self.loss["mode"]
         if self.mode not in TRAINED:
             raise BadCard(f"{card.path} [loss]: mode is '{self.mode}'; it must be one of {', '.join(TRAINED)}")
@@ -100,25 +98,31 @@ class FocalCodecRecipe(Recipe):
         self.whisper = WhisperEncoder.load(Path(self.loss["whisper"]), blocks) if self.loss["whisper"] else None
         if self.loss["copy_whisper"] and self.whisper is not None:
             copy_blocks(self.codec.encoder, self.whisper)
-        if self.loss["log_mel"]:
-            self.codec.encoder.feature_extractor.requires_grad_(False)
-            self.codec.encoder.norm.requires_grad_(False)
+        if self.loss["stem"]:
+            for part in (self.codec.encoder.feature_extractor, self.codec.encoder.norm, self.codec.encoder.feature_proj):
+                part.requires_grad_(False)
         self.to_teacher = nn.Linear(self.codec.config.encoder.dim, 384) if self.loss["content"] else None
         self.fine_mel = MelL1(n_fft=512, hop=160)
         self.to_mel = nn.Linear(self.codec.config.encoder.dim, 2 * 80) if self.loss["mel_head"] else None
 
     def prepare(self, corpus: Corpus) -> None:
-        if self.loss["log_mel"] and not self.loss["initial"]:
-            crops = Crops(corpus, 30, 20560, self.card.run.seed, self.card.data.augmentation)
+        if self.loss["stem"] and self.whisper is not None and not self.loss["initial"]:
+            crops = Crops(corpus, 30, 20480, self.card.run.seed, self.card.data.augmentation)
             waves = torch.from_numpy(np.concatenate([crops.draw(k).waves for k in range(8)]))
-            start_as_log_mel(self.codec.encoder, waves, self._mel_frames(waves, waves.shape[1] // 320 - 1))
-            start_projection(self.codec.encoder, waves, 160)
+            start_as_whisper_stem(self.codec.encoder, waves, self.whisper)
+
+    def groups(self) -> list[dict[str, Any]]:
+        before = [p for part in PARTS[:2] for p in getattr(self.codec, part).parameters() if p.requires_grad]
+        known = {id(p) for p in before}
+        after = [p for p in self.trainable() if id(p) not in known]
+        groups = [{"params": after}, {"params": before, "factor": self.loss["token_rate"]}]
+        return [group for group in groups if group["params"]]
 
     def forward(self, wave: Tensor, progress: float, extra: Mapping[str, Tensor]) -> dict[str, Tensor]:
         loss, codec = self.loss, self.codec
         if self.mode == "encoder":
             assert self.whisper is not None
-            losses, feats = encoder_losses(codec.encoder, self.whisper, wave, wave.shape[1] - self.margin)
+            losses, feats = encoder_losses(codec.encoder, self.whisper, wave, self.margin)
             return {**losses, **self._mel_head(feats, wave)}
         with torch.set_grad_enabled("encoder" in self.trained and torch.is_grad_enabled()):
             feats = self._features(wave)
@@ -127,11 +131,16 @@ class FocalCodecRecipe(Recipe):
         out: dict[str, Tensor] = {}
         decoded = feats
         if self.mode == "synthesis":
-            with torch.no_grad():
-                codes = codec.lats_to_codes(codec.feats_to_lats(feats)).float()
-            decoded = codec.codes_to_qfeats(codes)[:, : feats.shape[1]]
+            joint = "compressor" in self.trained
+            with torch.set_grad_enabled(joint and torch.is_grad_enabled()):
+                lats = codec.feats_to_lats(feats)
+            codes = codec.quantizer.straight_through(lats) if joint else codec.lats_to_codes(lats)
+            decoded = codec.codes_to_qfeats(codes.float())[:, : feats.shape[1]]
+            if joint and loss["spread"]:
+                out["spread"] = loss["spread"] * bit_spread(lats)
             if loss["features"]:
-                out["qfeats"] = loss["features"] * F.mse_loss(decoded.float(), feats.float()) / feats.float().var()
+                target = feats.detach().float()
+                out["qfeats"] = loss["features"] * F.mse_loss(decoded.float(), target) / target.var()
             if loss["bypass"] and self.training:
                 keep = torch.rand(len(wave), 1, 1, device=wave.device) >= loss["bypass"]
                 decoded = torch.where(keep, decoded, feats)
@@ -149,12 +158,12 @@ class FocalCodecRecipe(Recipe):
 
     def _features(self, wave: Tensor) -> Tensor:
         """The encoder's features [B, T, C]; a frozen front end runs in full precision and without gradient."""
-        if not self.loss["log_mel"]:
+        if not self.loss["stem"]:
             return self.codec.sig_to_feats(wave)
         encoder = self.codec.encoder
         with torch.no_grad(), torch.autocast(wave.device.type, enabled=False):
-            stem = encoder.norm(encoder.feature_extractor(wave, None, None)[0])
-        return encoder.encoder(encoder.feature_proj(stem), None, None)[0]
+            stem = encoder.feature_proj(encoder.norm(encoder.feature_extractor(wave, None, None)[0]))
+        return encoder.encoder(stem, None, None)[0]
 
     def _quantization(self, feats: Tensor, wave: Tensor) -> dict[str, Tensor]:
         """Losses of compressor and decompressor, without a decoder: feats [B, T, C]."""
@@ -173,7 +182,7 @@ class FocalCodecRecipe(Recipe):
             out["spread"] = loss["spread"] * bit_spread(lats)
         if self.to_teacher is not None and self.whisper is not None:
             with torch.no_grad():
-                last = self.whisper(wave)[-1][:, 1:]
+                last = taught(self.whisper, wave)[1][:, 0 if self.padded else 1 :]
             frames = min(decoded.shape[1], last.shape[1])
             guess = self.to_teacher(decoded[:, :frames]).float()
             out["content"] = loss["content"] * F.l1_loss(guess, standardised(last[:, :frames]))
@@ -191,8 +200,10 @@ class FocalCodecRecipe(Recipe):
 
     def _mel_frames(self, wave: Tensor, frames: int) -> Tensor:
         """The two log-mel frames under each of at most `frames` feature frames, as (mel + 6) / 2: [B, T, 160]."""
-        # Frame t is centred at sample 320 t + 280: mel frames 2 t + 1 and 2 t + 2, centred at 160 j + 80.
-        mel = self.fine_mel.log_mel(wave)[..., 1 : 2 * frames + 1].transpose(1, 2)
+        # Mel frame j is centred at sample 160 j + 80. Without padding frame t is centred at 320 t + 280; with it, the
+        # decoder writes [320 t, 320 t + 320).
+        first = 0 if self.padded else 1
+        mel = self.fine_mel.log_mel(wave)[..., first : 2 * frames + first].transpose(1, 2)
         frames = mel.shape[1] // 2
         return (mel[:, : 2 * frames].reshape(len(wave), frames, -1) + 6.0) / 2.0
 
@@ -211,27 +222,6 @@ class FocalCodecRecipe(Recipe):
         tokens, _, out = self.codec(torch.from_numpy(padded)[None])
         self.seen.update(tokens.flatten().tolist())
         return out[0].numpy()[: len(wave)]
-
-
-def start_as_filterbank(conv: nn.Conv1d, rate_hz: int = 16000) -> None:
-    """Set a first convolution [C, 1, k] to Hann-windowed tones in four phases, mel-spaced from 60 Hz to 7.6 kHz.
-
-    The four phases are there because a GELU follows: rectified, they add up to the magnitude of the band. The scale
-    puts quiet speech near the epsilon of the LayerNorm that follows, so that level is not normalised away.
-    """
-    channels, _, kernel = conv.weight.shape
-    bands = channels // 4
-    mels = torch.linspace(2595 * np.log10(1 + 60 / 700), 2595 * np.log10(1 + 7600 / 700), bands, dtype=torch.float64)
-    hz = 700 * (10 ** (mels / 2595) - 1)
-    time = torch.arange(kernel, dtype=torch.float64)
-    angle = 2 * np.pi * hz[:, None] * (time - kernel / 2) / rate_hz
-    phases = torch.arange(4, dtype=torch.float64) * (np.pi / 2)
-    tones = torch.cos(angle[:, None] + phases[:, None]) * torch.hann_window(kernel, dtype=torch.float64)
-    # Higher bands are weaker in speech by about 6 dB per octave.
-    tones = tones * (hz[:, None, None] / 500).clamp(0.5, 8.0)
-    with torch.no_grad():
-        conv.weight.zero_()
-        conv.weight[: 4 * bands] = (tones / tones.square().sum(-1, keepdim=True).mean().sqrt()).reshape(-1, 1, kernel).float()
 
 
 def start_local(embedding: nn.Embedding) -> None:

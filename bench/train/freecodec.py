@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from bench.errors import BadCard, UnknownName
 from bench.models.blocks.int8 import unpack
+from bench.models.blocks.whisper_stem import WhisperStem
 from bench.models.freecodec import FreeCodec, FreeCodecConfig
 from bench.models.freecodec.augment import SpectrogramResize
 from bench.models.freecodec.config import NANO, version
@@ -28,7 +29,8 @@ from bench.models.freecodec.speaker import EcapaSpeaker, ResemblyzerSpeaker
 from bench.train.losses import MelL1, MultiMelL1
 from bench.train.recipe import Recipe, weights_of
 from bench.train.settings import RecipeCard
-from bench.train.whisper import WhisperEncoder, feature_distance
+from bench.train.whisper import WhisperEncoder, feature_distance, standardised
+from bench.train.whisper_start import taught
 
 if TYPE_CHECKING:
     from bench.train.data import Batch, Corpus
@@ -67,6 +69,8 @@ class FreeCodecRecipe(Recipe):
         self.mode: str = self.loss["mode"]
         if self.mode not in ("whole", "codes", "synthesis"):
             raise BadCard(f"{card.path} [loss]: mode is '{self.mode}'; it must be whole, codes or synthesis")
+        if config.coder == "spectral" and config.spectral_stem == "whisper":
+            self.codec.content_encoder.stem.requires_grad_(False)
         if self.mode == "synthesis":
             self.codec.requires_grad_(False)
             self.codec.fusion.requires_grad_(True)
@@ -95,10 +99,22 @@ class FreeCodecRecipe(Recipe):
             wave = corpus.wave(index)
             cuts = [wave, *(wave[i : i + 48000] for i in range(0, len(wave) - 32000, 48000))]
             self.vectors.append(np.stack([self.speaker.embed(cut) for cut in cuts]))
+        self._start_stem()
         books = self.codec.speaker_books
         if books is not None and not self.loss["initial"]:
             books.fit(torch.from_numpy(np.concatenate(self.vectors)))
             books.eval()
+
+    def _start_stem(self) -> None:
+        """Take the stem of the content encoder from Whisper, unless it comes with the initial weights."""
+        if self.codec.config.coder != "spectral" or self.codec.config.spectral_stem != "whisper" or self.loss["initial"]:
+            return
+        if self.whisper is None:
+            raise BadCard(f"{self.card.path}: spectral_stem = 'whisper' starts from Whisper; set loss.whisper")
+        own = self.codec.content_encoder.stem
+        assert isinstance(own, WhisperStem)
+        own.conv1.load_state_dict(self.whisper.conv1.state_dict())
+        own.conv2.load_state_dict(self.whisper.conv2.state_dict())
 
     @property
     def speaker(self) -> ResemblyzerSpeaker | EcapaSpeaker:
@@ -176,7 +192,8 @@ class FreeCodecRecipe(Recipe):
                 last = self.wavlm(F.pad(wave, (40, 40))).last_hidden_state
             else:
                 assert self.whisper is not None
-                last = self.whisper(wave)[-1]
+                # Without positions and each channel at one scale: a few outliers would decide the cosine alone.
+                last = standardised(taught(self.whisper, wave)[1])
         return {"content": self.loss["content"] * content_loss(guess, last)}
 
     def _mel_distance(self, guess: Tensor, wave: Tensor) -> Tensor:

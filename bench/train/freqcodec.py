@@ -23,7 +23,7 @@ from bench.models.funcodec import PRESETS, FunCodec, load
 from bench.models.funcodec.config import BINS, FunCodecConfig
 from bench.models.funcodec.losses import MultiSpectralLoss
 from bench.train.data import Crops
-from bench.train.losses import MultiMelL1, correlation
+from bench.train.losses import MultiMelL1, narrowness
 from bench.train.recipe import Recipe, weights_of
 from bench.train.settings import RecipeCard
 from bench.train.whisper import WhisperEncoder, feature_distance
@@ -42,7 +42,9 @@ LOSSES: Mapping[str, Any] = {
     "whisper": "",  # path of tiny.en.pt; empty: no feature loss
     "whisper_blocks": 4,
     "perceptual": 0.0,  # distance of Whisper features, decoded against original
-    "spread": 0.0,  # mean squared correlation of the embedding's dimensions
+    "token_rate": 1.0,  # learning rate of the encoder, as a share of the decoder's
+    "spread": 0.0,  # see losses.narrowness: against a collapse of the embedding to a few directions
+    "directions": 16.0,  # how many the variance should take at least
     "whiten": False,  # start the encoder's ends from the statistics of the training speech
     "quantize_from": 0.0,  # share of the run without quantization, before the k-means start
     "pool": 4096,  # embeddings that k-means starts from
@@ -85,13 +87,22 @@ class FreqCodecRecipe(Recipe):
             crops = Crops(corpus, 24, 20480, self.card.run.seed)
             start_white(self.codec, torch.from_numpy(np.concatenate([crops.draw(k).waves for k in range(4)])))
 
+    def groups(self) -> list[dict[str, Any]]:
+        encoder = [p for p in self.codec.encoder.parameters() if p.requires_grad]
+        known = {id(p) for p in encoder}
+        groups = [
+            {"params": [p for p in self.trainable() if id(p) not in known]},
+            {"params": encoder, "factor": self.loss["token_rate"]},
+        ]
+        return [group for group in groups if group["params"]]
+
     def forward(self, wave: Tensor, progress: float, extra: Mapping[str, Tensor]) -> dict[str, Tensor]:
         loss, codec = self.loss, self.codec
         out: dict[str, Tensor] = {}
         with torch.set_grad_enabled(self.mode != "synthesis" and torch.is_grad_enabled()):
             embedding, scale = codec.embed(wave)
             if loss["spread"]:
-                out["spread"] = loss["spread"] * correlation(embedding)
+                out["spread"] = loss["spread"] * narrowness(embedding, loss["directions"])
             words = self._words(embedding.float(), progress, out)
         planes = codec.decoder(words)
         if loss["planes"]:
@@ -212,17 +223,21 @@ def start_white(codec: FunCodec, waves: Tensor, sharpness: float = 0.75) -> None
 def plane_distance(decoded: Tensor, target: Tensor) -> Tensor:
     """How far magnitude-phase planes as the decoder gives them are from those of the original, without a synthesis.
 
-    Both [B, 3, 257, T] or laid end to end [B, 771, T]. L1 of log magnitudes (floored at 1e-3 of unit level), plus the
-    squared distance of phase vectors weighted by the original's magnitude to the power 0.3. A clean gradient: what
-    reaches the encoder through a synthesis and spectra of the wave is so noisy that it keeps to three dimensions.
+    Both [B, 3, 257, T] or laid end to end [B, 771, T]. L1 of log magnitudes (floored at 1e-3 of unit level), plus 1 minus
+    the cosine between phase vectors, weighted by the original's magnitude to the power 0.3, plus what holds their
+    length near 1: the squared distance would shrink vectors that cannot be known to nothing, and the wave with them.
+    A clean gradient: what reaches the encoder through a synthesis and spectra of the wave is so noisy that it keeps to
+    three dimensions.
     """
     frames = min(decoded.shape[-1], target.shape[-1])
     ours, theirs = (x[..., :frames].float().reshape(len(x), 3, -1, frames) for x in (decoded, target))
     magnitude = (F.softplus(ours[:, 0]) + 1e-3).log()
     floor = theirs[:, 0].clamp_min(-6.9)
     weight = (0.3 * floor).exp()
-    phase = (ours[:, 1:] - theirs[:, 1:]).square().sum(1) * weight / weight.mean()
-    return F.l1_loss(magnitude, floor) + 0.5 * phase.mean()
+    length = (ours[:, 1:].square().sum(1) + 1e-6).sqrt()
+    cosine = (ours[:, 1:] * theirs[:, 1:]).sum(1) / length
+    phase = (1.0 - cosine) * weight / weight.mean()
+    return F.l1_loss(magnitude, floor) + 0.5 * phase.mean() + 0.1 * (length - 1.0).square().mean()
 
 
 def config_of(model: Mapping[str, Any]) -> FunCodecConfig:

@@ -1,12 +1,13 @@
-"""A waveform front end that starts as a log-mel spectrogram, although it is made of convolutions, LayerNorms and GELUs.
+"""Whisper's stem in WavLM's form: a log-mel spectrogram and two convolutions, made of convolutions, LayerNorms and GELUs.
 
-WavLM's strided convolutions learn spectra from nothing, in days on GPUs. Here three of them are set by hand and by least
-squares: tones in four phases, whose rectified sum is a band's magnitude; thresholds of every band at several levels, a
-basis in which its logarithm is nearly linear; and a readout of the log-mel frames, fitted to speech. On 10 s of held-out
-crops a linear layer after it misses log-mel frames by about a third of what it misses after a plain filterbank.
+WavLM's strided convolutions learn spectra from nothing, in days on GPUs. Here six of them are set instead of trained.
+By hand: tones in four phases, whose rectified sum is a band's magnitude; thresholds of every band at several levels, a
+basis in which its logarithm is nearly linear. By least squares on speech: the readout of Whisper's log-mel. Copied:
+Whisper's two convolutions (arXiv 2212.04356, section 2.2). Last, pairs that carry the outcome through the closing norm.
 
 LayerNorm would take away level. It is linear where its input is far below the root of its epsilon and has zero mean
-over the channels; so signals run through it tiny, every channel beside its negative, and its gains bring them back.
+over the channels; so signals run through it tiny, every channel beside its negative or all of them beside one that
+balances their sum, and its gains bring them back.
 """
 
 from __future__ import annotations
@@ -15,43 +16,64 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.errors import BadCard
 from bench.models.focalcodec.wavlm import WavLM
+from bench.train.whisper import WhisperEncoder
 
 ROOT = 1e-5**0.5
 """Root of LayerNorm's epsilon: the slope of a LayerNorm on tiny inputs is its weight over this."""
-TINY = {"tones": 1e-3, "thresholds": 1e-2, "readout": 1e-4, "pairs": 1e-4}
+TINY = {"tones": 1e-3, "thresholds": 1e-2, "readout": 1e-4, "pairs": 1e-4, "convolution": 1e-4}
 """What the linear stretches run at, for signals of size 1; small against ROOT, with gains that float16 still holds."""
 RECTIFY = 3.0
 """What the quietest magnitude comes to before a GELU that is to rectify it."""
 QUIETEST, LOUDEST = 3e-4, 0.1
 """Magnitudes (of a band, for a wave in [-1, 1]) between which the thresholds lie."""
+KERNELS, STRIDES, PADDING = (400, 1, 1, 3, 3, 1), (160, 1, 1, 1, 2, 1), (520, 519)
+"""Shape of the six convolutions, and the encoder's padding: frame t is centred at sample 320 t, as Whisper's are."""
+SHIFT = 2
+"""Frames of 160 samples by which the first convolution runs ahead of Whisper's log-mel, because of that padding."""
 
 
 @torch.no_grad()
-def start_as_log_mel(encoder: WavLM, waves: Tensor, target: Tensor) -> float:
-    """Set three strided convolutions (kernels k, 1, 2; strides s, 1, 2) and the norm after them.
+def start_as_whisper_stem(encoder: WavLM, waves: Tensor, whisper: WhisperEncoder) -> float:
+    """Set the front end and the projection after it to Whisper's log-mel, convolutions and GELUs, without positions.
 
-    waves [B, N] at 16 kHz; target [B, T, D]: what the last convolution's channel pairs should say of frame t, D at most
-    half its channels. Returns the mean absolute error of that least-squares fit.
+    waves [B, N]: speech at 16 kHz for the fit of the log-mel. Returns the fit's mean absolute error, in the units of
+    Whisper's log-mel (1 is 40 dB). Raises BadCard where the encoder's convolutions have another shape.
     """
-    layers: Any = encoder.feature_extractor.layers
-    tones, thresholds, readout = layers
+    extractor: Any = encoder.feature_extractor
+    layers, mels, dim = extractor.layers, whisper.conv1.in_channels, whisper.conv1.out_channels
+    found = extractor.kernels, extractor.strides, extractor.padding
+    if found != (KERNELS, STRIDES, PADDING):
+        wanted = f"kernel_sizes {list(KERNELS)}, strides {list(STRIDES)} and padding {list(PADDING)}"
+        raise BadCard(f"loss.stem: Whisper's stem needs an encoder with {wanted}, not {found}")
+    widths = [layer.conv.out_channels for layer in layers]
+    if widths[2] < 2 * mels or min(widths[3:5]) <= dim or widths[5] < 2 * dim or encoder.feature_proj.out_features != dim:
+        raise BadCard(
+            f"loss.stem: hidden_dims {widths} are too narrow; the last four need {2 * mels}, {dim + 1}, {dim + 1} and "
+            f"{2 * dim} channels, and encoder_config.dim must be {dim}"
+        )
+    tones, thresholds, readout, first, second, pairs = layers
     bands = tones.conv.out_channels // 4
     _set_tones(tones, bands)
-    _set_thresholds(thresholds, bands, waves, tones)
-    hidden = thresholds(tones(waves[..., None]))  # [B, 2 T, C]
-    frames = min(hidden.shape[1] // 2, target.shape[1])
-    pairs = hidden[:, : 2 * frames].unflatten(1, (frames, 2)).flatten(2).flatten(0, 1).double()
-    wanted = target[:, :frames].flatten(0, 1).double()
-    centre, middle = pairs.mean(0), wanted.mean(0)
-    x, y = pairs - centre, wanted - middle
-    gram = x.T @ x
-    ridge = 1e-4 * gram.diagonal().mean() * torch.eye(len(gram), dtype=torch.double)
-    weight = torch.linalg.solve(gram + ridge, x.T @ y)  # [2 C, D]
-    error = float((x @ weight - y).abs().mean())
-    _set_readout(readout, encoder.norm, weight, middle - centre @ weight)
+    padded = F.pad(waves, PADDING)[..., None]
+    _set_thresholds(thresholds, bands, padded, tones)
+    hidden = thresholds(tones(padded))[:, 2 * SHIFT : -2 * SHIFT]
+    mel = whisper.log_mel(waves).transpose(1, 2)[:, SHIFT:]
+    frames = min(hidden.shape[1], mel.shape[1])
+    weight, offset, error = _least_squares(hidden[:, :frames].flatten(0, 1), mel[:, :frames].flatten(0, 1))
+    _set_pairs(readout, weight[..., None], offset)
+    _set_convolution(first, whisper.conv1, mels)
+    _set_convolution(second, whisper.conv2, 0)
+    _set_pairs(pairs, torch.eye(dim)[..., None], torch.zeros(dim))
+    _linear(encoder.norm, 1.0 / TINY["pairs"])
+    encoder.feature_proj.weight.zero_()
+    encoder.feature_proj.weight[:, :dim] = torch.eye(dim)
+    encoder.feature_proj.weight[:, dim : 2 * dim] = -torch.eye(dim)
+    encoder.feature_proj.bias.zero_()
     return error
 
 
@@ -82,7 +104,7 @@ def _set_thresholds(layer: Any, bands: int, waves: Tensor, tones: Any) -> None:
     levels = conv.out_channels // bands
     conv.weight.zero_()
     rectified = 2.0 * RECTIFY / QUIETEST  # sum over four rectified phases of a magnitude 1, about
-    magnitude = tones(waves[..., None]).unflatten(-1, (bands, 4)).sum(-1) / rectified
+    magnitude = tones(waves).unflatten(-1, (bands, 4)).sum(-1) / rectified
     typical = magnitude.square().mean((0, 1)).sqrt()
     typical = typical / typical.mean()
     gains = torch.zeros(conv.out_channels)
@@ -102,40 +124,44 @@ def _set_thresholds(layer: Any, bands: int, waves: Tensor, tones: Any) -> None:
     layer.norm.bias[: len(bias)] = bias
 
 
-def _set_readout(layer: Any, norm: nn.LayerNorm, weight: Tensor, offset: Tensor) -> None:
-    """Pairs of channels +v and -v, v the fitted readout; GELU(v) - GELU(-v) is v again."""
-    conv = layer.conv
-    channels, dims = conv.in_channels, weight.shape[1]
-    tiny, size = TINY["readout"], TINY["pairs"]  # v runs small: the mean of a pair is of order v^2
-    taps = weight.T.reshape(dims, 2, channels).permute(0, 2, 1).float()
-    conv.weight.zero_()
-    conv.weight[:dims] = tiny * taps
-    conv.weight[dims : 2 * dims] = -tiny * taps
+def _least_squares(x: Tensor, y: Tensor, ridge: float = 1e-4) -> tuple[Tensor, Tensor, float]:
+    """x [N, C], y [N, D] -> weight [D, C], offset [D], mean absolute error of y = weight x + offset."""
+    x, y = x.double(), y.double()
+    middle, level = x.mean(0), y.mean(0)
+    x, y = x - middle, y - level
+    gram = x.T @ x
+    weight = torch.linalg.solve(gram + ridge * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype), x.T @ y)
+    return weight.T.float(), (level - middle @ weight).float(), float((x @ weight - y).abs().mean())
+
+
+def _set_pairs(layer: Any, weight: Tensor, offset: Tensor) -> None:
+    """Channels +v and -v, v = weight * x + offset, weight [D, C, k]; GELU(v) - GELU(-v) is v again.
+
+    They come out at TINY["pairs"] of v's size, since the mean of GELU(v) and GELU(-v) is of order v^2.
+    """
+    tiny, size = TINY["readout"], TINY["pairs"]
+    dims, channels = weight.shape[:2]
+    layer.conv.weight.zero_()
+    layer.conv.weight[:dims, :channels] = tiny * weight
+    layer.conv.weight[dims : 2 * dims, :channels] = -tiny * weight
     layer.norm.weight.zero_()
     layer.norm.bias.zero_()
     layer.norm.weight[: 2 * dims] = size / tiny * ROOT
-    layer.norm.bias[:dims] = size * offset.float()
-    layer.norm.bias[dims : 2 * dims] = -size * offset.float()
-    _linear(norm, 1.0 / size)
+    layer.norm.bias[:dims] = size * offset
+    layer.norm.bias[dims : 2 * dims] = -size * offset
 
 
-@torch.no_grad()
-def start_projection(encoder: WavLM, waves: Tensor, dims: int) -> None:
-    """Set the projection after the front end: the `dims` fitted values, each with mean 0 and spread 1, then random
-    mixtures of them; and let the transformer's branches start small, so that features start as that."""
-    conv_out = encoder.feature_extractor(waves, None, None)[0]
-    pairs = encoder.norm(conv_out)
-    values = (pairs[..., :dims] - pairs[..., dims : 2 * dims]).flatten(0, 1)
-    mean, spread = values.mean(0), values.std(0).clamp_min(1e-3)
-    width = encoder.feature_proj.out_features
-    mix = torch.cat([torch.eye(dims), torch.randn(max(0, width - dims), dims) / dims**0.5])[:width]
-    rows = mix / spread
-    encoder.feature_proj.weight.zero_()
-    encoder.feature_proj.weight[:, :dims] = rows
-    encoder.feature_proj.weight[:, dims : 2 * dims] = -rows
-    encoder.feature_proj.bias.copy_(-rows @ mean)
-    transformer: Any = encoder.encoder
-    transformer.positional_embedding.conv.weight.mul_(0.1)
-    for layer in transformer.layers:
-        layer.attention.out_proj.weight.mul_(0.1)
-        layer.feed_forward.out_proj.weight.mul_(0.1)
+def _set_convolution(layer: Any, conv: nn.Conv1d, paired: int) -> None:
+    """Channels GELU(conv(x)); the inputs are pairs of `paired` channels at TINY["pairs"], or plain where it is 0."""
+    assert conv.bias is not None
+    taps = conv.weight / TINY["pairs"] if paired else conv.weight
+    tiny, dims = TINY["convolution"], conv.out_channels
+    if paired:
+        taps = torch.cat([taps, -taps], dim=1)
+    layer.conv.weight.zero_()
+    layer.conv.weight[:dims, : taps.shape[1]] = tiny * taps
+    layer.conv.weight[dims] = -layer.conv.weight[:dims].sum(0)
+    layer.norm.weight.zero_()
+    layer.norm.bias.zero_()
+    layer.norm.weight[:dims] = ROOT / tiny
+    layer.norm.bias[:dims] = conv.bias

@@ -100,6 +100,12 @@ class Loop:
 
     def run(self, resume: bool = False) -> Trained:
         """Train to the end of the budget; with `resume` from the folder's checkpoint, if there is one."""
+        if not self.accelerator.is_main_process:
+            return self._run(resume)
+        with checkpoint.alone(self.folder):
+            return self._run(resume)
+
+    def _run(self, resume: bool) -> Trained:
         torch.manual_seed(self.card.run.seed + self.accelerator.process_index)
         if resume and self.checkpoint_path.is_file():
             self._restore()
@@ -175,7 +181,7 @@ class Loop:
         settings, judges, optimiser = self.card.discriminator, self.judges, self.judges_optimiser
         assert settings is not None and judges is not None and optimiser is not None
         _set_rate(optimiser, (self.card.optimiser.discriminator_lr or self.card.optimiser.lr) * factor)
-        real, fake = judged_part(real.detach(), fake, settings.crop)
+        real, fake = judged_part(real.detach(), fake, settings.crop, settings.level)
         said_real, said_fake = judges(torch.cat([real, fake.detach()])).split(len(real))
         loss = discriminator_loss(said_real, said_fake, settings.reduce)
         optimiser.zero_grad(set_to_none=True)
@@ -291,7 +297,13 @@ class Loop:
     def _restore(self) -> None:
         state = checkpoint.load(self.checkpoint_path, self.card.fingerprint, str(self.card.path))
         self.recipe.load_state_dict(state["recipe"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        try:
+            self.optimiser.load_state_dict(state["optimiser"])
+        except ValueError as error:
+            raise checkpoint.CheckpointMismatch(
+                f"{self.checkpoint_path}: it trained other parameters ({error}); use the recipe card it was made with, "
+                "or another --out folder"
+            ) from error
         if self.judges is not None and self.judges_optimiser is not None:
             self.judges.load_state_dict(state["judges"])
             self.judges_optimiser.load_state_dict(state["judges_optimiser"])

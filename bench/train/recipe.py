@@ -93,7 +93,9 @@ def build_discriminator(settings: DiscriminatorSettings | None) -> Ensemble | No
     members: list[nn.Module] = []
     if settings.stft:
         members.append(
-            MultiScaleSTFTDiscriminator(settings.stft, settings.filters, settings.frequency_stride, settings.first_stride)
+            MultiScaleSTFTDiscriminator(
+                settings.stft, settings.filters, settings.frequency_stride, settings.first_stride, settings.power
+            )
         )
     if settings.periods:
         members.append(MultiPeriodDiscriminator(settings.periods, settings.period_channels))
@@ -102,9 +104,15 @@ def build_discriminator(settings: DiscriminatorSettings | None) -> Ensemble | No
     return Ensemble(members) if members else None
 
 
-def judged_part(real: Tensor, fake: Tensor, samples: int) -> tuple[Tensor, Tensor]:
-    """The same random stretch of `samples` samples of both [B, T] -> [B, 1, samples]; all of it for 0."""
+def judged_part(real: Tensor, fake: Tensor, samples: int, level: bool = False) -> tuple[Tensor, Tensor]:
+    """The same random stretch of `samples` samples of both [B, T] -> [B, 1, samples]; all of it for 0.
+
+    level: multiply both by what brings the whole original to an RMS of 1 (at most 60 dB of gain).
+    """
     length = real.shape[-1]
+    if level:
+        gain = real.float().square().mean(-1, keepdim=True).sqrt().clamp_min(1e-3).reciprocal()
+        real, fake = real * gain, fake * gain
     if samples and samples < length:
         start = int(torch.randint(length - samples + 1, ()))
         real, fake = real[:, start : start + samples], fake[:, start : start + samples]

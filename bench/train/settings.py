@@ -84,8 +84,10 @@ class DiscriminatorSettings:
     """Which discriminators judge, and how their words weigh.
 
     stft: FFT sizes (samples) of the MS-STFT one, with `filters` and `frequency_stride`; periods with `period_channels`
-    of the multi-period one; scales with `scale_width` of the multi-scale one. crop: samples judged of each item (0 =
-    all). start: fraction of the run after which it begins. relative: see feature_matching_loss. reduce: mean or sum.
+    of the multi-period one; scales with `scale_width` of the multi-scale one. power: exponent of the magnitudes that the
+    MS-STFT one sees. level: bring both waves to the level at which the original's RMS is 1; without it, speech of RMS
+    0.05 teaches a new discriminator nothing for hundreds of steps. crop: samples judged of each item (0 = all). start:
+    fraction of the run after which it begins. relative: see feature_matching_loss. reduce: mean or sum.
     """
 
     adversarial: float = 1.0
@@ -94,10 +96,12 @@ class DiscriminatorSettings:
     filters: int = 32
     frequency_stride: int = 2
     first_stride: int = 1
+    power: float = 1.0
     periods: tuple[int, ...] = ()
     period_channels: tuple[int, ...] = (32, 128, 512, 1024, 1024)
     scales: int = 0
     scale_width: int = 128
+    level: bool = False
     crop: int = 0
     start: float = 0.0
     relative: bool = False
@@ -125,7 +129,7 @@ class RecipeCard:
     def fingerprint(self) -> str:
         """Hash of what shapes the networks: a checkpoint of another configuration is refused by it."""
         judges = dataclasses.asdict(self.discriminator) if self.discriminator else {}
-        for name in ("adversarial", "features", "crop", "start", "relative", "reduce", "clipped"):
+        for name in ("adversarial", "features", "power", "level", "crop", "start", "relative", "reduce", "clipped"):
             judges.pop(name, None)
         shape = {"recipe": self.recipe, "model": self.model, "discriminator": judges}
         return hashlib.sha256(json.dumps(shape, sort_keys=True, default=list).encode()).hexdigest()[:16]

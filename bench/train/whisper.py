@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.errors import WeightsInvalid, WeightsMissing
-from bench.models.blocks.mel import slaney_filters
+from bench.models.blocks.whisper_stem import WhisperStem
 
 TINY_EN_SHA256 = "d3dd57d32accea0b295c96e26691aa14d8822fac7d9d27d5dc00b4ca2826dd03"
 """sha256 of tiny.en.pt."""
@@ -50,36 +50,19 @@ class Block(nn.Module):
         return x + self.mlp(self.mlp_ln(x))
 
 
-class WhisperEncoder(nn.Module):
+class WhisperEncoder(WhisperStem):
     """The first `blocks` blocks of a Whisper encoder; frozen, 16 kHz, 50 frames a second, any length below 30 s."""
 
-    filters: Tensor
-    window: Tensor
-
     def __init__(self, dim: int = 384, heads: int = 6, blocks: int = 4, mels: int = 80, context: int = 1500) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv1d(mels, dim, 3, padding=1)
-        self.conv2 = nn.Conv1d(dim, dim, 3, stride=2, padding=1)
+        super().__init__(dim, mels)
         self.positional_embedding = nn.Parameter(torch.zeros(context, dim))
         self.blocks = nn.ModuleList(Block(dim, heads) for _ in range(blocks))
-        self.register_buffer("filters", slaney_filters(16000, 400, mels), persistent=False)
-        self.register_buffer("window", torch.hann_window(400), persistent=False)
         self.requires_grad_(False)
         self.eval()
 
-    def log_mel(self, wave: Tensor) -> Tensor:
-        """wave [B, T] -> [B, 80, T // 160]: log10 power mel, floored 8 below the clip's maximum, (x + 4) / 4."""
-        with torch.autocast(wave.device.type, enabled=False):
-            spectrum = torch.stft(wave.float(), 400, 160, window=self.window, return_complex=True)[..., :-1]
-            power = spectrum.real.square() + spectrum.imag.square()
-            log = (self.filters @ power).clamp_min(1e-10).log10()
-            floor = log.amax(dim=(1, 2), keepdim=True).detach() - 8.0
-            return (torch.maximum(log, floor) + 4.0) / 4.0
-
-    def forward(self, wave: Tensor) -> list[Tensor]:
-        """wave [B, T] at 16 kHz -> features after the convolutions and each block, [B, about T / 320, dim] each."""
-        x = F.gelu(self.conv1(self.log_mel(wave)))
-        x = F.gelu(self.conv2(x)).transpose(1, 2)
+    def forward(self, wave: Tensor) -> list[Tensor]:  # type: ignore[override]
+        """wave [B, T] at 16 kHz -> features after each block, [B, about T / 320, dim] each."""
+        x = self.stem(wave)
         x = x + self.positional_embedding[: x.shape[1]].to(x.dtype)
         features = []
         for block in self.blocks:

@@ -7,10 +7,10 @@ the convolutions are trained towards what Whisper's blocks get and give, with th
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from bench.errors import BadCard
@@ -43,15 +43,17 @@ def copy_blocks(encoder: WavLM, whisper: WhisperEncoder) -> None:
 
 def stem_and_blocks(encoder: WavLM, wave: Tensor) -> tuple[Tensor, Tensor]:
     """What goes into the encoder's layers and what comes out: wave [B, N] -> two of [B, T, dim]."""
-    stem, _ = encoder.feature_extractor(wave, None, None)
-    stem = encoder.feature_proj(encoder.norm(stem))
+    learns = encoder.feature_proj.weight.requires_grad
+    exact = nullcontext() if learns else torch.autocast(wave.device.type, enabled=False)
+    with torch.set_grad_enabled(learns and torch.is_grad_enabled()), exact:
+        stem = encoder.feature_proj(encoder.norm(encoder.feature_extractor(wave, None, None)[0]))
     return stem, encoder.encoder(stem, None, None)[0]
 
 
 @torch.no_grad()
 def taught(whisper: WhisperEncoder, wave: Tensor) -> tuple[Tensor, Tensor]:
     """The same of Whisper, without its sinusoids: wave [B, N] -> two of [B, T, dim]."""
-    stem = F.gelu(whisper.conv2(F.gelu(whisper.conv1(whisper.log_mel(wave))))).transpose(1, 2)
+    stem = whisper.stem(wave)
     positions = whisper.positional_embedding[: stem.shape[1]]
     x = stem + positions
     for block in whisper.blocks:
@@ -59,17 +61,19 @@ def taught(whisper: WhisperEncoder, wave: Tensor) -> tuple[Tensor, Tensor]:
     return stem.float(), x.float() - positions
 
 
-def encoder_losses(encoder: WavLM, whisper: WhisperEncoder, wave: Tensor, samples: int) -> tuple[dict[str, Tensor], Tensor]:
+def encoder_losses(encoder: WavLM, whisper: WhisperEncoder, wave: Tensor, margin: int) -> tuple[dict[str, Tensor], Tensor]:
     """L1 to Whisper's stem and last block, every channel divided by its spread over the batch; and the features.
 
-    wave [B, N]; Whisper hears the first `samples`. Its frame t + 1 is the encoder's frame t: the encoder's windows start
-    at sample 320 t, Whisper's are centred there.
+    wave [B, N]; Whisper hears all but the last `margin` samples. With a margin the encoder's windows start at sample
+    320 t, while Whisper's are centred there: Whisper's frame t + 1 is its frame t.
     """
     losses = {}
     given = stem_and_blocks(encoder, wave)
-    pairs = zip(("stem", "blocks"), given, taught(whisper, wave[:, :samples]), strict=True)
+    first = 1 if margin else 0
+    pairs = zip(("stem", "blocks"), given, taught(whisper, wave[:, : wave.shape[1] - margin]), strict=True)
     for name, ours, theirs in pairs:
-        frames = min(ours.shape[1], theirs.shape[1] - 1)
+        theirs = theirs[:, first:]
+        frames = min(ours.shape[1], theirs.shape[1])
         spread = theirs.std(dim=(0, 1), keepdim=True).clamp_min(1e-2)
-        losses[name] = ((ours[:, :frames].float() - theirs[:, 1 : frames + 1]) / spread).abs().mean()
+        losses[name] = ((ours[:, :frames].float() - theirs[:, :frames]) / spread).abs().mean()
     return losses, given[1]

@@ -17,8 +17,9 @@ from victim_train import Toy, card, draw
 
 from bench.errors import BenchError
 from bench.train import curves
-from bench.train.checkpoint import CheckpointMismatch, load
+from bench.train.checkpoint import CheckpointMismatch, alone, load
 from bench.train.loop import Diverged, Loop, Trained
+from bench.train.recipe import judged_part
 from bench.train.schedule import Clock, Schedule
 from bench.train.settings import OptimiserSettings, RunSettings
 
@@ -80,6 +81,34 @@ def test_checkpoint_of_another_configuration_is_refused(tmp_path: Path) -> None:
     run(tmp_path, run={"steps": 2})
     with pytest.raises(CheckpointMismatch, match=r"another configuration.*--out"):
         run(tmp_path, resume=True, model={"width": 9})
+
+
+def test_checkpoint_of_other_parameters_is_refused(tmp_path: Path) -> None:
+    run(tmp_path, run={"steps": 2})
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    state["optimiser"]["param_groups"].append(state["optimiser"]["param_groups"][0])
+    torch.save(state, tmp_path / "state.pt")
+    with pytest.raises(CheckpointMismatch, match=r"trained other parameters.*--out"):
+        run(tmp_path, resume=True)
+
+
+def test_a_second_run_into_the_same_folder_is_refused(tmp_path: Path) -> None:
+    with alone(tmp_path), pytest.raises(BenchError, match=r"another training run writes here"):
+        run(tmp_path, run={"steps": 2})
+    assert run(tmp_path, run={"steps": 2}).steps == 2
+
+
+def test_discriminators_learn_quiet_speech_at_unit_level() -> None:
+    real, fake = 0.05 * torch.randn(2, 800), 0.05 * torch.randn(2, 800)
+    loud, soft = judged_part(real, fake, 400, level=True)
+    assert loud.shape == soft.shape == (2, 1, 400)
+    gain = loud.norm() / real.norm()
+    torch.manual_seed(0)
+    whole, other = judged_part(real, fake, 0, level=True)
+    torch.testing.assert_close(whole.square().mean(-1), torch.ones(2, 1))
+    torch.testing.assert_close(whole / real[:, None], other / fake[:, None])
+    assert gain > 10
+    assert torch.equal(judged_part(torch.zeros(1, 9), torch.zeros(1, 9), 0, level=True)[0], torch.zeros(1, 1, 9))
 
 
 def test_broken_checkpoint_is_named(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 from bench.models.focalcodec.quantizer import BinarySphericalQuantizer, normalize
 from bench.models.funcodec import FunCodec
 from bench.train.freqcodec import config_of, start_white
-from bench.train.losses import MelL1, MultiMelL1, bit_spread, correlation
+from bench.train.losses import MelL1, MultiMelL1, bit_spread, narrowness
 
 
 @pytest.mark.parametrize("loss", [MelL1(), MultiMelL1(16000, (256, 1024), (20, 80))], ids=["mel", "multimel"])
@@ -56,11 +56,14 @@ def test_two_antipodal_codewords_are_a_collapse() -> None:
     assert float(bit_spread(one.repeat(10, 1))) > 0.9
 
 
-def test_correlation_of_independent_and_equal_dimensions() -> None:
+def test_narrowness_counts_the_directions_that_hold_the_variance() -> None:
     grid = torch.tensor(list(itertools.product((-1.0, 1.0), repeat=4)))
-    assert float(correlation(grid)) == pytest.approx(0, abs=1e-6)
-    assert float(correlation(grid[:, :1].expand(-1, 4))) == pytest.approx(1, abs=1e-5)
-    assert float(correlation(7 + 3 * grid)) == pytest.approx(0, abs=1e-6)
+    assert float(narrowness(grid, 4)) == pytest.approx(0, abs=1e-6)
+    assert float(narrowness(grid, 8)) == pytest.approx(0.125, abs=1e-6)
+    assert float(narrowness(grid[:, :1].expand(-1, 4), 4)) == pytest.approx(0.75, abs=1e-5)
+    # Uncorrelated, and yet one direction holds all but everything.
+    assert float(narrowness(grid * torch.tensor([1.0, 1e-3, 1e-3, 1e-3]), 4)) == pytest.approx(0.75, abs=1e-4)
+    assert float(narrowness(7 + 3 * grid, 4)) == pytest.approx(0, abs=1e-6)
 
 
 def test_white_start_spreads_the_embedding() -> None:

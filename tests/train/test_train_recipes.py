@@ -18,7 +18,7 @@ from bench.models.freecodec import load as load_freecodec
 from bench.models.funcodec import load as load_funcodec
 from bench.speech import Utterance
 from bench.train.data import Corpus, Crops
-from bench.train.focalcodec import FocalCodecRecipe, start_as_filterbank
+from bench.train.focalcodec import FocalCodecRecipe
 from bench.train.freecodec import FreeCodecRecipe
 from bench.train.freqcodec import FreqCodecRecipe, plane_distance
 from bench.train.loop import Loop, Trained
@@ -64,6 +64,7 @@ FREQ = {
 FREE = {
     "base": "nano",
     "dim": 16,
+    "spectral_stem": "mel",
     "spectral_dim": 16,
     "spectral_encoder_blocks": 1,
     "spectral_decoder_blocks": 1,
@@ -133,6 +134,10 @@ def test_focalcodec_stages(corpus: Corpus, tmp_path: Path) -> None:
     made, trained, changed = fit("focalcodec", FOCAL, corpus, tmp_path / "s", loss, judged=True)
     assert changed == {"decompressor", "decoder"}
     assert {"mel", "multimel", "qfeats", "adversarial", "features"} <= set(trained.history[-1]["losses"])
+    joint = {**loss, "train": ["encoder", "compressor", "decompressor", "decoder"], "token_rate": 0.3, "spread": 0.1}
+    more, trained, changed = fit("focalcodec", FOCAL, corpus, tmp_path / "j", joint, judged=True)
+    assert changed == {"encoder", "compressor", "decompressor", "decoder"} and "spread" in trained.history[-1]["losses"]
+    assert [group.get("factor", 1.0) for group in more.groups()] == [1.0, 0.3]
     codec = focal_file.load(tmp_path / "s" / "weights.safetensors")
     wave = torch.from_numpy(corpus.wave(0)[None, :16000])
     torch.testing.assert_close(codec.sig_to_toks(wave), made.codec.sig_to_toks(wave), rtol=0, atol=0)
@@ -182,6 +187,9 @@ def test_planes_of_the_same_are_near() -> None:
     assert plane_distance(same, target) < 2e-3
     assert plane_distance(same.flatten(1, 2), target.flatten(1, 2)) == plane_distance(same, target)
     assert plane_distance(same.roll(1, -1), target) > 0.5
+    # Vectors of no length say nothing of phase: they cost more than a wrong guess of full length gains back.
+    faint = torch.cat([same[:, :1], 1e-3 * same[:, 1:]], 1)
+    assert plane_distance(faint, target) > plane_distance(same, target) + 0.05
 
 
 def test_freecodec_stages(corpus: Corpus, tmp_path: Path) -> None:
@@ -202,13 +210,19 @@ def test_freecodec_stages(corpus: Corpus, tmp_path: Path) -> None:
     assert "content_encoder" in changed
 
 
-def test_filterbank_hears_its_band() -> None:
-    conv = torch.nn.Conv1d(1, 64, 400, 160, bias=False)
-    start_as_filterbank(conv)
-    wave = torch.sin(2 * torch.pi * 1000 * torch.arange(16000) / 16000)[None, None]
-    loudness = conv(wave).square().mean((0, 2)).view(16, 4).sum(1)
-    mels = np.linspace(2595 * np.log10(1 + 60 / 700), 2595 * np.log10(1 + 7600 / 700), 16)
-    assert int(loudness.argmax()) == int(np.argmin(np.abs(700 * (10 ** (mels / 2595) - 1) - 1000)))
+def test_freecodec_stem_starts_from_whisper(corpus: Corpus, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    whisper = WhisperEncoder(384, 6, blocks=1)
+    monkeypatch.setattr(WhisperEncoder, "load", classmethod(lambda cls, path, blocks: whisper))
+    model = {**FREE, "spectral_stem": "whisper", "version": "v1", "teacher_dim": 384}
+    loss = {"mode": "codes", "mel_head": 1.0, "content": 1.0, "whisper": "tiny.en.pt"}
+    made, _, changed = fit("freecodec", model, corpus, tmp_path, loss)
+    assert "content_encoder" in changed
+    stem = made.codec.content_encoder.stem
+    assert torch.equal(stem.conv2.weight, whisper.conv2.weight)
+    assert stem(torch.from_numpy(corpus.wave(0)[None, :16000])).shape == (1, 50, 384)
+    with pytest.raises(BadCard, match=r"set loss\.whisper"):
+        build("freecodec", model, corpus, {"mode": "codes"})
 
 
 def test_copied_blocks_compute_what_whisper_computes() -> None:

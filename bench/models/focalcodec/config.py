@@ -20,7 +20,11 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """WavLM truncated to its first layers. 16 kHz in, one frame of ``dim`` values every 320 samples."""
+    """WavLM truncated to its first layers. 16 kHz in, one frame of ``dim`` values every 320 samples.
+
+    padding (ours; not of the causal form): zeros before and after the signal, samples, for convolutions that look
+    beyond a frame.
+    """
 
     hidden_dims: tuple[int, ...] = (512,) * 7
     kernel_sizes: tuple[int, ...] = (10, 3, 3, 3, 3, 2, 2)
@@ -37,6 +41,7 @@ class EncoderConfig:
     causal: bool = False
     window_size: int = 512
     lookahead_size: int = 3
+    padding: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -142,6 +147,8 @@ class FocalCodecConfig:
             raise ConfigError("compressor and decompressor need one scale factor per hidden dim")
         if enc.dim % enc.num_heads:
             raise ConfigError(f"encoder: dim {enc.dim} is not a multiple of num_heads {enc.num_heads}")
+        if enc.causal and any(enc.padding):
+            raise ConfigError("encoder: the causal form takes no padding")
         if enc.causal and enc.window_size % (1 + enc.lookahead_size):
             raise ConfigError("encoder: window_size must be a multiple of 1 + lookahead_size")
         if any(part.dropout for part in (enc, comp, dec)):

@@ -56,7 +56,7 @@ class FeatureExtractor(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         dims = (1, *config.hidden_dims)
-        self.causal = config.causal
+        self.causal, self.padding = config.causal, config.padding
         self.layers = nn.ModuleList(
             ConvLayer(dims[i], dims[i + 1], kernel, stride)
             for i, (kernel, stride) in enumerate(zip(config.kernel_sizes, config.strides, strict=True))
@@ -65,6 +65,7 @@ class FeatureExtractor(nn.Module):
 
     def frame_count(self, samples: Tensor) -> Tensor:
         """Samples (int64, any shape) -> frames: whole windows, at least one; causal: ceil(samples / 320)."""
+        samples = samples + sum(self.padding)
         for kernel, stride in zip(self.kernels, self.strides, strict=True):
             if self.causal:
                 samples = (samples + stride - 1) // stride
@@ -78,6 +79,9 @@ class FeatureExtractor(nn.Module):
         """sig [B, N], lengths [B] samples -> [B, T, C] and (causal) one context per convolution."""
         if self.causal:
             return self._causal(sig, contexts)
+        if any(self.padding):
+            sig = F.pad(zero_padding(sig, lengths), self.padding)
+            lengths = None if lengths is None else lengths + sum(self.padding)
         hop, receptive = 1, 1
         for kernel, stride in zip(self.kernels, self.strides, strict=True):
             receptive += (kernel - 1) * hop

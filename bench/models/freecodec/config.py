@@ -26,6 +26,8 @@ class FreeCodecConfig:
     spectral_encoder_blocks: int = 6  # "spectral" only
     spectral_decoder_blocks: int = 6  # "spectral" only
     spectral_fft: int = 1280  # "spectral" only: window of the inverse STFT, samples
+    # "spectral" only: what the content encoder's blocks hear, "mel" or "whisper" (the stem of Whisper-tiny's encoder)
+    spectral_stem: Literal["mel", "whisper"] = "mel"
 
     dim: int = 256  # content, prosody and everything between the encoder and the decoder
     content_codes: int = 256
@@ -64,6 +66,10 @@ class FreeCodecConfig:
     def __post_init__(self) -> None:
         if self.coder not in ("supercodec", "spectral"):
             raise ValueError(f"coder {self.coder!r} is not one of supercodec, spectral")
+        if self.spectral_stem not in ("mel", "whisper"):
+            raise ValueError(f"spectral_stem {self.spectral_stem!r} is not one of mel, whisper")
+        if self.spectral_stem == "whisper" and (self.hop, self.sample_rate) != (320, 16000):
+            raise ValueError("spectral_stem 'whisper' needs 16 kHz and a hop of 320 samples")
         if self.content_loss_at not in ("encoder", "decoder"):
             raise ValueError(f"content_loss_at {self.content_loss_at!r} is not one of encoder, decoder")
         if self.speaker_encoder not in ("ecapa", "resemblyzer"):
@@ -135,9 +141,10 @@ V3 = version(FreeCodecConfig(), "v3")
 # width for the content loss, attention that sees what a training crop holds, renewal of unused codes.
 NANO = FreeCodecConfig(
     coder="spectral",
-    spectral_dim=256,
+    spectral_dim=320,
     spectral_encoder_blocks=5,
-    spectral_decoder_blocks=5,
+    spectral_decoder_blocks=6,
+    spectral_stem="whisper",
     dim=256,
     prosody_hidden=64,
     prosody_units=1,

@@ -14,8 +14,14 @@ from torch import Tensor, nn
 from bench.models.blocks.convnext import ConvNeXtBlock
 from bench.models.blocks.istft import istft_same
 from bench.models.blocks.mel import LogMel
+from bench.models.blocks.whisper_stem import WhisperStem
 
 from .config import FreeCodecConfig
+
+WHISPER_DIM = 384
+"""Width of Whisper-tiny's stem."""
+WHISPER_FLOOR = -7.0
+"""Least log10 power of a mel band that the stem hears: about where Whisper's own floor lies for speech."""
 
 
 class _Blocks(nn.Module):
@@ -41,12 +47,18 @@ class SpectralEncoder(nn.Module):
 
     def __init__(self, config: FreeCodecConfig) -> None:
         super().__init__()
-        self.mel = LogMel(config.sample_rate, config.mel_fft, config.mel_win, config.hop, config.mel_bands)
-        self.blocks = _Blocks(config.mel_bands, config.spectral_dim, config.spectral_encoder_blocks)
+        self.whisper = config.spectral_stem == "whisper"
+        if self.whisper:
+            self.stem: nn.Module = WhisperStem(WHISPER_DIM, floor=WHISPER_FLOOR)
+        else:
+            self.stem = LogMel(config.sample_rate, config.mel_fft, config.mel_win, config.hop, config.mel_bands)
+        inputs = WHISPER_DIM if self.whisper else config.mel_bands
+        self.blocks = _Blocks(inputs, config.spectral_dim, config.spectral_encoder_blocks)
         self.out = nn.Linear(config.spectral_dim, config.dim)
 
     def forward(self, wave: Tensor) -> Tensor:
-        return self.out(self.blocks(self.mel(wave).transpose(1, 2)))
+        heard = self.stem(wave)
+        return self.out(self.blocks(heard if self.whisper else heard.transpose(1, 2)))
 
 
 class SpectralDecoder(nn.Module):

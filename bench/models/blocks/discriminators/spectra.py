@@ -13,13 +13,19 @@ from bench.models.blocks.discriminators.judgement import Judgement
 
 
 class STFTDiscriminator(nn.Module):
-    """One resolution: real and imaginary parts as two channels of a [time, frequency] picture."""
+    """One resolution: real and imaginary parts as two channels of a [time, frequency] picture.
+
+    power: exponent of the magnitudes. At 1 (EnCodec) what lies 40 dB below the loudest is next to invisible to a
+    freshly started network; at 0.3 it learns an order of magnitude sooner.
+    """
 
     window: Tensor
 
-    def __init__(self, n_fft: int, filters: int = 32, frequency_stride: int = 2, first_stride: int = 1) -> None:
+    def __init__(
+        self, n_fft: int, filters: int = 32, frequency_stride: int = 2, first_stride: int = 1, power: float = 1.0
+    ) -> None:
         super().__init__()
-        self.n_fft = n_fft
+        self.n_fft, self.power = n_fft, power
         self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
         stride = (1, frequency_stride)
         # The first convolution carries no weight norm in EnCodec's and FunCodec's code.
@@ -44,6 +50,8 @@ class STFTDiscriminator(nn.Module):
             / self.window.square().sum().sqrt()
         )
         x = torch.view_as_real(spectrum).permute(0, 3, 2, 1)  # [B, 2, frames, bins]
+        if self.power != 1.0:
+            x = x * (x.square().sum(1, keepdim=True) + 1e-6) ** ((self.power - 1.0) / 2.0)
         x = F.leaky_relu(self.first(x), 0.2)
         features = [x]
         for layer in self.layers:
@@ -64,10 +72,11 @@ class MultiScaleSTFTDiscriminator(nn.Module):
         filters: int = 32,
         frequency_stride: int = 2,
         first_stride: int = 1,
+        power: float = 1.0,
     ) -> None:
         super().__init__()
         self.discriminators = nn.ModuleList(
-            STFTDiscriminator(n, filters, frequency_stride, first_stride) for n in n_ffts
+            STFTDiscriminator(n, filters, frequency_stride, first_stride, power) for n in n_ffts
         )
 
     def forward(self, wave: Tensor) -> Judgement:
