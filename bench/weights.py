@@ -117,7 +117,7 @@ def available(point: Point, want: str) -> bool:
     if table is None:
         return False
     if "file" in table:
-        return (point.card.path.parent / table["file"]).is_file()
+        return all((point.card.path.parent / name).is_file() for name in _shipped(table))
     if "search" in table and _search_folder(table) is not None:
         return True
     if "repo" in table:
@@ -151,11 +151,23 @@ def _from_path(point: Point, path: Path) -> Weights:
 
 
 def _from_repository(point: Point, want: str, table: Mapping[str, Any]) -> Weights:
-    path = point.card.path.parent / table["file"]
-    if not path.is_file():
-        raise WeightsMissing(_missing(point, want, f"{path} is not there", table))
-    digest = _checked(path.name, path, table.get("sha256"), "the card")
-    return Weights(want, {path.name: path}, {path.name: digest}, f"codecs/{table['file']}")
+    files, digests = {}, {}
+    for name, expected in _shipped(table).items():
+        path = point.card.path.parent / name
+        if not path.is_file():
+            raise WeightsMissing(_missing(point, want, f"{path} is not there", table))
+        files[path.name], digests[path.name] = path, _checked(path.name, path, expected, "the card")
+    return Weights(want, files, digests, " and ".join(f"codecs/{name}" for name in _shipped(table)))
+
+
+def _shipped(table: Mapping[str, Any]) -> dict[str, str | None]:
+    """Files beside the cards and their sha256; `file` and `sha256` are one each, or lists of as many."""
+    names = [table["file"]] if isinstance(table["file"], str) else list(table["file"])
+    digests = table.get("sha256")
+    given = [digests] if isinstance(digests, str) else list(digests or [None] * len(names))
+    if len(given) != len(names):
+        raise WeightsInvalid(f"a card names {len(names)} weights files {names} and {len(given)} sha256: give one for each")
+    return dict(zip(names, given, strict=True))
 
 
 def _search_folder(table: Mapping[str, Any]) -> Path | None:

@@ -263,12 +263,12 @@ def load(point: Point, weights: Weights, device: str) -> Codec:
     return kind(network, device=device, **options)
 
 
-def _files(weights: Weights, point: Point) -> tuple[Path, Path | None]:
-    """Weights and config among the resolved files."""
+def _files(weights: Weights, point: Point) -> tuple[list[Path], Path | None]:
+    """Weights and config among the resolved files. What the card ships may come in parts."""
     tensors = [path for name, path in weights.files.items() if name.endswith(".safetensors")]
-    if len(tensors) != 1:
+    if len(tensors) != 1 and (weights.kind != "nano" or not tensors):
         names = ", ".join(sorted(weights.files)) or "nothing"
         raise WeightsInvalid(f"{point.name}: need one .safetensors file in {weights.source}, found {names}")
-    named = tensors[0].with_suffix(".json").name
+    named = tensors[-1].with_suffix(".json").name
     config = weights.files.get(named) or weights.files.get("config.json")
-    return tensors[0], config
+    return tensors, config

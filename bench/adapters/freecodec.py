@@ -22,7 +22,7 @@ from bench.cards import Point
 from bench.codec import Codec, Wave, check_wave, fit, pad
 from bench.codes import Codes, Part, Tokens, Vector
 from bench.errors import BadAudio, BadCodes, UnknownName, WeightsInvalid, WeightsMissing
-from bench.models.freecodec import NANO, NANO_WAVE, V1, FreeCodec, Streams, random_model, version
+from bench.models.freecodec import NANO, NANO_WAVE, V1, FreeCodec, Streams, random_model, version, without_speaker_books
 from bench.models.freecodec import load as load_network
 from bench.models.freecodec.config import FreeCodecConfig
 from bench.models.freecodec.speaker import EcapaSpeaker, ResemblyzerSpeaker, SpeakerEncoder, enrol
@@ -162,6 +162,9 @@ def load(point: Point, weights: Weights, device: str) -> Codec:
             network = load_network(path)
         except (ValueError, OSError) as error:
             raise WeightsInvalid(f"{point.name}: {error}") from error
+        if name == "v1" and version(network.config, "v2") == network.config:
+            # One run trains both: v1 is v2 without the speaker's codebooks.
+            network = without_speaker_books(network)
         if version(network.config, name) != network.config:
             raise WeightsInvalid(f"{point.name}: {path} holds another version of FreeCodec than {name}")
     if network.config.sample_rate != point.sample_rate:

@@ -11,7 +11,7 @@ learned next to nothing in an hour, where the MSE of features takes minutes.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 LOSSES: Mapping[str, Any] = {
     "mode": "synthesis",  # encoder | compressor | decoder | synthesis, see TRAINED
     "train": [],  # other parts than the mode trains
-    "initial": "",  # safetensors with the parts that this stage does not train
+    "initial": "",  # safetensors with the parts that this stage does not train; of several, later files win
     "mel": 0.0,  # L1 of the recipe's 80-band log-mel
     "multimel": 0.0,  # L1 of log-mels at several resolutions
     "entropy": 0.0,  # the paper's, with the full table of codewords
@@ -90,7 +90,8 @@ class FocalCodecRecipe(Recipe):
         if self.loss["initial"]:
             anew = TRAINED["compressor"] if self.mode == "compressor" else ()
             needed = {part for part in self.parts if part not in self.trained}
-            load_parts(self.codec, Path(self.loss["initial"]), needed, anew)
+            initial = self.loss["initial"]
+            load_parts(self.codec, [initial] if isinstance(initial, str) else initial, needed, anew)
         self.seen: set[int] = set()  # distinct tokens met in validation: few of them mean a collapse
         self.mel = MelL1()
         self.multimel = MultiMelL1(16000, (128, 256, 512, 1024, 2048), (20, 40, 64, 80, 80))
@@ -99,8 +100,8 @@ class FocalCodecRecipe(Recipe):
         if self.loss["copy_whisper"] and self.whisper is not None:
             copy_blocks(self.codec.encoder, self.whisper)
         if self.loss["stem"]:
-            for part in (self.codec.encoder.feature_extractor, self.codec.encoder.norm, self.codec.encoder.feature_proj):
-                part.requires_grad_(False)
+            for module in (self.codec.encoder.feature_extractor, self.codec.encoder.norm, self.codec.encoder.feature_proj):
+                module.requires_grad_(False)
         self.to_teacher = nn.Linear(self.codec.config.encoder.dim, 384) if self.loss["content"] else None
         self.fine_mel = MelL1(n_fft=512, hop=160)
         self.to_mel = nn.Linear(self.codec.config.encoder.dim, 2 * 80) if self.loss["mel_head"] else None
@@ -237,14 +238,22 @@ def start_local(embedding: nn.Embedding) -> None:
         embedding.weight.copy_(-0.2 * distance[:, None] * slopes)
 
 
-def load_parts(codec: FocalCodec, path: Path, needed: set[str], anew: tuple[str, ...] = ()) -> None:
-    """Load what `path` holds into the codec, except parts that start `anew`; `needed` parts must be there in full."""
+def load_parts(codec: FocalCodec, paths: Sequence[str], needed: set[str], anew: tuple[str, ...] = ()) -> None:
+    """Load what the files hold into the codec, except parts that start `anew`; `needed` parts must be there in full.
+
+    A part that several files hold is taken from the last of them.
+    """
     from safetensors.torch import load_file
 
-    tensors = {k: v.float() for k, v in unpack(load_file(path)).items() if k.split(".")[0] not in anew}
+    tensors: dict[str, Tensor] = {}
+    for path in paths:
+        found = {k: v.float() for k, v in unpack(load_file(path)).items() if k.split(".")[0] not in anew}
+        here = {k.split(".")[0] for k in found}
+        tensors = {k: v for k, v in tensors.items() if k.split(".")[0] not in here} | found
     own = codec.state_dict()
     misfit = [k for k, v in tensors.items() if k not in own or own[k].shape != v.shape]
     absent = [k for k in own if k not in tensors and k.split(".")[0] in needed]
     if absent or misfit:
-        raise BadCard(f"{path}: does not fit the recipe's model; missing {absent[:3]}, misshapen or unknown {misfit[:3]}")
+        names = " and ".join(paths)
+        raise BadCard(f"{names}: does not fit the recipe's model; missing {absent[:3]}, misshapen or unknown {misfit[:3]}")
     codec.load_state_dict(tensors, strict=False)

@@ -205,6 +205,19 @@ def test_weights_from_a_file(tmp_path: Path) -> None:
         freecodec.load(point, given(tmp_path / "empty"), "cpu")
 
 
+def test_v1_is_v2_without_its_speaker_books(tmp_path: Path) -> None:
+    point = cards.resolve("freecodec@v1")
+    path = tmp_path / "v2.safetensors"
+    network = random_model(version(TINY, "v2"), seed=1)
+    save(network, path, half=False)
+    save(freecodec.without_speaker_books(network), tmp_path / "v1.safetensors", half=False)
+    wave = speech(1.0)
+    one, other = (freecodec.load(point, given(file), "cpu") for file in (path, tmp_path / "v1.safetensors"))
+    [codes] = encode(one, [wave])
+    assert codes.sha256 == encode(other, [wave])[0].sha256
+    assert codes.part("speaker").bits == 16 * TINY.speaker_dim
+
+
 def test_ecapa_comes_beside_the_network_or_from_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -92,3 +93,24 @@ def test_a_network_without_published_weights_is_missing_some_not_free_of_them(po
     with pytest.raises(WeightsMissing, match=r"toy@1.*official.*WEIGHTS=PATH"):
         weights.resolve(bare)
     assert weights.resolve(bare, "random").kind == "random"
+
+
+def test_weights_may_lie_in_several_files(point: cards.Point) -> None:
+    folder = point.card.path.parent / "toy"
+    (folder / "shared.bin").write_bytes(b"shared")
+    table = dict(point.weights["nano"], file=["toy/shared.bin", "toy/nano.bin"])
+    table["sha256"] = [weights.file_sha256(folder / name) for name in ("shared.bin", "nano.bin")]
+    several = replace(point, weights={**point.weights, "nano": table})
+    found = weights.resolve(several, "nano")
+    assert list(found.files) == ["shared.bin", "nano.bin"] and weights.available(several, "nano")
+    assert found.digest != weights.resolve(point, "nano").digest
+    (folder / "shared.bin").write_bytes(b"changed")
+    with pytest.raises(WeightsInvalid, match=r"shared\.bin.*sha256"):
+        weights.resolve(several, "nano")
+    (folder / "shared.bin").unlink()
+    assert not weights.available(several, "nano")
+    with pytest.raises(WeightsMissing, match=r"shared\.bin is not there"):
+        weights.resolve(several, "nano")
+    table["sha256"] = table["sha256"][:1]
+    with pytest.raises(WeightsInvalid, match="2 weights files.*1 sha256"):
+        weights.resolve(several, "nano")

@@ -181,3 +181,19 @@ def test_without_network_the_error_says_what_and_where(monkeypatch: pytest.Monke
     monkeypatch.setattr("huggingface_hub.hf_hub_download", offline)
     with pytest.raises(CheckpointError, match=r"config.json of lucadellalib/focalcodec_25hz .* give a folder"):
         fetch("lucadellalib/focalcodec_25hz")
+
+
+def test_a_codec_may_lie_in_several_files(tmp_path: Path) -> None:
+    small = {"encoder_config.num_layers": 1, "decoder_config.num_layers": 1, "decoder_config.dim": 32}
+    codec = FocalCodec.from_config("25hz", small, seed=3)
+    texts = {"config": json.dumps(codec.config.to_dict())}
+    state = codec.state_dict()
+    shared = {key: value for key, value in state.items() if key.startswith(("encoder.", "decoder."))}
+    save_file(shared, tmp_path / "base.safetensors")
+    save_file({key: value for key, value in state.items() if key not in shared}, tmp_path / "own.safetensors", texts)
+    both = load_files([tmp_path / "base.safetensors", tmp_path / "own.safetensors"])
+    assert both.config == codec.config
+    for key, value in both.state_dict().items():
+        assert torch.equal(value, state[key])
+    with pytest.raises(CheckpointError, match=r"missing: encoder\."):
+        load_files([tmp_path / "own.safetensors"])

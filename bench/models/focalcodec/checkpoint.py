@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,21 +79,28 @@ def _local(path: Path) -> tuple[Path, Path | None]:
 
 
 def load_files(
-    weights: Path,
+    weights: Path | Sequence[Path],
     config: Path | None = None,
     *,
     overrides: Mapping[str, Any] | None = None,
     device: str | torch.device = "cpu",
 ) -> FocalCodec:
-    """As :func:`load`, from a weights file and perhaps a config file. A config in the weights' metadata comes first."""
+    """As :func:`load`, from a weights file and perhaps a config file. A config in the weights' metadata comes first.
+
+    Several weights files hold a part of the tensors each (parts that several models share lie in a file of their own);
+    the last one's config counts.
+    """
     from safetensors import SafetensorError, safe_open
 
-    try:
-        with safe_open(weights, "pt", device=str(device)) as file:
-            metadata = file.metadata() or {}
-            state = unpack({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{weights} cannot be read as safetensors ({error}); fetch or copy it again") from error
+    state: dict[str, Tensor] = {}
+    metadata: dict[str, str] = {}
+    for path in [weights] if isinstance(weights, Path) else weights:
+        try:
+            with safe_open(path, "pt", device=str(device)) as file:
+                metadata |= file.metadata() or {}
+                state |= unpack({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118 (not a mapping)
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(f"{path} cannot be read as safetensors ({error}); fetch or copy it again") from error
     values: dict[str, Any] = {}
     if CONFIG_KEY in metadata or config is not None:
         try:

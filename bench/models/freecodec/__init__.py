@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .checkpoint import as_version, freeze, load, random_model, save
+from .checkpoint import as_version, freeze, load, random_model, save, without_speaker_books
 from .config import NANO, NANO_WAVE, V1, V2, V3, FreeCodecConfig, version
 from .model import FreeCodec, Output, Streams
 
@@ -22,4 +22,5 @@ __all__ = [
     "random_model",
     "save",
     "version",
+    "without_speaker_books",
 ]

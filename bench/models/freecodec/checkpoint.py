@@ -94,6 +94,13 @@ def as_version(model: FreeCodec, name: str) -> FreeCodec:
     return copy.train(model.training)
 
 
+def without_speaker_books(model: FreeCodec) -> FreeCodec:
+    """v1 of a v2: the same network, and the speaker vector is sent as it is. Takes `model` over."""
+    model.config = version(model.config, "v1")
+    model.speaker_books = None
+    return model
+
+
 def random_model(config: FreeCodecConfig, seed: int) -> FreeCodec:
     """A network with random weights whose codes vary: for tests, never for results."""
     with torch.random.fork_rng(devices=[]):
