@@ -39,7 +39,8 @@ def main(family: str, *runs: str) -> None:
             own = {k: v for k, v in tensors.items() if k not in shared}
             write(CODECS / family / f"nano-{point}.safetensors", own, facts)
         else:
-            write(CODECS / family / f"{point}.nano.safetensors" if point else CODECS / family / "nano.safetensors", tensors, facts)
+            name = f"{point}.nano.safetensors" if point else "nano.safetensors"
+            write(CODECS / family / name, tensors, facts)
     record(CODECS / f"{family}.toml")
 
 

@@ -22,6 +22,7 @@ from bench.errors import BadCard
 from bench.models.funcodec import PRESETS, FunCodec, load
 from bench.models.funcodec.config import BINS, FunCodecConfig
 from bench.models.funcodec.losses import MultiSpectralLoss
+from bench.models.funcodec.seanet import ResidualBlock
 from bench.train.data import Crops
 from bench.train.losses import MultiMelL1, narrowness
 from bench.train.recipe import Recipe, weights_of
@@ -45,7 +46,7 @@ LOSSES: Mapping[str, Any] = {
     "token_rate": 1.0,  # learning rate of the encoder, as a share of the decoder's
     "spread": 0.0,  # see losses.narrowness: against a collapse of the embedding to a few directions
     "directions": 16.0,  # how many the variance should take at least
-    "whiten": False,  # start the encoder's ends from the statistics of the training speech
+    "linear": False,  # start from the statistics of the training speech, see start_linear
     "quantize_from": 0.0,  # share of the run without quantization, before the k-means start
     "pool": 4096,  # embeddings that k-means starts from
     "renew_below": 2.0,  # moving count of uses per batch below which a codeword is replaced
@@ -83,9 +84,11 @@ class FreqCodecRecipe(Recipe):
         self.used: Tensor | None = None
 
     def prepare(self, corpus: Corpus) -> None:
-        if self.loss["whiten"] and not self.loss["initial"]:
+        if self.loss["linear"] and not self.loss["initial"]:
+            if self.codec.config.norm != "none" or not self.codec.config.flat:
+                raise BadCard(f"{self.card.path} [loss]: linear is for one-dimensional networks over an STFT with norm = 'none'")
             crops = Crops(corpus, 24, 20480, self.card.run.seed)
-            start_white(self.codec, torch.from_numpy(np.concatenate([crops.draw(k).waves for k in range(4)])))
+            start_linear(self.codec, torch.from_numpy(np.concatenate([crops.draw(k).waves for k in range(4)])))
 
     def groups(self) -> list[dict[str, Any]]:
         encoder = [p for p in self.codec.encoder.parameters() if p.requires_grad]
@@ -186,38 +189,35 @@ class FreqCodecRecipe(Recipe):
 
 
 @torch.no_grad()
-def start_white(codec: FunCodec, waves: Tensor, sharpness: float = 0.75) -> None:
-    """Set a one-dimensional encoder's first convolution to the principal components of log magnitudes, and whiten its last.
+def start_linear(codec: FunCodec, waves: Tensor, branch: float = 0.5) -> None:
+    """Start a one-dimensional network without norms where it already says the average spectrum.
 
-    waves [B, T]. Log spectra vary most by level and tilt; behind random weights those two leave less than a thousandth
-    of the embedding's variance to all else, and quantizers, which see variance, code nothing else. sharpness: 1 would
-    bring all components to one variance, 0 keep theirs.
+    waves [B, T]. The decoder's last convolution gets the mean of the training speech's log magnitudes as bias, and their
+    principal components, at their spread, as columns: a bias that has to grow to -5 at a learning rate of 1e-3 would
+    take thousands of steps. Shortcuts of the residual blocks become identities, their branches `branch` times smaller.
     """
-    codec.eval()
-    layers: Any = codec.encoder.model
-    first, last = layers[0].conv.conv, layers[-1].conv.conv
+    for module in codec.modules():
+        if isinstance(module, ResidualBlock):
+            shortcut: Any = module.shortcut.conv.conv
+            torch.nn.init.dirac_(shortcut.weight)
+            shortcut.bias.zero_()
+            last_of_branch: Any = module.block[3]
+            last_of_branch.conv.conv.weight.mul_(branch)
+    layers: Any = codec.decoder.model
+    last = layers[-1].conv.conv
     scaled, _ = codec.normalise(waves)
-    magnitude = codec.transform.analyse(scaled)[:, :BINS].transpose(1, 2).reshape(-1, BINS).double()
-    mean = magnitude.mean(0)
-    values, vectors = torch.linalg.eigh((magnitude - mean).T @ (magnitude - mean) / len(magnitude))
-    kept = min(first.out_channels * 3 // 4, BINS)
-    values, vectors = values.flip(0)[:kept], vectors.flip(1)[:, :kept]
-    rows = (vectors / values.clamp_min(1e-8) ** (0.5 * sharpness)).T
-    rows = rows / ((rows @ vectors) ** 2 @ values).mean().sqrt()
-    first.weight[:kept] = 0.0
-    first.weight[:kept, :BINS, first.kernel_size[0] // 2] = rows.float()
-    first.bias[:kept] = -(rows @ mean).float()
-    found: list[Tensor] = []
-    hook = last.register_forward_hook(lambda module, inputs, output: found.append(output))
-    codec.embed(waves)
-    hook.remove()
-    flat = found[0].transpose(1, 2).flatten(0, 1).double()
-    mean = flat.mean(0)
-    values, vectors = torch.linalg.eigh((flat - mean).T @ (flat - mean) / len(flat))
-    whiten = vectors @ torch.diag((values + 1e-5 * values.max()) ** -0.5) @ vectors.T
-    last.weight.copy_(torch.einsum("ij,jkl->ikl", whiten, last.weight.double()))
-    last.bias.copy_(whiten @ (last.bias.double() - mean))
-    codec.train()
+    magnitude = codec.transform.analyse(scaled)[:, :BINS].clamp_min(-6.9).exp()
+    # What softplus makes the magnitude of.
+    wanted = torch.where(magnitude > 15.0, magnitude, torch.expm1(magnitude).log()).transpose(1, 2).reshape(-1, BINS).double()
+    mean = wanted.mean(0)
+    values, vectors = torch.linalg.eigh((wanted - mean).T @ (wanted - mean) / len(wanted))
+    kept = min(last.in_channels, BINS)
+    columns = vectors.flip(1)[:, :kept] * values.flip(0)[:kept].clamp_min(0.0).sqrt()
+    last.weight.mul_(0.1)
+    last.weight[:BINS] = 0.0
+    last.weight[:BINS, :kept, last.kernel_size[0] // 2] = columns.float()
+    last.bias.zero_()
+    last.bias[:BINS] = mean.float()
 
 
 def plane_distance(decoded: Tensor, target: Tensor) -> Tensor:

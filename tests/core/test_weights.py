@@ -112,5 +112,5 @@ def test_weights_may_lie_in_several_files(point: cards.Point) -> None:
     with pytest.raises(WeightsMissing, match=r"shared\.bin is not there"):
         weights.resolve(several, "nano")
     table["sha256"] = table["sha256"][:1]
-    with pytest.raises(WeightsInvalid, match="2 weights files.*1 sha256"):
+    with pytest.raises(WeightsInvalid, match=r"2 weights files.*1 sha256"):
         weights.resolve(several, "nano")

@@ -9,7 +9,8 @@ import torch
 
 from bench.models.focalcodec.quantizer import BinarySphericalQuantizer, normalize
 from bench.models.funcodec import FunCodec
-from bench.train.freqcodec import config_of, start_white
+from bench.models.funcodec.seanet import ResidualBlock
+from bench.train.freqcodec import config_of, start_linear
 from bench.train.losses import MelL1, MultiMelL1, bit_spread, narrowness
 
 
@@ -66,27 +67,33 @@ def test_narrowness_counts_the_directions_that_hold_the_variance() -> None:
     assert float(narrowness(7 + 3 * grid, 4)) == pytest.approx(0, abs=1e-6)
 
 
-def test_white_start_spreads_the_embedding() -> None:
+def test_linear_start_says_the_average_spectrum() -> None:
     torch.manual_seed(0)
     side = {"width": 16, "kernel_size": 3, "last_kernel_size": 3, "lstm_layers": 0}
     model = {
         "preset": "freqcodec_magphase_std_ds320",
         "ratios": [1, 2],
+        "norm": "none",
         "dim": 12,
         "codebooks": 2,
         "encoder": side,
         "decoder": side,
     }
-    codec = FunCodec(config_of(model)).eval()
-    level = torch.rand(6, 8, 1).repeat_interleave(2000, 2).flatten(1) ** 2
-    waves = level * torch.randn(6, 16000) * 0.1
+    codec = FunCodec(config_of(model))
+    brown = torch.cumsum(torch.randn(6, 16000), 1)
+    waves = 0.1 * (brown - torch.nn.functional.avg_pool1d(brown[:, None], 201, 1, 100)[:, 0])
 
-    def largest_share() -> float:
-        flat = codec.embed(waves)[0].detach().flatten(0, 1)
-        values = torch.linalg.svdvals(flat - flat.mean(0)) ** 2
-        return float(values[0] / values.sum())
+    @torch.no_grad()
+    def missed() -> float:
+        """L1 of mean log magnitudes."""
+        planes = codec.decoder(codec.embed(waves)[0])
+        said = torch.nn.functional.softplus(planes[:, :257]).clamp_min(1e-3).log().mean((0, 2))
+        real = codec.transform.analyse(codec.normalise(waves)[0])[:, :257].clamp_min(-6.9).mean((0, 2))
+        return float((said - real).abs().mean())
 
-    before = largest_share()
-    start_white(codec, waves)
-    codec.eval()
-    assert before > 0.3 and largest_share() < 0.15
+    before = missed()
+    start_linear(codec, waves)
+    assert before > 1.0 and missed() < 0.4
+    block = next(m for m in codec.modules() if isinstance(m, ResidualBlock))
+    x = torch.randn(1, 16, 9)
+    torch.testing.assert_close(block.shortcut(x), x)
