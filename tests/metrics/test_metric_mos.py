@@ -11,6 +11,7 @@ import soundfile
 from bench.metrics import MetricFailure, Signal, find
 from bench.metrics.distillmos import SEGMENT, distillmos, segments
 from bench.metrics.dnsmos import p808, p835, windows
+from bench.metrics.pdnsmos import pdnsmos
 from bench.metrics.sim_resemblyzer import cosine, embed, embed_speech, partial_starts, preprocess
 
 SHORT = ("ls84_04", "ls84_04__noise5", "ls84_09__melgl", "ls84_09_short0p2s", "synth_glide", "noise2s")
@@ -20,6 +21,11 @@ EVERY = SHORT + ("ls251", "ls251__noise20", "ls84_04__lp3k4", "ls84_09__gain-6",
 @pytest.mark.parametrize("name", EVERY)
 def test_dnsmos_p808_golden(name, clip, golden):
     assert p808(clip(name)) == pytest.approx(golden("nonintrusive")[name]["dnsmos_p808"], abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["ls84_09__melgl", "ls84_04__noise5", "ls84_09__gain-6"])
+def test_pdnsmos_golden(name, clip, golden):
+    assert pdnsmos(clip(name))["pdnsmos_ovrl"] == pytest.approx(golden("nonintrusive")[name]["pdnsmos_ovrl"], abs=1e-3)
 
 
 @pytest.mark.parametrize("name", ["ls84_09__melgl", "ls84_04__noise5", "noise2s", "ls251"])

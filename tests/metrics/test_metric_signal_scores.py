@@ -1,4 +1,4 @@
-"""STOI, ESTOI, PESQ and SI-SDR: golden values of the tools that define them, laws, failures."""
+"""STOI, ESTOI, PESQ and SI-SDR, SNR: golden values of the tools that define them, laws, failures."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 from bench.metrics import MetricFailure
 from bench.metrics.pesq import pesq
 from bench.metrics.si_sdr import CAP_DB, si_sdr
+from bench.metrics.snr import snr
 from bench.metrics.stoi import both, estoi, stoi
 
 PAIRS = [
@@ -29,9 +30,11 @@ def test_golden(name, clip, golden):
         assert pesq(ref, deg, "nb") == pytest.approx(wanted["pesq_nb_16k"], abs=1e-4)
     if name == name.split("__")[0]:
         assert si_sdr(ref, deg) == CAP_DB and wanted["si_sdr_zm"] > 100
+        assert snr(ref, deg) == CAP_DB
     else:
         assert si_sdr(ref, deg) == pytest.approx(wanted["si_sdr_zm"], abs=1e-3)
         assert si_sdr(ref, deg, zero_mean=False) == pytest.approx(wanted["si_sdr_nozm"], abs=1e-3)
+        assert snr(ref, deg) == pytest.approx(wanted["snr"], abs=1e-3)
 
 
 def test_laws(voice):
@@ -46,6 +49,9 @@ def test_laws(voice):
     noise -= noise @ voice / (voice @ voice) * voice
     at_10_db = voice + noise * np.linalg.norm(voice) / np.linalg.norm(noise) * 10**-0.5
     assert si_sdr(voice, at_10_db) == pytest.approx(10.0, abs=0.05)
+    assert snr(voice, at_10_db) == pytest.approx(10.0, abs=1e-3)
+    assert snr(voice, 0.5 * voice) == pytest.approx(20 * np.log10(2), abs=1e-3)
+    assert snr(voice, -voice) == pytest.approx(-20 * np.log10(2), abs=1e-3)
 
 
 def test_estoi_of_a_half_silent_output_is_repeatable(voice):
@@ -56,7 +62,7 @@ def test_estoi_of_a_half_silent_output_is_repeatable(voice):
     assert estoi(voice, cut) == first < 0.9
 
 
-@pytest.mark.parametrize("score", [stoi, estoi, pesq, si_sdr])
+@pytest.mark.parametrize("score", [stoi, estoi, pesq, si_sdr, snr])
 def test_failures_are_typed(score, voice):
     silent, broken = np.zeros_like(voice), voice.copy()
     broken[100] = np.nan
