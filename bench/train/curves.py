@@ -22,19 +22,25 @@ def draw(log: Path, picture: Path) -> None:
     records = read(log)
     steps = [r for r in records if "losses" in r]
     scores = [r for r in records if "scores" in r]
-    figure = Figure(figsize=(11, 4), layout="constrained")
+    names = list(dict.fromkeys(k for r in scores for k in r["scores"] if k != "quality"))
+    figure = Figure(figsize=(11, max(4.0, 1.1 * len(names))), layout="constrained")
     FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2)
+    left, right = figure.subfigures(1, 2)
+    axes = left.subplots()
     for name in sorted({k for r in steps for k in r["losses"] if k != "_norm"}):
         points = [(r["step"], r["losses"][name]) for r in steps if name in r["losses"]]
-        left.plot(*zip(*points, strict=True), label=name.lstrip("_"), linewidth=1)
-    left.set(xlabel="step", ylabel="weighted loss", title="losses")
+        axes.plot(*zip(*points, strict=True), label=name.lstrip("_"), linewidth=1)
+    axes.set(xlabel="step", ylabel="weighted loss", title="losses")
     if steps:
-        left.legend(fontsize=7)
-    for name in sorted({k for r in scores for k in r["scores"] if k != "quality"}):
-        points = [(r["seconds"] / 60, r["scores"][name]) for r in scores if name in r["scores"]]
-        right.plot(*zip(*points, strict=True), marker=".", label=name)
-    right.set(xlabel="minutes of training", title="validation")
-    if scores:
-        right.legend(fontsize=7)
+        axes.legend(fontsize=7)
+    if names:
+        # Scores have scales of their own: a panel each.
+        panels = right.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
+        for panel, name in zip(panels, names, strict=True):
+            points = [(r["seconds"] / 60, r["scores"][name]) for r in scores if name in r["scores"]]
+            panel.plot(*zip(*points, strict=True), marker=".")
+            panel.set_ylabel(name, fontsize=8)
+            panel.tick_params(labelsize=8)
+        panels[0].set_title("validation")
+        panels[-1].set_xlabel("minutes of training")
     figure.savefig(picture, dpi=110)
