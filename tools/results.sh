@@ -13,10 +13,12 @@ bench run --codec all --data embedded
 bench run --codec all --data "librispeech:$speech/LibriSpeech#test-clean+test-other"
 bench run --codec "identity,published:$speech/published/freecodec-demo" --data "published:$speech/published/freecodec-demo"
 bench run --codec all --data embedded-noisy
-# Probes train networks: a choice of codecs, among them two that are heard decoded (packets are no tokens).
-probed="focalcodec@50,freqcodec@4,freecodec@v2,lyra@6,codec2@1200,opus@12"
-bench run --task vc --codec all --data embedded
-bench run --task vc --codec all --data "vctk:$speech/VCTK"
+# Codecs that can convert, and what they are built of.
+converting="focalcodec@50,focalcodec@25,focalcodec@12.5,freqcodec@2,freqcodec@4,freqcodec@8,freecodec@v1,freecodec@v2,freecodec@v3"
+bench run --task vc --codec "$converting" --data embedded
+bench run --task vc --codec "$converting" --data "vctk:$speech/VCTK"
+# Probes train networks: a choice of codecs, among them some that are heard decoded (packets are no tokens).
+probed="focalcodec@50,freqcodec@4,freecodec@v2,freecodec@v3,lyra@6,codec2@1200,opus@12"
 for task in asr si; do
     bench run --task "$task" --codec "$probed" --data embedded
     bench run --task "$task" --codec "$probed" --data "fsdd:$speech/FSDD"
