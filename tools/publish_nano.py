@@ -64,7 +64,7 @@ def record(card: Path) -> None:
     for i, line in enumerate(lines):
         if line.startswith("weights.nano.file"):
             names = re.findall(r'"([^"]+)"', line)
-        elif line.startswith("weights.nano.sha256"):
+        elif line.startswith("weights.nano.sha256") and all((CODECS / name).is_file() for name in names):
             hashes = [f'"{hashlib.sha256((CODECS / name).read_bytes()).hexdigest()}"' for name in names]
             lines[i] = "weights.nano.sha256 = " + (hashes[0] if len(hashes) == 1 else f"[{', '.join(hashes)}]")
     card.write_text("\n".join(lines) + "\n", encoding="utf-8")
