@@ -33,7 +33,7 @@ from bench.tasks.trials import Trial, Trials
 if TYPE_CHECKING:
     import pandas as pd
 
-DEFAULT_CODECS = ("focalcodec@50", "freecodec@v1", "freqcodec@4")
+DEFAULT_CODECS = ("focalcodec@50", "freecodec@v3", "freqcodec@4")
 CONVERTED, CEILING = "converted", "ceiling"
 REFERENCES = ("target", "source", "impostor")
 TARGET, SOURCE = "target", "source"
