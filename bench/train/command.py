@@ -1,6 +1,6 @@
 """`python -m bench.train RECIPE`: train a network by a recipe card, watch it, resume it.
 
-    python -m bench.train focalcodec --config nano --stage joint --out runs/focalcodec
+    python -m bench.train focalcodec --config nano --stage synthesis --out runs/focalcodec
     python -m bench.train freqcodec --config paper --set data.batch=32 --set run.steps=300000
     accelerate launch -m bench.train funcodec --config paper
 
