@@ -25,7 +25,8 @@ def draw(log: Path, picture: Path) -> None:
     names = list(dict.fromkeys(k for r in scores for k in r["scores"] if k != "quality"))
     figure = Figure(figsize=(11, max(4.0, 1.1 * len(names))), layout="constrained")
     FigureCanvasAgg(figure)
-    left, right = figure.subfigures(1, 2)
+    halves: Any = figure.subfigures(1, 2)
+    left, right = halves
     axes = left.subplots()
     for name in sorted({k for r in steps for k in r["losses"] if k != "_norm"}):
         points = [(r["step"], r["losses"][name]) for r in steps if name in r["losses"]]
