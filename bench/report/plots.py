@@ -142,8 +142,12 @@ def _panel(
         y = [cell.value * column.scale for _, cell in points]
         bars = np.array([[_reach(cell.value, cell.low), _reach(cell.high, cell.value)] for _, cell in points]).T
         edge = (look.colour, 1.0) if look.hollow else ("white", 0.4)
+        line: Any = (0, (4, 1.5)) if look.hollow else "-"
+        # Two points at one rate are variants of a codec, no ladder of rates: a line between them would say nothing.
+        if any(b < 1.05 * a for a, b in pairwise(sorted(x))):
+            line = "none"
         axis.errorbar(x, y, yerr=bars * column.scale, color=look.colour, marker=look.marker, markersize=5.5,
-                      linewidth=1.3, linestyle=(0, (4, 1.5)) if look.hollow else "-", elinewidth=1.1, capsize=2,
+                      linewidth=1.3, linestyle=line, elinewidth=1.1, capsize=2,
                       markerfacecolor="white" if look.hollow else look.colour,
                       markeredgecolor=edge[0], markeredgewidth=edge[1])
     tops = [s for s in summary.systems if family(s) in TOP_FAMILIES and _cell(summary, s, column).n]
