@@ -151,13 +151,14 @@ def _from_path(point: Point, path: Path) -> Weights:
 
 
 def _from_repository(point: Point, want: str, table: Mapping[str, Any]) -> Weights:
+    shipped = _shipped(table)
     files, digests = {}, {}
-    for name, expected in _shipped(table).items():
+    for name, expected in shipped.items():
         path = point.card.path.parent / name
         if not path.is_file():
             raise WeightsMissing(_missing(point, want, f"{path} is not there", table))
         files[path.name], digests[path.name] = path, _checked(path.name, path, expected, "the card")
-    return Weights(want, files, digests, " and ".join(f"codecs/{name}" for name in _shipped(table)))
+    return Weights(want, files, digests, " and ".join(f"codecs/{name}" for name in shipped))
 
 
 def _shipped(table: Mapping[str, Any]) -> dict[str, str | None]:

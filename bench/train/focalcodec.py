@@ -3,9 +3,9 @@
 The paper (arXiv 2502.04465, section 3 and appendix B) freezes WavLM, trains compressor, quantizer and decompressor on
 its features with MSE and an entropy loss ("compressor"), and the Vocos decoder on continuous features with adversarial
 losses ("decoder"). A small codec has no pretrained WavLM to freeze: "encoder" makes one, from a Whisper encoder, and
-"synthesis" trains decompressor and decoder from the tokens of the frozen rest. Training all parts through the decoder
-from the start was tried and dropped: the gradient of spectral and adversarial losses is so noisy that the bottleneck
-learned next to nothing in an hour, where the MSE of features takes minutes.
+"synthesis" trains decompressor and decoder from tokens, and with `train` the parts before them, too. Training all parts
+through the decoder from nothing was tried and dropped: the gradient of spectral and adversarial losses is so noisy that
+the bottleneck learned next to nothing in an hour, where the MSE of features takes minutes; after those minutes it helps.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from bench.models.blocks.int8 import unpack
 from bench.models.focalcodec import FocalCodec
 from bench.train.data import Crops
 from bench.train.front import start_as_whisper_stem
-from bench.train.losses import MelL1, MultiMelL1, bit_spread
-from bench.train.recipe import Recipe, weights_of
+from bench.train.losses import MelL1, MultiMelL1, bit_spread, pair_distance
+from bench.train.recipe import Recipe, slower, weights_of
 from bench.train.settings import RecipeCard
 from bench.train.whisper import WhisperEncoder, feature_distance, standardised
-from bench.train.whisper_start import copy_blocks, encoder_losses, taught
+from bench.train.whisper_start import copy_blocks, encoder_losses, stem_and_blocks, taught
 
 if TYPE_CHECKING:
     from bench.train.data import Corpus
@@ -107,17 +107,15 @@ class FocalCodecRecipe(Recipe):
         self.to_mel = nn.Linear(self.codec.config.encoder.dim, 2 * 80) if self.loss["mel_head"] else None
 
     def prepare(self, corpus: Corpus) -> None:
-        if self.loss["stem"] and self.whisper is not None and not self.loss["initial"]:
+        if self.loss["stem"] and not self.loss["initial"]:
+            if self.whisper is None:
+                raise BadCard(f"{self.card.path} [loss]: stem starts from Whisper; set loss.whisper, or loss.initial")
             crops = Crops(corpus, 30, 20480, self.card.run.seed, self.card.data.augmentation)
             waves = torch.from_numpy(np.concatenate([crops.draw(k).waves for k in range(8)]))
             start_as_whisper_stem(self.codec.encoder, waves, self.whisper)
 
     def groups(self) -> list[dict[str, Any]]:
-        before = [p for part in PARTS[:2] for p in getattr(self.codec, part).parameters() if p.requires_grad]
-        known = {id(p) for p in before}
-        after = [p for p in self.trainable() if id(p) not in known]
-        groups = [{"params": after}, {"params": before, "factor": self.loss["token_rate"]}]
-        return [group for group in groups if group["params"]]
+        return slower(self, [self.codec.encoder, self.codec.compressor], self.loss["token_rate"])
 
     def forward(self, wave: Tensor, progress: float, extra: Mapping[str, Tensor]) -> dict[str, Tensor]:
         loss, codec = self.loss, self.codec
@@ -161,10 +159,7 @@ class FocalCodecRecipe(Recipe):
         """The encoder's features [B, T, C]; a frozen front end runs in full precision and without gradient."""
         if not self.loss["stem"]:
             return self.codec.sig_to_feats(wave)
-        encoder = self.codec.encoder
-        with torch.no_grad(), torch.autocast(wave.device.type, enabled=False):
-            stem = encoder.feature_proj(encoder.norm(encoder.feature_extractor(wave, None, None)[0]))
-        return encoder.encoder(stem, None, None)[0]
+        return stem_and_blocks(self.codec.encoder, wave)[1]
 
     def _quantization(self, feats: Tensor, wave: Tensor) -> dict[str, Tensor]:
         """Losses of compressor and decompressor, without a decoder: feats [B, T, C]."""
@@ -196,17 +191,10 @@ class FocalCodecRecipe(Recipe):
         """
         if self.to_mel is None:
             return {}
-        target = self._mel_frames(wave, feats.shape[1])
-        return {"mel_head": self.loss["mel_head"] * F.l1_loss(self.to_mel(feats[:, : target.shape[1]]).float(), target)}
-
-    def _mel_frames(self, wave: Tensor, frames: int) -> Tensor:
-        """The two log-mel frames under each of at most `frames` feature frames, as (mel + 6) / 2: [B, T, 160]."""
         # Mel frame j is centred at sample 160 j + 80. Without padding frame t is centred at 320 t + 280; with it, the
         # decoder writes [320 t, 320 t + 320).
-        first = 0 if self.padded else 1
-        mel = self.fine_mel.log_mel(wave)[..., first : 2 * frames + first].transpose(1, 2)
-        frames = mel.shape[1] // 2
-        return (mel[:, : 2 * frames].reshape(len(wave), frames, -1) + 6.0) / 2.0
+        distance = pair_distance(self.fine_mel, self.to_mel(feats), wave, first=0 if self.padded else 1)
+        return {"mel_head": self.loss["mel_head"] * distance}
 
     def export(self) -> dict[str, Tensor]:
         return {k: v for k, v in self.codec.state_dict().items() if k.split(".")[0] in self.parts}

@@ -26,7 +26,7 @@ from bench.models.freecodec.config import NANO, version
 from bench.models.freecodec.losses import ReconstructionLoss, content_loss
 from bench.models.freecodec.model import Streams
 from bench.models.freecodec.speaker import EcapaSpeaker, ResemblyzerSpeaker
-from bench.train.losses import MelL1, MultiMelL1
+from bench.train.losses import MelL1, MultiMelL1, pair_distance
 from bench.train.recipe import Recipe, weights_of
 from bench.train.settings import RecipeCard
 from bench.train.whisper import WhisperEncoder, feature_distance, standardised
@@ -69,8 +69,8 @@ class FreeCodecRecipe(Recipe):
         self.mode: str = self.loss["mode"]
         if self.mode not in ("whole", "codes", "synthesis"):
             raise BadCard(f"{card.path} [loss]: mode is '{self.mode}'; it must be whole, codes or synthesis")
-        if config.coder == "spectral" and config.spectral_stem == "whisper":
-            self.codec.content_encoder.stem.requires_grad_(False)
+        if self.stem is not None:
+            self.stem.requires_grad_(False)
         if self.mode == "synthesis":
             self.codec.requires_grad_(False)
             self.codec.fusion.requires_grad_(True)
@@ -107,14 +107,18 @@ class FreeCodecRecipe(Recipe):
 
     def _start_stem(self) -> None:
         """Take the stem of the content encoder from Whisper, unless it comes with the initial weights."""
-        if self.codec.config.coder != "spectral" or self.codec.config.spectral_stem != "whisper" or self.loss["initial"]:
+        if self.stem is None or self.loss["initial"]:
             return
         if self.whisper is None:
             raise BadCard(f"{self.card.path}: spectral_stem = 'whisper' starts from Whisper; set loss.whisper")
-        own = self.codec.content_encoder.stem
-        assert isinstance(own, WhisperStem)
-        own.conv1.load_state_dict(self.whisper.conv1.state_dict())
-        own.conv2.load_state_dict(self.whisper.conv2.state_dict())
+        self.stem.conv1.load_state_dict(self.whisper.conv1.state_dict())
+        self.stem.conv2.load_state_dict(self.whisper.conv2.state_dict())
+
+    @property
+    def stem(self) -> WhisperStem | None:
+        """What the content encoder has of Whisper; it stays as it is."""
+        stem = getattr(self.codec.content_encoder, "stem", None)
+        return stem if isinstance(stem, WhisperStem) else None
 
     @property
     def speaker(self) -> ResemblyzerSpeaker | EcapaSpeaker:
@@ -164,7 +168,7 @@ class FreeCodecRecipe(Recipe):
         mixed = codec.fusion.inject(context, prosody, speaker)
         if self.mode == "codes":
             if self.to_mel is not None:
-                out["mel_head"] = loss["mel_head"] * self._mel_distance(self.to_mel(mixed), wave)
+                out["mel_head"] = loss["mel_head"] * pair_distance(self.fine_mel, self.to_mel(mixed), wave)
             return {**out, **self._content_loss(wave, latent, context)}
         fake = codec.decoder(mixed).float()
         real = wave[:, : fake.shape[1]]
@@ -195,13 +199,6 @@ class FreeCodecRecipe(Recipe):
                 # Without positions and each channel at one scale: a few outliers would decide the cosine alone.
                 last = standardised(taught(self.whisper, wave)[1])
         return {"content": self.loss["content"] * content_loss(guess, last)}
-
-    def _mel_distance(self, guess: Tensor, wave: Tensor) -> Tensor:
-        """L1 between guess [B, N, 160] and the two log-mel frames under each of the N frames, as (mel + 6) / 2."""
-        mel = self.fine_mel.log_mel(wave).transpose(1, 2)
-        frames = min(guess.shape[1], mel.shape[1] // 2)
-        target = (mel[:, : 2 * frames].reshape(len(wave), frames, -1) + 6.0) / 2.0
-        return F.l1_loss(guess[:, :frames].float(), target)
 
     @torch.no_grad()
     def _collect(self, embeddings: Mapping[str, Tensor], progress: float) -> None:

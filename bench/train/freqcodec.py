@@ -1,8 +1,8 @@
 """FunCodec's and FreqCodec's recipe (arXiv 2309.07405, section 2.5): one network, many rates by quantizer dropout.
 
 The paper-size cards use its losses alone ("whole"). The nano card trains in two stages: "codes", encoder and codebooks
-(started by k-means once the unquantized network has settled) with the decoder's planes alone as target; "synthesis",
-the decoder behind frozen codes with discriminators and a frozen Whisper's distance.
+(started by k-means once the unquantized network has settled) with the decoder's planes alone as target; then the whole
+with discriminators and a frozen Whisper's distance. Mode "synthesis" trains the decoder alone, behind frozen codes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from bench.models.funcodec.losses import MultiSpectralLoss
 from bench.models.funcodec.seanet import ResidualBlock
 from bench.train.data import Crops
 from bench.train.losses import MultiMelL1, narrowness
-from bench.train.recipe import Recipe, weights_of
+from bench.train.recipe import Recipe, slower, weights_of
 from bench.train.settings import RecipeCard
 from bench.train.whisper import WhisperEncoder, feature_distance
 
@@ -91,13 +91,7 @@ class FreqCodecRecipe(Recipe):
             start_linear(self.codec, torch.from_numpy(np.concatenate([crops.draw(k).waves for k in range(4)])))
 
     def groups(self) -> list[dict[str, Any]]:
-        encoder = [p for p in self.codec.encoder.parameters() if p.requires_grad]
-        known = {id(p) for p in encoder}
-        groups = [
-            {"params": [p for p in self.trainable() if id(p) not in known]},
-            {"params": encoder, "factor": self.loss["token_rate"]},
-        ]
-        return [group for group in groups if group["params"]]
+        return slower(self, [self.codec.encoder], self.loss["token_rate"])
 
     def forward(self, wave: Tensor, progress: float, extra: Mapping[str, Tensor]) -> dict[str, Tensor]:
         loss, codec = self.loss, self.codec

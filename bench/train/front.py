@@ -66,8 +66,8 @@ def start_as_whisper_stem(encoder: WavLM, waves: Tensor, whisper: WhisperEncoder
     frames = min(hidden.shape[1], mel.shape[1])
     weight, offset, error = _least_squares(hidden[:, :frames].flatten(0, 1), mel[:, :frames].flatten(0, 1))
     _set_pairs(readout, weight[..., None], offset)
-    _set_convolution(first, whisper.conv1, mels)
-    _set_convolution(second, whisper.conv2, 0)
+    _set_convolution(first, whisper.conv1, paired=True)
+    _set_convolution(second, whisper.conv2, paired=False)
     _set_pairs(pairs, torch.eye(dim)[..., None], torch.zeros(dim))
     _linear(encoder.norm, 1.0 / TINY["pairs"])
     encoder.feature_proj.weight.zero_()
@@ -151,13 +151,12 @@ def _set_pairs(layer: Any, weight: Tensor, offset: Tensor) -> None:
     layer.norm.bias[dims : 2 * dims] = -size * offset
 
 
-def _set_convolution(layer: Any, conv: nn.Conv1d, paired: int) -> None:
-    """Channels GELU(conv(x)); the inputs are pairs of `paired` channels at TINY["pairs"], or plain where it is 0."""
+def _set_convolution(layer: Any, conv: nn.Conv1d, *, paired: bool) -> None:
+    """Channels GELU(conv(x)); the inputs are pairs at TINY["pairs"], or plain."""
     assert conv.bias is not None
-    taps = conv.weight / TINY["pairs"] if paired else conv.weight
-    tiny, dims = TINY["convolution"], conv.out_channels
+    tiny, dims, taps = TINY["convolution"], conv.out_channels, conv.weight
     if paired:
-        taps = torch.cat([taps, -taps], dim=1)
+        taps = torch.cat([taps, -taps], dim=1) / TINY["pairs"]
     layer.conv.weight.zero_()
     layer.conv.weight[:dims, : taps.shape[1]] = tiny * taps
     layer.conv.weight[dims] = -layer.conv.weight[:dims].sum(0)

@@ -55,6 +55,15 @@ class MultiMelL1(nn.Module):
         return torch.stack([scale(real, fake) for scale in self.scales]).mean()
 
 
+def pair_distance(mel: MelL1, guess: Tensor, wave: Tensor, first: int = 0) -> Tensor:
+    """L1 between guess [B, N, 2 x bands] and the two frames of `mel` under each of N frames of twice its hop, as
+    (log mel + 6) / 2: wave [B, T], mel frame `first` begins the first pair. Frames without a partner are left out."""
+    heard = mel.log_mel(wave)[..., first:].transpose(1, 2)
+    frames = min(guess.shape[1], heard.shape[1] // 2)
+    target = (heard[:, : 2 * frames].reshape(len(wave), frames, -1) + 6.0) / 2.0
+    return F.l1_loss(guess[:, :frames].float(), target)
+
+
 def bit_spread(latents: Tensor) -> Tensor:
     """How far the bits of binary spherical codes are from balanced and independent: 0 at best.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -76,6 +76,17 @@ class Recipe(nn.Module, ABC):
     def facts(self) -> dict[str, Any]:
         """What else to record in logs at validation, e.g. codebook usage."""
         return {}
+
+
+def slower(recipe: Recipe, modules: Sequence[nn.Module], factor: float) -> list[dict[str, Any]]:
+    """Groups of the optimiser: what of `modules` is trained goes at `factor` times the rate of the rest."""
+    within = {id(p) for module in modules for p in module.parameters()}
+    trained = recipe.trainable()
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in trained if id(p) not in within]},
+        {"params": [p for p in trained if id(p) in within], "factor": factor},
+    ]
+    return [group for group in groups if group["params"]]
 
 
 def weights_of(table: Mapping[str, Any], defaults: Mapping[str, Any], where: str) -> dict[str, Any]:

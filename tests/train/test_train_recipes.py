@@ -225,6 +225,11 @@ def test_freecodec_stem_starts_from_whisper(corpus: Corpus, monkeypatch: pytest.
         build("freecodec", model, corpus, {"mode": "codes"})
 
 
+def test_focalcodec_stem_needs_whisper(corpus: Corpus) -> None:
+    with pytest.raises(BadCard, match=r"stem starts from Whisper; set loss\.whisper"):
+        build("focalcodec", FOCAL, corpus, {"mode": "compressor", "features": 1.0, "stem": True})
+
+
 def test_copied_blocks_compute_what_whisper_computes() -> None:
     torch.manual_seed(0)
     whisper = WhisperEncoder(16, 2, blocks=1, mels=8)
