@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from bench.models.blocks.int8 import pack
-
 if TYPE_CHECKING:
     from bench.train.recipe import Recipe
     from bench.train.schedule import Clock
@@ -54,10 +52,10 @@ class Average:
 
 
 def export(path: Path, recipe: Recipe, card: RecipeCard, clock: Clock) -> None:
-    """Write the recipe's tensors as safetensors: matrices in 8 bits with a scale per row, the rest in float16."""
+    """Write `recipe.packed()` as safetensors, with notes of where it comes from."""
     from safetensors.torch import save_file
 
-    tensors = pack({k: v.detach().cpu().contiguous() for k, v in recipe.export().items()})
+    tensors = recipe.packed()
     note = {
         "recipe": card.recipe,
         "title": card.title,

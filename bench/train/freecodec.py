@@ -27,7 +27,7 @@ from bench.models.freecodec.losses import ReconstructionLoss, content_loss
 from bench.models.freecodec.model import Streams
 from bench.models.freecodec.speaker import EcapaSpeaker, ResemblyzerSpeaker
 from bench.train.losses import MelL1, MultiMelL1, pair_distance
-from bench.train.recipe import Recipe, weights_of
+from bench.train.recipe import Recipe, slower, weights_of
 from bench.train.settings import RecipeCard
 from bench.train.whisper import WhisperEncoder, feature_distance, standardised
 from bench.train.whisper_start import taught
@@ -48,6 +48,7 @@ LOSSES: Mapping[str, Any] = {
     "wavlm": "",  # folder of WavLM-Large in transformers' form: the paper's teacher
     "ecapa": "",  # embedding_model.ckpt of speechbrain/spkrec-ecapa-voxceleb, for speaker_encoder = "ecapa"
     "perceptual": 0.0,  # distance of Whisper features, decoded against original
+    "token_rate": 1.0,  # learning rate of the content and prosody encoders, as a share of the others
     "quantize_from": 0.0,  # share of the run without quantization, before the k-means start
     "pool": 4096,  # content embeddings that k-means starts from
 }
@@ -104,6 +105,9 @@ class FreeCodecRecipe(Recipe):
         if books is not None and not self.loss["initial"]:
             books.fit(torch.from_numpy(np.concatenate(self.vectors)))
             books.eval()
+
+    def groups(self) -> list[dict[str, Any]]:
+        return slower(self, [self.codec.content_encoder, self.codec.prosody_encoder], self.loss["token_rate"])
 
     def _start_stem(self) -> None:
         """Take the stem of the content encoder from Whisper, unless it comes with the initial weights."""

@@ -20,11 +20,12 @@ from torch import Tensor
 
 from bench.errors import BadCard
 from bench.models.funcodec import PRESETS, FunCodec, load
-from bench.models.funcodec.config import BINS, FunCodecConfig
+from bench.models.funcodec.config import FunCodecConfig
 from bench.models.funcodec.losses import MultiSpectralLoss
-from bench.models.funcodec.seanet import ResidualBlock
 from bench.train.data import Crops
+from bench.train.linear_start import start_linear
 from bench.train.losses import MultiMelL1, narrowness
+from bench.train.packing import pack_corrected
 from bench.train.recipe import Recipe, slower, weights_of
 from bench.train.settings import RecipeCard
 from bench.train.whisper import WhisperEncoder, feature_distance
@@ -46,7 +47,7 @@ LOSSES: Mapping[str, Any] = {
     "token_rate": 1.0,  # learning rate of the encoder, as a share of the decoder's
     "spread": 0.0,  # see losses.narrowness: against a collapse of the embedding to a few directions
     "directions": 16.0,  # how many the variance should take at least
-    "linear": False,  # start from the statistics of the training speech, see start_linear
+    "linear": False,  # start from the principal components of the training speech, see linear_start
     "quantize_from": 0.0,  # share of the run without quantization, before the k-means start
     "pool": 4096,  # embeddings that k-means starts from
     "renew_below": 2.0,  # moving count of uses per batch below which a codeword is replaced
@@ -82,13 +83,15 @@ class FreqCodecRecipe(Recipe):
         self.pool: list[Tensor] = []
         self.register_buffer("started", torch.tensor(0 if self.loss["quantize_from"] and self.mode != "synthesis" else 1))
         self.used: Tensor | None = None
+        self.heard: Tensor | None = None
 
     def prepare(self, corpus: Corpus) -> None:
+        crops = Crops(corpus, 24, 20480, self.card.run.seed)
+        self.heard = torch.from_numpy(crops.draw(0).waves)
         if self.loss["linear"] and not self.loss["initial"]:
             if self.codec.config.norm != "none" or not self.codec.config.flat:
                 raise BadCard(f"{self.card.path} [loss]: linear is for one-dimensional networks over an STFT with norm = 'none'")
-            crops = Crops(corpus, 24, 20480, self.card.run.seed)
-            start_linear(self.codec, torch.from_numpy(np.concatenate([crops.draw(k).waves for k in range(4)])))
+            start_linear(self.codec, torch.from_numpy(np.concatenate([crops.draw(k).waves for k in range(20)])))
 
     def groups(self) -> list[dict[str, Any]]:
         return slower(self, [self.codec.encoder], self.loss["token_rate"])
@@ -172,6 +175,16 @@ class FreqCodecRecipe(Recipe):
     def export(self) -> dict[str, Tensor]:
         return {k: v for k, v in self.codec.state_dict().items() if not k.endswith((".embed_avg", ".cluster_size", ".inited"))}
 
+    def packed(self) -> dict[str, Tensor]:
+        """8 bits, corrected: what a linear start sends everything through stands around an offset, so that rounding
+        shifts whole bands of the spectrum. Outside the residual blocks float16; codewords, around nothing, can stand 8."""
+        heard, state = self.heard, {k: v.detach().cpu().float() for k, v in self.export().items()}
+        if not self.codec.config.flat or heard is None:
+            return super().packed()
+        outer = tuple(f"model.{k}.{conv}.weight" for k in range(99) for conv in ("conv.conv", "convtr.convtr"))
+        #                network = copy.deepcopy(self.codec).cpu().eval()
+        return pack_corrected(network, state, outer, lambda: network.decoder(network.embed(heard)[0]))
+
     def describe(self) -> dict[str, str]:
         return {"config": json.dumps(self.codec.config.as_dict()), "family": "funcodec"}
 
@@ -180,38 +193,6 @@ class FreqCodecRecipe(Recipe):
         padded = np.pad(wave, (0, -len(wave) % self.frame))
         out = self.codec.reconstruct(torch.from_numpy(padded)[None], min(8, self.codec.config.codebooks))[0].numpy()
         return np.pad(out, (0, max(0, len(wave) - len(out))))[: len(wave)]
-
-
-@torch.no_grad()
-def start_linear(codec: FunCodec, waves: Tensor, branch: float = 0.5) -> None:
-    """Start a one-dimensional network without norms where it already says the average spectrum.
-
-    waves [B, T]. The decoder's last convolution gets the mean of the training speech's log magnitudes as bias, and their
-    principal components, at their spread, as columns: a bias that has to grow to -5 at a learning rate of 1e-3 would
-    take thousands of steps. Shortcuts of the residual blocks become identities, their branches `branch` times smaller.
-    """
-    for module in codec.modules():
-        if isinstance(module, ResidualBlock):
-            shortcut: Any = module.shortcut.conv.conv
-            torch.nn.init.dirac_(shortcut.weight)
-            shortcut.bias.zero_()
-            last_of_branch: Any = module.block[3]
-            last_of_branch.conv.conv.weight.mul_(branch)
-    layers: Any = codec.decoder.model
-    last = layers[-1].conv.conv
-    scaled, _ = codec.normalise(waves)
-    magnitude = codec.transform.analyse(scaled)[:, :BINS].clamp_min(-6.9).exp()
-    # What softplus makes the magnitude of.
-    wanted = torch.where(magnitude > 15.0, magnitude, torch.expm1(magnitude).log()).transpose(1, 2).reshape(-1, BINS).double()
-    mean = wanted.mean(0)
-    values, vectors = torch.linalg.eigh((wanted - mean).T @ (wanted - mean) / len(wanted))
-    kept = min(last.in_channels, BINS)
-    columns = vectors.flip(1)[:, :kept] * values.flip(0)[:kept].clamp_min(0.0).sqrt()
-    last.weight.mul_(0.1)
-    last.weight[:BINS] = 0.0
-    last.weight[:BINS, :kept, last.kernel_size[0] // 2] = columns.float()
-    last.bias.zero_()
-    last.bias[:BINS] = mean.float()
 
 
 def plane_distance(decoded: Tensor, target: Tensor) -> Tensor:

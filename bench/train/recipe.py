@@ -18,6 +18,7 @@ from bench.models.blocks.discriminators import (
     MultiScaleDiscriminator,
     MultiScaleSTFTDiscriminator,
 )
+from bench.models.blocks.int8 import pack
 
 if TYPE_CHECKING:
     from bench.train.data import Batch, Corpus
@@ -64,6 +65,10 @@ class Recipe(nn.Module, ABC):
     @abstractmethod
     def export(self) -> dict[str, Tensor]:
         """The tensors of the weights file."""
+
+    def packed(self) -> dict[str, Tensor]:
+        """The same as they are written: matrices in 8 bits with a scale per row, codebooks and the rest in float16."""
+        return pack({k: v.detach().cpu().contiguous() for k, v in self.export().items()})
 
     @abstractmethod
     def reconstruct(self, wave: NDArray[np.float32]) -> NDArray[np.float32]:

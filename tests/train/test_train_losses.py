@@ -10,7 +10,8 @@ import torch
 from bench.models.focalcodec.quantizer import BinarySphericalQuantizer, normalize
 from bench.models.funcodec import FunCodec
 from bench.models.funcodec.seanet import ResidualBlock
-from bench.train.freqcodec import config_of, start_linear
+from bench.train.freqcodec import config_of
+from bench.train.linear_start import start_linear
 from bench.train.losses import MelL1, MultiMelL1, bit_spread, narrowness
 
 
@@ -67,33 +68,53 @@ def test_narrowness_counts_the_directions_that_hold_the_variance() -> None:
     assert float(narrowness(7 + 3 * grid, 4)) == pytest.approx(0, abs=1e-6)
 
 
-def test_linear_start_says_the_average_spectrum() -> None:
+def test_linear_start_carries_the_spectrum_through_embedding_and_decoder() -> None:
     torch.manual_seed(0)
-    side = {"width": 16, "kernel_size": 3, "last_kernel_size": 3, "lstm_layers": 0}
+    side = {"width": 64, "kernel_size": 3, "last_kernel_size": 3, "lstm_layers": 0}
     model = {
         "preset": "freqcodec_magphase_std_ds320",
         "ratios": [1, 2],
         "norm": "none",
-        "dim": 12,
+        "dim": 48,
         "codebooks": 2,
         "encoder": side,
         "decoder": side,
     }
     codec = FunCodec(config_of(model))
-    brown = torch.cumsum(torch.randn(6, 16000), 1)
-    waves = 0.1 * (brown - torch.nn.functional.avg_pool1d(brown[:, None], 201, 1, 100)[:, 0])
+    # Noise of changing colour and level: spectra that few components describe.
+    steps = torch.rand(6, 1, 16).mul(2).repeat_interleave(1000, 2)
+    noise = torch.randn(6, 1, 16000)
+    brown = torch.cumsum(noise, 2)
+    brown = 0.1 * (brown - torch.nn.functional.avg_pool1d(brown, 201, 1, 100))
+    waves = (steps * noise + (2 - steps) * brown)[:, 0]
 
     @torch.no_grad()
-    def missed() -> float:
-        """L1 of mean log magnitudes."""
-        planes = codec.decoder(codec.embed(waves)[0])
-        said = torch.nn.functional.softplus(planes[:, :257]).clamp_min(1e-3).log().mean((0, 2))
-        real = codec.transform.analyse(codec.normalise(waves)[0])[:, :257].clamp_min(-6.9).mean((0, 2))
-        return float((said - real).abs().mean())
+    def missed() -> tuple[float, float]:
+        """What a linear reading of the embedding misses of the log magnitudes, over the least possible; the decoder's L1."""
+        embedding = codec.embed(waves)[0]
+        planes = codec.decoder(embedding)
+        real = codec.transform.analyse(codec.normalise(waves)[0])[:, :257].clamp_min(-6.9)
+        said = torch.nn.functional.softplus(planes[..., : real.shape[-1]][:, :257]).clamp_min(1e-3).log()
+        pairs = real[..., : real.shape[-1] // 2 * 2].transpose(1, 2).reshape(len(real), -1, 514)
+        rows = embedding[:, : pairs.shape[1]].flatten(0, 1).double()
+        target = pairs.flatten(0, 1).double()
+        rows, target = rows - rows.mean(0), target - target.mean(0)
+        left = target - rows @ torch.linalg.lstsq(rows, target).solution
+        # What the best 48 directions would miss.
+        least = torch.linalg.svdvals(target)[48:].square().sum()
+        return float(left.square().sum() / least), float((said - real).abs().mean())
 
     before = missed()
     start_linear(codec, waves)
-    assert before > 1.0 and missed() < 0.4
+    variance, distance = missed()
+    # Not 1: bins and frames weigh by how they are heard.
+    assert variance < 1.25 and before[0] > 1.5
+    assert distance < 0.75 < before[1]
     block = next(m for m in codec.modules() if isinstance(m, ResidualBlock))
-    x = torch.randn(1, 16, 9)
+    x = torch.randn(1, 64, 9)
     torch.testing.assert_close(block.shortcut(x), x)
+
+
+def test_linear_start_refuses_networks_it_does_not_fit() -> None:
+    with pytest.raises(ValueError, match="norm = 'none'"):
+        start_linear(FunCodec(config_of({"preset": "freqcodec_magphase_std_ds320", "ratios": [1, 2]})), torch.randn(1, 16000))
