@@ -7,6 +7,7 @@ with discriminators and a frozen Whisper's distance. Mode "synthesis" trains the
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -178,11 +179,12 @@ class FreqCodecRecipe(Recipe):
     def packed(self) -> dict[str, Tensor]:
         """8 bits, corrected: what a linear start sends everything through stands around an offset, so that rounding
         shifts whole bands of the spectrum. Outside the residual blocks float16; codewords, around nothing, can stand 8."""
-        heard, state = self.heard, {k: v.detach().cpu().float() for k, v in self.export().items()}
+        heard = self.heard
         if not self.codec.config.flat or heard is None:
             return super().packed()
-        outer = tuple(f"model.{k}.{conv}.weight" for k in range(99) for conv in ("conv.conv", "convtr.convtr"))
-        #                network = copy.deepcopy(self.codec).cpu().eval()
+        state = {k: v.detach().cpu().float() for k, v in self.export().items()}
+        outer = tuple(k for k in state if not any(part in k for part in (".block.", ".shortcut.", ".embed")))
+        network = copy.deepcopy(self.codec).cpu().eval()
         return pack_corrected(network, state, outer, lambda: network.decoder(network.embed(heard)[0]))
 
     def describe(self) -> dict[str, str]:

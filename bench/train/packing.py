@@ -16,7 +16,9 @@ LAYERS = (nn.Conv1d, nn.ConvTranspose1d, nn.Linear)
 
 
 @torch.no_grad()
-def pack_corrected(network: nn.Module, state: dict[str, Tensor], keep: tuple[str, ...], run: Callable[[], object]) -> dict[str, Tensor]:
+def pack_corrected(
+    network: nn.Module, state: dict[str, Tensor], keep: tuple[str, ...], run: Callable[[], object]
+) -> dict[str, Tensor]:
     """`pack(state, keep)`, with the bias of every layer of `network` moved by the mean error of its rounded weight.
 
     state: tensors of `network` under its own names. run: sends speech through the network, which shows every layer's
