@@ -72,6 +72,23 @@ def test_harvest_golden(clip, golden):
     assert (found["pcc"], found["vuv"]) == pytest.approx((wanted["pcc_hz"], wanted["vuv_err"]), abs=1e-3)
 
 
+@pytest.mark.parametrize(("name", "key"), [("praat", "praat_ac"), ("pyin", "pyin")])
+def test_other_extractors_golden(name, key, clip, golden):
+    rows = {degraded: row[key] for degraded, row in golden("f0").items() if "__" in degraded}
+    # pYIN takes a quarter of the audio's time: one pair of it.
+    for degraded in rows if name == "praat" else ("ls84_04__lp3k4",):
+        wanted = rows[degraded]
+        found = find(f"f0_{name}").score(*(Signal(clip(n), 16_000) for n in (degraded.split("__")[0], degraded)))
+        expected = {"pcc": wanted["pcc_hz"], "rmse": wanted["rmse_hz"], "error": wanted["vuv_err"]}
+        assert {k.split("_")[1]: v for k, v in found.items()} == pytest.approx(expected, abs=1e-3)
+
+
+def test_other_extractors_name_what_they_cannot_score(voice):
+    for name in ("f0_praat", "f0_pyin"):
+        scored = find(name).score(Signal(voice, 16_000), Signal(np.zeros_like(voice), 16_000))
+        assert {v.kind for v in scored.values()} == {"silence"}
+
+
 def test_freecodec_recipe(shared):
     folder = shared / "fixtures" / "secs" / "f0"
     for name, row in json.loads((folder / "scores.json").read_text()).items():
