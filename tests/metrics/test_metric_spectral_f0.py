@@ -12,6 +12,7 @@ from bench.metrics import MetricFailure, Ratio, Signal, find
 from bench.metrics.f0 import all_frames, both_voiced, correlation, dio, harvest, swift
 from bench.metrics.spectral import distances, mrstft
 from bench.metrics.visqol import visqol
+from bench.metrics.vnsim import vnsim
 from bench.metrics.world import distance, mel_cepstra, warp
 
 CLIPS = [f"{base}__{tail}" for base in ("ls251", "ls84_04") for tail in ("melgl", "noise5", "mulaw6", "lp3k4")]
@@ -142,6 +143,7 @@ def test_visqol_golden(name, clip, golden):
     ref, deg = clip(name.split("__")[0]), clip(name)
     assert visqol(ref, deg) == pytest.approx(golden("intrusive")[name]["visqol_py_lattice_or_default"], abs=0.01)
     assert visqol(ref, deg, "audio") == pytest.approx(golden("visqol_audio")[name]["audio_mode_16k_file"], abs=0.005)
+    assert vnsim(ref, deg) == pytest.approx(golden("intrusive")[name]["visqol_vnsim"], abs=1e-4)
 
 
 def test_visqol_audio_mode_depends_on_the_file_rate(clip, golden):
@@ -154,7 +156,7 @@ def test_visqol_audio_mode_depends_on_the_file_rate(clip, golden):
     assert abs(score - golden("visqol_audio")[name]["audio_mode_16k_file"]) > 1.0
 
 
-@pytest.mark.parametrize("name", ["visqol", "world", "f0_pcc", "f0_swift", "spectral"])
+@pytest.mark.parametrize("name", ["visqol", "vnsim", "world", "f0_pcc", "f0_swift", "f0_praat", "spectral"])
 def test_failures_are_typed(name, voice):
     metric = find(name)
     ok = Signal(voice, 16_000)

@@ -1,0 +1,44 @@
+"""VNSIM: the similarity of spectrograms under ViSQOL's opinion score, before any mapping to one.
+
+Definition: neurogram similarity (NSIM) of aligned gammatone patches, averaged over bands and patches, of ViSQOL v3's
+speech mode. It keeps telling systems apart where the mapped score is at its ceiling, or on speech unlike that which the
+map was fitted to.
+Reference: Hines et al., "ViSQOL: an objective speech quality model", 2015; package visqol-python 3.8.0.
+Range: 0 to 1, higher is better. Rate: 16 kHz. Level: matched to the reference. Length: lengths may differ; at least
+0.5 s. Failures: too_short, silence, tool, not_finite. Version 1.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.metrics import Column, Metric, MetricFailure, Signal, Value
+from bench.metrics._common import check_pair, check_rate, value
+from bench.metrics.visqol import MIN_S, _api
+
+RATE_HZ = 16_000
+
+
+def vnsim(ref: NDArray[Any], deg: NDArray[Any]) -> float:
+    """VNSIM of `deg` [T'] against `ref` [T], both at 16 kHz. Raises MetricFailure."""
+    ref, deg = check_pair(ref, deg, rate_hz=RATE_HZ, min_s=MIN_S, equal=False)
+    try:
+        result = _api("speech").measure_from_arrays(ref.astype(np.float64), deg.astype(np.float64), RATE_HZ)
+    except (IndexError, ValueError) as error:
+        raise MetricFailure("tool", f"{type(error).__name__}: {error}") from error
+    return float(result.vnsim)
+
+
+def _score(ref: Signal, deg: Signal) -> dict[str, Value]:
+    return {"vnsim": value(lambda: vnsim(check_rate(ref, RATE_HZ).wave, check_rate(deg, RATE_HZ).wave))}
+
+
+METRIC = Metric(
+    name="vnsim",
+    columns=(Column("vnsim", "VNSIM", "", "higher", 0.0, 1.0, decimals=3),),
+    score=_score,
+    packages=("visqol-python", "ai-edge-litert"),
+)
