@@ -19,7 +19,7 @@ LAYERS = (nn.Conv1d, nn.ConvTranspose1d, nn.Linear)
 def pack_corrected(
     network: nn.Module, state: dict[str, Tensor], keep: tuple[str, ...], run: Callable[[], object]
 ) -> dict[str, Tensor]:
-    """`pack(state, keep)`, with the bias of every layer of `network` moved by the mean error of its rounded weight.
+    """`pack(state, keep, grouped=True)`, with the bias of every layer of `network` moved by the mean error of its rounded weight.
 
     state: tensors of `network` under its own names. run: sends speech through the network, which shows every layer's
     mean input. Layers without bias stay as they are.
@@ -34,7 +34,7 @@ def pack_corrected(
     finally:
         for hook in hooks:
             hook.remove()
-    packed = pack(state, keep)
+    packed = pack(state, keep, grouped=True)
     rounded = unpack(packed)
     for name, mean in means.items():
         layer = network.get_submodule(name)
