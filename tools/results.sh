@@ -14,11 +14,12 @@ bench run --codec all --data "librispeech:$speech/LibriSpeech#test-clean+test-ot
 bench run --codec "identity,published:$speech/published/freecodec-demo" --data "published:$speech/published/freecodec-demo"
 bench run --codec all --data embedded-noisy
 # Codecs that can convert, and what they are built of.
-converting="focalcodec@50,focalcodec@25,focalcodec@12.5,freqcodec@2,freqcodec@4,freqcodec@8,freecodec@v1,freecodec@v2,freecodec@v3"
+converting="focalcodec@50,focalcodec@25,focalcodec@12.5,freqcodec@2,freqcodec@4,freqcodec@8,freecodec@v1,freecodec@v2,freecodec@v3,lyra@3.2,lyra@6,lyra@9.2"
 bench run --task vc --codec "$converting" --data embedded
 bench run --task vc --codec "$converting" --data "vctk:$speech/VCTK"
-# Probes train networks: a choice of codecs, among them some that are heard decoded (packets are no tokens).
-probed="focalcodec@50,freqcodec@4,freecodec@v2,freecodec@v3,lyra@6,codec2@1200,opus@12"
+# Probes train networks: every codec with weights (v1's tokens are v2's), and two more, one of them heard decoded
+# (packets are no tokens).
+probed="focalcodec@50,focalcodec@25,focalcodec@12.5,freqcodec@2,freqcodec@4,freqcodec@8,freecodec@v2,freecodec@v3,lyra@3.2,lyra@6,lyra@9.2,codec2@1200,opus@12"
 for task in asr si; do
     bench run --task "$task" --codec "$probed" --data embedded
     bench run --task "$task" --codec "$probed" --data "fsdd:$speech/FSDD"
