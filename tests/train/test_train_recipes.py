@@ -15,12 +15,13 @@ from bench.errors import BadCard, WeightsInvalid, WeightsMissing
 from bench.models.blocks.int8 import pack, unpack
 from bench.models.focalcodec import checkpoint as focal_file
 from bench.models.freecodec import load as load_freecodec
+from bench.models.funcodec import FunCodec
 from bench.models.funcodec import load as load_funcodec
 from bench.speech import Utterance
 from bench.train.data import Corpus, Crops
 from bench.train.focalcodec import FocalCodecRecipe
 from bench.train.freecodec import FreeCodecRecipe
-from bench.train.freqcodec import FreqCodecRecipe, plane_distance
+from bench.train.freqcodec import FreqCodecRecipe, config_of, level_out, plane_distance
 from bench.train.loop import Loop, Trained
 from bench.train.recipe import Recipe
 from bench.train.settings import parse
@@ -170,6 +171,23 @@ def test_freqcodec_stages(corpus: Corpus, tmp_path: Path) -> None:
     assert codec.config.flat and codec.config.hop == 320
     torch.testing.assert_close(codec.encode(wave)[0], made.codec.eval().encode(wave)[0], rtol=0, atol=0)
     assert len(made.reconstruct(corpus.wave(1)[:5000])) == 5000
+
+
+@torch.no_grad()
+def test_freqcodec_is_levelled_by_its_phase_vectors() -> None:
+    torch.manual_seed(0)
+    codec = FunCodec(config_of({**FREQ, "norm": "none"})).eval()
+    waves = 0.1 * torch.randn(4, 8000)
+
+    def loudness(levels: int) -> torch.Tensor:
+        return (codec.reconstruct(waves, levels).square().mean(1).sqrt() / waves.square().mean(1).sqrt()).log()
+
+    before = torch.cat([loudness(1), loudness(3)])
+    level_out(codec, waves)
+    after = torch.cat([loudness(1), loudness(3)])
+    assert before.median().abs() > 0.5 and after.median().abs() < 1e-3
+    # One gain for all: the wave is proportional to it.
+    torch.testing.assert_close(after - before, (after - before).mean().expand(8), atol=1e-4, rtol=0)
 
 
 def test_freqcodec_whole_as_in_the_paper(corpus: Corpus, tmp_path: Path) -> None:
