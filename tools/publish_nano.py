@@ -26,8 +26,7 @@ def main(family: str, *runs: str) -> None:
     named = dict(run.split("=", 1) if "=" in run else ("", run) for run in runs)
     for point, run in named.items():
         path = Path(run) / "weights.safetensors"
-        with safe_open(str(path), "pt") as file:
-            tensors, facts = {k: file.get_tensor(k) for k in file.keys()}, file.metadata()  # noqa: SIM118
+        tensors, facts = read(path)
         facts.pop("fingerprint", None)
         if family == "focalcodec":
             shared = {k: v for k, v in tensors.items() if k.split(".")[0] in SHARED}
@@ -44,6 +43,11 @@ def main(family: str, *runs: str) -> None:
     record(CODECS / f"{family}.toml")
 
 
+def read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    with safe_open(str(path), "pt") as file:
+        return {k: file.get_tensor(k) for k in file.keys()}, file.metadata() or {}  # noqa: SIM118
+
+
 def write(path: Path, tensors: dict[str, torch.Tensor], facts: dict[str, str]) -> None:
     """Write a file, unless it holds just this already: the order of facts in it is by chance, and with it the sha256."""
     if not (path.is_file() and same(path, tensors, facts)):
@@ -52,14 +56,12 @@ def write(path: Path, tensors: dict[str, torch.Tensor], facts: dict[str, str]) -
 
 
 def same(path: Path, tensors: dict[str, torch.Tensor], facts: dict[str, str]) -> bool:
-    with safe_open(str(path), "pt") as file:
-        held, noted = {k: file.get_tensor(k) for k in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    held, noted = read(path)
     return noted == facts and held.keys() == tensors.keys() and all(torch.equal(held[k], tensors[k]) for k in held)
 
 
 def check_same(base: Path, tensors: dict[str, torch.Tensor], path: Path) -> None:
-    with safe_open(str(base), "pt") as file:
-        other = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+    other, _ = read(base)
     # Packed again, a scale may differ in its last bit.
     differ = [k for k in other if not torch.allclose(other[k].float(), tensors[k].float(), rtol=1e-5, atol=0)]
     if differ:

@@ -33,14 +33,19 @@ MIN_S = 0.5
 
 def visqol(ref: NDArray[Any], deg: NDArray[Any], mode: Literal["speech", "audio"] = "speech", rate_hz: int = 16_000) -> float:
     """ViSQOL of `deg` [T'] against `ref` [T]. Speech mode is defined at 16 kHz. Raises MetricFailure."""
-    ref, deg = check_pair(ref, deg, rate_hz=rate_hz, min_s=MIN_S, equal=False)
-    try:
-        result = _api(mode).measure_from_arrays(ref.astype(np.float64), deg.astype(np.float64), rate_hz)
-    except (IndexError, ValueError) as error:
-        raise MetricFailure("tool", f"{type(error).__name__}: {error}") from error
+    result = measure(ref, deg, mode, rate_hz)
     if not np.isfinite(result.moslqo):
         raise MetricFailure("not_finite", "ViSQOL returned NaN")
     return float(result.moslqo)
+
+
+def measure(ref: NDArray[Any], deg: NDArray[Any], mode: Literal["speech", "audio"], rate_hz: int) -> Any:
+    """The package's whole result: `moslqo`, `vnsim` and more. Raises MetricFailure."""
+    ref, deg = check_pair(ref, deg, rate_hz=rate_hz, min_s=MIN_S, equal=False)
+    try:
+        return _api(mode).measure_from_arrays(ref.astype(np.float64), deg.astype(np.float64), rate_hz)
+    except (IndexError, ValueError) as error:
+        raise MetricFailure("tool", f"{type(error).__name__}: {error}") from error
 
 
 @cache

@@ -12,24 +12,18 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from bench.metrics import Column, Metric, MetricFailure, Signal, Value
-from bench.metrics._common import check_pair, check_rate, value
-from bench.metrics.visqol import MIN_S, _api
+from bench.metrics import Column, Metric, Signal, Value
+from bench.metrics._common import check_rate, value
+from bench.metrics.visqol import measure
 
 RATE_HZ = 16_000
 
 
 def vnsim(ref: NDArray[Any], deg: NDArray[Any]) -> float:
     """VNSIM of `deg` [T'] against `ref` [T], both at 16 kHz. Raises MetricFailure."""
-    ref, deg = check_pair(ref, deg, rate_hz=RATE_HZ, min_s=MIN_S, equal=False)
-    try:
-        result = _api("speech").measure_from_arrays(ref.astype(np.float64), deg.astype(np.float64), RATE_HZ)
-    except (IndexError, ValueError) as error:
-        raise MetricFailure("tool", f"{type(error).__name__}: {error}") from error
-    return float(result.vnsim)
+    return float(measure(ref, deg, "speech", RATE_HZ).vnsim)
 
 
 def _score(ref: Signal, deg: Signal) -> dict[str, Value]:

@@ -90,9 +90,11 @@ class FreqCodecRecipe(Recipe):
         crops = Crops(corpus, 24, 20480, self.card.run.seed)
         self.heard = torch.from_numpy(crops.draw(0).waves)
         if self.loss["linear"] and not self.loss["initial"]:
-            if self.codec.config.norm != "none" or not self.codec.config.flat:
-                raise BadCard(f"{self.card.path} [loss]: linear is for one-dimensional networks over an STFT with norm = 'none'")
-            start_linear(self.codec, torch.from_numpy(np.concatenate([crops.draw(k).waves for k in range(20)])))
+            waves = torch.from_numpy(np.concatenate([crops.draw(k).waves for k in range(20)]))
+            try:
+                start_linear(self.codec, waves)
+            except ValueError as error:
+                raise BadCard(f"{self.card.path} [loss] linear: {error}") from error
 
     def groups(self) -> list[dict[str, Any]]:
         return slower(self, [self.codec.encoder], self.loss["token_rate"])
@@ -208,9 +210,10 @@ def level_out(codec: FunCodec, waves: Tensor) -> None:
     """
     if codec.config.domain != "mag_phase" or not codec.config.flat:
         return
+    codes, scale = codec.encode(waves)
     ratios = []
     for levels in sorted(set(codec.quantizer.dropout)):
-        fake = codec.reconstruct(waves, levels)
+        fake = codec.decode(codes[:levels], scale)[:, : waves.shape[1]]
         ratios.append(waves[:, : fake.shape[1]].square().mean(1).sqrt() / fake.square().mean(1).sqrt().clamp_min(1e-8))
     layers: Any = codec.decoder.model
     last = layers[-1].conv.conv

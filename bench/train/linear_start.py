@@ -69,10 +69,12 @@ def start_linear(codec: FunCodec, waves: Tensor, branch: float = 0.5) -> None:
     to_embedding = (scale[:, None] * inner / size).T  # [D, group K]
     from_embedding = torch.linalg.pinv(to_embedding)
 
-    _start_encoder(codec, analysis, offset, to_embedding, carried, branch)
+    _start_encoder(codec, analysis, offset, to_embedding, carried)
     magnitude = frames.exp()
     wanted = torch.where(magnitude > 15.0, magnitude, torch.expm1(magnitude).log())
-    _start_decoder(codec, from_embedding, said, wanted, carried, branch)
+    _start_decoder(codec, from_embedding, said, wanted, carried)
+    for side in (codec.encoder, codec.decoder):
+        _open_shortcuts(side.model, carried, branch)
 
 
 def _principal(rows: Tensor, weight: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -90,7 +92,7 @@ def _regress(known: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 
 
 def _start_encoder(
-    codec: FunCodec, analysis: Tensor, offset: Tensor, to_embedding: Tensor, carried: int, branch: float
+    codec: FunCodec, analysis: Tensor, offset: Tensor, to_embedding: Tensor, carried: int
 ) -> None:
     layers: Any = codec.encoder.model
     first, *middle, last = [layer for layer in layers if hasattr(layer, "kernel")]
@@ -104,9 +106,7 @@ def _start_encoder(
         block = carried * side_by_side
         conv.weight[: block * step] = 0.0
         conv.bias[: block * step] = 0.0
-        for late in range(step):
-            rows = torch.arange(late * block, (late + 1) * block)
-            conv.weight[rows, torch.arange(block), before + late] = 1.0
+        _route(conv.weight, block, step, before)
         side_by_side *= step
     conv, count = last.conv.conv, len(to_embedding)
     conv.weight.mul_(FREE)
@@ -114,11 +114,10 @@ def _start_encoder(
     conv.weight[:count, : to_embedding.shape[1], last.pads(100)[0][0]] = to_embedding.float()
     conv.bias.zero_()
     conv.bias[:count] = -(to_embedding.sum(1) * OFFSET).float()
-    _open_shortcuts(layers, carried, branch)
 
 
 def _start_decoder(
-    codec: FunCodec, from_embedding: Tensor, said: Tensor, wanted: Tensor, carried: int, branch: float
+    codec: FunCodec, from_embedding: Tensor, said: Tensor, wanted: Tensor, carried: int
 ) -> None:
     layers: Any = codec.decoder.model
     first, *middle, last = [layer for layer in layers if hasattr(layer, "kernel")]
@@ -131,9 +130,7 @@ def _start_decoder(
         block //= step
         conv.weight[:, :block] = 0.0
         conv.bias[:block] = 0.0
-        for late in range(step):
-            rows = torch.arange(late * block, (late + 1) * block)
-            conv.weight[rows, torch.arange(block), before + late] = 1.0
+        _route(conv.weight, block, step, before)
     conv = last.conv.conv
     # Errors count as shares of the magnitude: a share is what the ear and the losses hear.
     known = torch.cat([said, torch.ones_like(said[:, :1])], 1)
@@ -144,7 +141,14 @@ def _start_decoder(
     conv.weight[:BINS, :carried, last.pads(100)[0][0]] = columns.float()
     conv.bias.zero_()
     conv.bias[:BINS] = (mean - OFFSET * columns.sum(1)).float()
-    _open_shortcuts(layers, carried, branch)
+
+
+def _route(weight: Tensor, block: int, step: int, before: int) -> None:
+    """Identities in the weight [., ., taps] of a layer of stride `step`: between `block` channels at one rate and `step`
+    blocks side by side at the other; tap `before` belongs to the first of them. The same for both directions."""
+    channels = torch.arange(block)
+    for late in range(step):
+        weight[late * block + channels, channels, before + late] = 1.0
 
 
 def _open_shortcuts(layers: Any, carried: int, branch: float) -> None:
