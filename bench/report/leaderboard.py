@@ -66,7 +66,7 @@ def terminal(
                   *(_plain(summary, system, name, columns, reported or {}, color) for name in names),
                   _counts(summary, system, names)] for system in summary.systems]
         out += ["", grid(head, lines, width, keep=2)]
-        out += ["", *_notes(summary, bold="bold" if color else "*")]
+        out += ["", *_notes(summary, bold="bold" if color else "*"), *_sources(summary, names, reported or {}, "in brackets")]
     return "\n".join(out) + "\n"
 
 
@@ -86,7 +86,7 @@ def _markdown(
                   *(_cell(summary, system, name, columns, reported) for name in block),
                   _counts(summary, system, block)] for system in summary.systems]
         out += [markdown_table(head, lines), ""]
-    out += [*("- " + note for note in _notes(summary, bold="**bold**")), *_sources(summary, names, reported), ""]
+    out += [*("- " + note for note in (*_notes(summary, bold="**bold**"), *_sources(summary, names, reported, "paper"))), ""]
     out += _details("Bit rates, speed, delay and level", _fact_table(summary, columns))
     out += _details("Intervals, counts and failures of every cell", _full_table(summary, names, columns))
     out += _details("Versions", "\n".join(f"- {name}: {value}" for name, value in summary.versions.items()))
@@ -174,12 +174,12 @@ def _notes(summary: Summary, bold: str) -> list[str]:
 
 
 def _sources(
-    summary: Summary, names: Iterable[str], reported: Mapping[tuple[str, str], Reported]
+    summary: Summary, names: Iterable[str], reported: Mapping[tuple[str, str], Reported], label: str
 ) -> list[str]:
     codecs = {system.split(" [")[0] for system in summary.systems}
     shown = {(f"{entry.source} ({entry.data})" if entry.data else entry.source)
              for (codec, name), entry in reported.items() if codec in codecs and name in set(names)}
-    return ["- paper: the number its authors report, on their data: " + "; ".join(sorted(shown))] if shown else []
+    return [f"{label}: the number its authors report, on their data: " + "; ".join(sorted(shown))] if shown else []
 
 
 def _fact_table(summary: Summary, columns: Mapping[str, Column]) -> str:

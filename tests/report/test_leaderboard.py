@@ -95,7 +95,9 @@ def test_paper_numbers_stand_beside_ours(baseline: Rows, columns: dict) -> None:
     page = leaderboard.markdown(baseline, columns, reported)
     assert "<sub>paper 2.2</sub>" in _cells(page, "neural@1 [nano]")[5]
     assert "arXiv 2502.04465, Table 2 (LibriSpeech test-clean)" in page
-    assert "(2.2)" in leaderboard.terminal(baseline, columns, reported)
+    text = leaderboard.terminal(baseline, columns, reported)
+    assert "(2.2)" in text
+    assert "in brackets: the number its authors report, on their data: arXiv 2502.04465, Table 2 (LibriSpeech test-clean)" in text
 
 
 def test_marks_have_a_legend_with_counts(baseline: Rows, columns: dict) -> None:
