@@ -26,21 +26,21 @@ from bench.models.blocks.int8 import unpack
 from bench.models.focalcodec import FocalCodec
 from bench.train.data import Crops
 from bench.train.front import start_as_whisper_stem
-from bench.train.losses import MelL1, MultiMelL1, bit_spread, pair_distance
+from bench.train.losses import WAVE_LOSSES, MelL1, WaveLosses, bit_spread, pair_distance
 from bench.train.recipe import Recipe, slower, weights_of
 from bench.train.settings import RecipeCard
-from bench.train.whisper import WhisperEncoder, feature_distance, standardised
+from bench.train.whisper import WhisperEncoder, standardised
 from bench.train.whisper_start import copy_blocks, encoder_losses, stem_and_blocks, taught
 
 if TYPE_CHECKING:
     from bench.train.data import Corpus
 
 LOSSES: Mapping[str, Any] = {
+    **WAVE_LOSSES,
     "mode": "synthesis",  # encoder | compressor | decoder | synthesis, see TRAINED
     "train": [],  # other parts than the mode trains
     "initial": "",  # safetensors with the parts that this stage does not train; of several, later files win
     "mel": 0.0,  # L1 of the recipe's 80-band log-mel
-    "multimel": 0.0,  # L1 of log-mels at several resolutions
     "entropy": 0.0,  # the paper's, with the full table of codewords
     "spread": 0.0,  # see losses.bit_spread: a cheaper guard against collapse
     "features": 0.0,  # MSE between decompressed and encoder features
@@ -48,7 +48,6 @@ LOSSES: Mapping[str, Any] = {
     "mel_head": 0.0,  # L1 of a linear layer's guess of the log-mel, from the encoder's or the decompressed features
     "whisper": "",  # path of tiny.en.pt; empty: no feature loss
     "whisper_blocks": 4,
-    "perceptual": 0.0,  # distance of Whisper features, decoded against original
     "token_rate": 1.0,  # learning rate of encoder and compressor, as a share of the others
     "bypass": 0.0,  # share of items that reach the decoder unquantized, so that it also decodes encoder features
     "copy_whisper": False,  # start the encoder's layers from Whisper's blocks
@@ -94,7 +93,7 @@ class FocalCodecRecipe(Recipe):
             load_parts(self.codec, [initial] if isinstance(initial, str) else initial, needed, anew)
         self.seen: set[int] = set()  # distinct tokens met in validation: few of them mean a collapse
         self.mel = MelL1()
-        self.multimel = MultiMelL1(16000, (128, 256, 512, 1024, 2048), (20, 40, 64, 80, 80))
+        self.wave_losses = WaveLosses(self.loss)
         blocks = self.loss["whisper_blocks"]
         self.whisper = WhisperEncoder.load(Path(self.loss["whisper"]), blocks) if self.loss["whisper"] else None
         if self.loss["copy_whisper"] and self.whisper is not None:
@@ -138,8 +137,8 @@ class FocalCodecRecipe(Recipe):
             if joint and loss["spread"]:
                 out["spread"] = loss["spread"] * bit_spread(lats)
             if loss["features"]:
-                target = feats.detach().float()
-                out["qfeats"] = loss["features"] * F.mse_loss(decoded.float(), target) / target.var()
+                out["qfeats"] = loss["features"] * self._feature_error(decoded, feats)
+            out.update(self._content(decoded, wave))
             if loss["bypass"] and self.training:
                 keep = torch.rand(len(wave), 1, 1, device=wave.device) >= loss["bypass"]
                 decoded = torch.where(keep, decoded, feats)
@@ -147,13 +146,7 @@ class FocalCodecRecipe(Recipe):
         real = wave[:, : fake.shape[1]]
         if loss["mel"]:
             out["mel"] = loss["mel"] * self.mel(real, fake)
-        if loss["multimel"]:
-            out["multimel"] = loss["multimel"] * self.multimel(real, fake)
-        if self.whisper is not None and loss["perceptual"]:
-            with torch.no_grad():
-                heard = self.whisper(real)
-            out["perceptual"] = loss["perceptual"] * feature_distance(heard, self.whisper(fake))
-        return {**out, "real": real, "fake": fake}
+        return {**out, **self.wave_losses(real, fake, self.whisper), "real": real, "fake": fake}
 
     def _features(self, wave: Tensor) -> Tensor:
         """The encoder's features [B, T, C]; a frozen front end runs in full precision and without gradient."""
@@ -166,23 +159,31 @@ class FocalCodecRecipe(Recipe):
         loss, codec = self.loss, self.codec
         lats = codec.feats_to_lats(feats)
         decoded = codec.codes_to_qfeats(codec.quantizer.straight_through(lats))[:, : feats.shape[1]]
-        feats = feats.detach()
-        error = (decoded.float() - feats.float()).square()
-        if loss["relative"]:
-            spread = feats.float().var(dim=(0, 1))
-            error = error / (spread + 0.1 * spread.mean())
-        out = {"features": loss["features"] * error.mean()}
+        out = {"features": loss["features"] * self._feature_error(decoded, feats)}
         if loss["entropy"]:
             out["entropy"] = loss["entropy"] * codec.quantizer.entropy_loss(lats.float())
         if loss["spread"]:
             out["spread"] = loss["spread"] * bit_spread(lats)
-        if self.to_teacher is not None and self.whisper is not None:
-            with torch.no_grad():
-                last = taught(self.whisper, wave)[1][:, 0 if self.padded else 1 :]
-            frames = min(decoded.shape[1], last.shape[1])
-            guess = self.to_teacher(decoded[:, :frames]).float()
-            out["content"] = loss["content"] * F.l1_loss(guess, standardised(last[:, :frames]))
-        return {**out, **self._mel_head(decoded, wave)}
+        return {**out, **self._content(decoded, wave), **self._mel_head(decoded, wave)}
+
+    def _feature_error(self, decoded: Tensor, feats: Tensor) -> Tensor:
+        """Mean squared error of decompressed features, both [B, T, C]; "relative": of every channel by its variance."""
+        feats = feats.detach().float()
+        error = (decoded.float() - feats).square()
+        if not self.loss["relative"]:
+            return error.mean()
+        spread = feats.var(dim=(0, 1))
+        return (error / (spread + 0.1 * spread.mean())).mean()
+
+    def _content(self, decoded: Tensor, wave: Tensor) -> dict[str, Tensor]:
+        """What is said: a linear layer's guess of the teacher's last block from decompressed features [B, T, C]."""
+        if self.to_teacher is None or self.whisper is None:
+            return {}
+        with torch.no_grad():
+            last = taught(self.whisper, wave)[1][:, 0 if self.padded else 1 :]
+        frames = min(decoded.shape[1], last.shape[1])
+        guess = self.to_teacher(decoded[:, :frames]).float()
+        return {"content": self.loss["content"] * F.l1_loss(guess, standardised(last[:, :frames]))}
 
     def _mel_head(self, feats: Tensor, wave: Tensor) -> dict[str, Tensor]:
         """L1 of a linear layer's guess of the two log-mel frames under each feature frame [B, T, C].

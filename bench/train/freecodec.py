@@ -26,28 +26,27 @@ from bench.models.freecodec.config import NANO, version
 from bench.models.freecodec.losses import ReconstructionLoss, content_loss
 from bench.models.freecodec.model import Streams
 from bench.models.freecodec.speaker import EcapaSpeaker, ResemblyzerSpeaker
-from bench.train.losses import MelL1, MultiMelL1, pair_distance
+from bench.train.losses import WAVE_LOSSES, MelL1, WaveLosses, pair_distance
 from bench.train.recipe import Recipe, slower, weights_of
 from bench.train.settings import RecipeCard
-from bench.train.whisper import WhisperEncoder, feature_distance, standardised
+from bench.train.whisper import WhisperEncoder, standardised
 from bench.train.whisper_start import taught
 
 if TYPE_CHECKING:
     from bench.train.data import Batch, Corpus
 
 LOSSES: Mapping[str, Any] = {
+    **WAVE_LOSSES,
     "mode": "whole",  # whole | codes | synthesis
     "mel_head": 0.0,  # L1 of a linear layer's guess of the log-mel, from what the decoder hears ("codes")
     "initial": "",  # safetensors to start from
     "reconstruction": 1.0,  # SuperCodec's sum: wave, multi-scale mel, fine mel
-    "multimel": 0.0,  # L1 of log-mels at several resolutions
     "commitment": 1.0,
     "content": 10.0,
     "whisper": "",  # path of tiny.en.pt: teacher of the content loss, and of "perceptual"
     "whisper_blocks": 4,
     "wavlm": "",  # folder of WavLM-Large in transformers' form: the paper's teacher
     "ecapa": "",  # embedding_model.ckpt of speechbrain/spkrec-ecapa-voxceleb, for speaker_encoder = "ecapa"
-    "perceptual": 0.0,  # distance of Whisper features, decoded against original
     "token_rate": 1.0,  # learning rate of the content and prosody encoders, as a share of the others
     "quantize_from": 0.0,  # share of the run without quantization, before the k-means start
     "pool": 4096,  # content embeddings that k-means starts from
@@ -81,7 +80,7 @@ class FreeCodecRecipe(Recipe):
         if self.loss["initial"]:
             load_shared(self.codec, Path(self.loss["initial"]))
         self.reconstruction = ReconstructionLoss() if self.loss["reconstruction"] else None
-        self.multimel = MultiMelL1(16000, (128, 256, 512, 1024, 2048), (20, 40, 64, 80, 80)) if self.loss["multimel"] else None
+        self.wave_losses = WaveLosses(self.loss)
         self.whisper = (
             WhisperEncoder.load(Path(self.loss["whisper"]), self.loss["whisper_blocks"]) if self.loss["whisper"] else None
         )
@@ -179,15 +178,9 @@ class FreeCodecRecipe(Recipe):
         if self.reconstruction is not None:
             for name, value in self.reconstruction(fake, real).items():
                 out[name] = loss["reconstruction"] * value
-        if self.multimel is not None:
-            out["multimel"] = loss["multimel"] * self.multimel(real, fake)
         if self.mode == "whole":
             out.update(self._content_loss(wave, latent, context))
-        if self.whisper is not None and loss["perceptual"]:
-            with torch.no_grad():
-                heard_real = self.whisper(real)
-            out["perceptual"] = loss["perceptual"] * feature_distance(heard_real, self.whisper(fake))
-        return {**out, "real": real, "fake": fake}
+        return {**out, **self.wave_losses(real, fake, self.whisper), "real": real, "fake": fake}
 
     def _content_loss(self, wave: Tensor, latent: Tensor, context: Tensor) -> dict[str, Tensor]:
         """The teacher's last layer against the head's guess from latent or context [B, N, D]."""

@@ -25,26 +25,25 @@ from bench.models.funcodec.config import BINS, FunCodecConfig
 from bench.models.funcodec.losses import MultiSpectralLoss
 from bench.train.data import Crops
 from bench.train.linear_start import start_linear
-from bench.train.losses import MultiMelL1, narrowness
+from bench.train.losses import WAVE_LOSSES, WaveLosses, narrowness
 from bench.train.packing import pack_corrected
 from bench.train.recipe import Recipe, slower, weights_of
 from bench.train.settings import RecipeCard
-from bench.train.whisper import WhisperEncoder, feature_distance
+from bench.train.whisper import WhisperEncoder
 
 if TYPE_CHECKING:
     from bench.train.data import Corpus
 
 LOSSES: Mapping[str, Any] = {
+    **WAVE_LOSSES,
     "mode": "whole",  # whole | codes | synthesis
     "initial": "",  # safetensors to start from
     "planes": 0.0,  # distance of the decoder's STFT planes to those of the original
     "wave": 1.0,  # L1 of samples
     "spectral": 1.0,  # the paper's multi-resolution log spectra
-    "multimel": 0.0,  # L1 of log-mels at several resolutions
     "commitment": 1.0,
     "whisper": "",  # path of tiny.en.pt; empty: no feature loss
     "whisper_blocks": 4,
-    "perceptual": 0.0,  # distance of Whisper features, decoded against original
     "token_rate": 1.0,  # learning rate of the encoder, as a share of the decoder's
     "spread": 0.0,  # see losses.narrowness: against a collapse of the embedding to a few directions
     "directions": 16.0,  # how many the variance should take at least
@@ -77,7 +76,7 @@ class FreqCodecRecipe(Recipe):
         for level in self.codec.quantizer.levels:
             level.renew_below = self.loss["renew_below"]
         self.spectral = MultiSpectralLoss() if self.loss["spectral"] else None
-        self.multimel = MultiMelL1(16000, (128, 256, 512, 1024, 2048), (20, 40, 64, 80, 80)) if self.loss["multimel"] else None
+        self.wave_losses = WaveLosses(self.loss)
         self.whisper = (
             WhisperEncoder.load(Path(self.loss["whisper"]), self.loss["whisper_blocks"]) if self.loss["whisper"] else None
         )
@@ -118,13 +117,7 @@ class FreqCodecRecipe(Recipe):
             out["wave"] = loss["wave"] * F.l1_loss(fake, real)
         if self.spectral is not None:
             out["spectral"] = loss["spectral"] * self.spectral(fake, real)
-        if self.multimel is not None:
-            out["multimel"] = loss["multimel"] * self.multimel(real, fake)
-        if self.whisper is not None and loss["perceptual"]:
-            with torch.no_grad():
-                heard = self.whisper(real)
-            out["perceptual"] = loss["perceptual"] * feature_distance(heard, self.whisper(fake))
-        return {**out, "real": real, "fake": fake}
+        return {**out, **self.wave_losses(real, fake, self.whisper), "real": real, "fake": fake}
 
     def _words(self, embedding: Tensor, progress: float, out: dict[str, Tensor]) -> Tensor:
         """What the decoder gets of an embedding [B, T, D]; puts the commitment into `out`."""

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.models.blocks.mel import slaney_filters
+from bench.train.whisper import WhisperEncoder, feature_distance
+
+WAVE_LOSSES: Mapping[str, float] = {
+    "multimel": 0.0,  # L1 of log-mels at several resolutions
+    "envelope": 0.0,  # 1 - correlation of third-octave envelopes, see EnvelopeCorrelation
+    "perceptual": 0.0,  # distance of Whisper features, decoded against original; needs loss.whisper
+}
+"""Weights of `WaveLosses` in a card's [loss], all off."""
 
 
 class MelL1(nn.Module):
@@ -53,6 +61,76 @@ class MultiMelL1(nn.Module):
     def forward(self, real: Tensor, fake: Tensor) -> Tensor:
         """real, fake [B, T] -> scalar."""
         return torch.stack([scale(real, fake) for scale in self.scales]).mean()
+
+
+class EnvelopeCorrelation(nn.Module):
+    """1 minus the mean correlation between envelopes of real and decoded speech: what STOI measures, as a loss.
+
+    As STOI (Taal et al., IEEE TASLP 2011, section II): 15 third-octave bands from 150 Hz, windows of 25.6 ms, stretches of
+    384 ms, each band's envelope compared over time. Unlike it: at 16 kHz, without clipping, and instead of leaving out
+    frames that are 40 dB below the loudest, a stretch counts by its share of others.
+    """
+
+    bands: Tensor
+    window: Tensor
+
+    def __init__(self, rate_hz: int = 16000) -> None:
+        super().__init__()
+        self.size = round(0.0256 * rate_hz)
+        self.hop = self.size // 2
+        bins = torch.arange(257) * (rate_hz / 512)
+        centres = 150.0 * 2.0 ** (torch.arange(15) / 3)
+        edges = torch.stack([centres * 2.0 ** (-1 / 6), centres * 2.0 ** (1 / 6)])
+        bands = ((bins >= edges[0][:, None]) & (bins < edges[1][:, None])).float()
+        self.register_buffer("bands", bands, persistent=False)
+        self.register_buffer("window", torch.hann_window(self.size), persistent=False)
+
+    def _power(self, wave: Tensor) -> Tensor:
+        spectrum = torch.stft(wave.float(), 512, self.hop, self.size, self.window, center=False, return_complex=True)
+        return spectrum.real.square() + spectrum.imag.square()
+
+    def forward(self, real: Tensor, fake: Tensor) -> Tensor:
+        """real, fake [B, T], at least 0.42 s -> scalar in 0..2."""
+        with torch.autocast(real.device.type, enabled=False):
+            with torch.no_grad():
+                power = self._power(real)
+                loudness = power.sum(1)
+                active = (loudness > 1e-4 * loudness.amax(1, keepdim=True)).float()
+                share = active.unfold(1, 30, 1).mean(2)[:, None]  # [B, 1, stretches]
+                target = self._stretches(power)
+            guess = self._stretches(self._power(fake))
+            correlation = (guess * target).sum(3) / (
+                guess.square().sum(3).clamp_min(1e-12) * target.square().sum(3).clamp_min(1e-12)
+            ).sqrt()
+            return 1.0 - (correlation * share).sum() / (share.sum() * correlation.shape[1]).clamp_min(1e-6)
+
+    def _stretches(self, power: Tensor) -> Tensor:
+        """Envelopes of 30 frames, less their mean: power [B, bins, T] -> [B, bands, T - 29, 30]."""
+        cut = ((self.bands @ power) + 1e-9).sqrt().unfold(2, 30, 1)
+        return cut - cut.mean(3, keepdim=True)
+
+
+class WaveLosses(nn.Module):
+    """The distances between real and decoded speech that the small recipes share, by the names in `WAVE_LOSSES`."""
+
+    def __init__(self, weights: Mapping[str, float]) -> None:
+        super().__init__()
+        self.weights = {name: float(weights[name]) for name in WAVE_LOSSES}
+        self.multimel = MultiMelL1(16000, (128, 256, 512, 1024, 2048), (20, 40, 64, 80, 80))
+        self.envelope = EnvelopeCorrelation()
+
+    def forward(self, real: Tensor, fake: Tensor, whisper: WhisperEncoder | None) -> dict[str, Tensor]:
+        """real, fake [B, T] -> the losses whose weight is not 0; without Whisper, none of its features."""
+        weights, out = self.weights, dict[str, Tensor]()
+        if weights["multimel"]:
+            out["multimel"] = weights["multimel"] * self.multimel(real, fake)
+        if weights["envelope"]:
+            out["envelope"] = weights["envelope"] * self.envelope(real, fake)
+        if whisper is not None and weights["perceptual"]:
+            with torch.no_grad():
+                heard = whisper(real)
+            out["perceptual"] = weights["perceptual"] * feature_distance(heard, whisper(fake))
+        return out
 
 
 def pair_distance(mel: MelL1, guess: Tensor, wave: Tensor, first: int = 0) -> Tensor:

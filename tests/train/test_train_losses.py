@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
+import pystoi
 import pytest
+import scipy.signal
 import torch
 
 from bench.models.focalcodec.quantizer import BinarySphericalQuantizer, normalize
@@ -12,7 +15,19 @@ from bench.models.funcodec import FunCodec
 from bench.models.funcodec.seanet import ResidualBlock
 from bench.train.freqcodec import config_of
 from bench.train.linear_start import start_linear
-from bench.train.losses import MelL1, MultiMelL1, bit_spread, narrowness
+from bench.train.losses import WAVE_LOSSES, EnvelopeCorrelation, MelL1, MultiMelL1, WaveLosses, bit_spread, narrowness
+
+
+def _speechlike(seed: int) -> torch.Tensor:
+    """2.5 s of noise under envelopes of a few hertz, other ones in every band [1, T]."""
+    random = np.random.default_rng(seed)
+    samples = np.arange(40000)
+    wave = np.zeros(len(samples))
+    for low in 150.0 * 2.0 ** np.arange(0, 5, 0.5):
+        envelope = np.interp(samples, np.linspace(0, 40000, 26), random.uniform(0.02, 1.0, 26) ** 2)
+        filtered = scipy.signal.butter(2, [low, low * 1.4], "bandpass", fs=16000, output="sos")
+        wave += envelope * scipy.signal.sosfilt(filtered, random.standard_normal(len(samples)))
+    return torch.from_numpy(wave[None]).float()
 
 
 @pytest.mark.parametrize("loss", [MelL1(), MultiMelL1(16000, (256, 1024), (20, 80))], ids=["mel", "multimel"])
@@ -118,3 +133,30 @@ def test_linear_start_carries_the_spectrum_through_embedding_and_decoder() -> No
 def test_linear_start_refuses_networks_it_does_not_fit() -> None:
     with pytest.raises(ValueError, match="norm = 'none'"):
         start_linear(FunCodec(config_of({"preset": "freqcodec_magphase_std_ds320", "ratios": [1, 2]})), torch.randn(1, 16000))
+
+
+def test_envelope_correlation_hears_envelopes_only() -> None:
+    wave = _speechlike(seed=3)
+    loss = EnvelopeCorrelation()
+    assert float(loss(wave, wave)) == pytest.approx(0.0, abs=1e-5)
+    assert float(loss(wave, -0.3 * wave)) == pytest.approx(0.0, abs=1e-3)
+    flat = torch.randn(wave.shape, generator=torch.Generator().manual_seed(5)) * wave.std()
+    assert float(loss(wave, flat)) > 0.7
+
+
+def test_envelope_correlation_orders_noise_as_stoi_does() -> None:
+    wave = _speechlike(seed=4)
+    noise = torch.randn(wave.shape, generator=torch.Generator().manual_seed(6)) * wave.std()
+    ours = [float(EnvelopeCorrelation()(wave, wave + g * noise)) for g in (0.1, 0.5, 2.0)]
+    stoi = [pystoi.stoi(wave[0].numpy(), (wave + g * noise)[0].numpy(), 16000) for g in (0.1, 0.5, 2.0)]
+    assert ours == sorted(ours) and stoi == sorted(stoi, reverse=True)
+    for distance, score in zip(ours, stoi, strict=True):
+        assert 1.0 - distance == pytest.approx(score, abs=0.08)
+
+
+def test_wave_losses_count_what_has_a_weight() -> None:
+    real, fake = _speechlike(seed=1), _speechlike(seed=2)
+    assert WaveLosses(WAVE_LOSSES)(real, fake, None) == {}
+    got = WaveLosses({**WAVE_LOSSES, "envelope": 2.0, "perceptual": 1.0})(real, fake, None)
+    assert list(got) == ["envelope"]
+    torch.testing.assert_close(got["envelope"], 2.0 * EnvelopeCorrelation()(real, fake))
