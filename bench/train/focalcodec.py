@@ -137,7 +137,8 @@ class FocalCodecRecipe(Recipe):
             if joint and loss["spread"]:
                 out["spread"] = loss["spread"] * bit_spread(lats)
             if loss["features"]:
-                out["qfeats"] = loss["features"] * self._feature_error(decoded, feats)
+                target = feats.detach().float()
+                out["qfeats"] = loss["features"] * F.mse_loss(decoded.float(), target) / target.var()
             out.update(self._content(decoded, wave))
             if loss["bypass"] and self.training:
                 keep = torch.rand(len(wave), 1, 1, device=wave.device) >= loss["bypass"]
@@ -159,21 +160,17 @@ class FocalCodecRecipe(Recipe):
         loss, codec = self.loss, self.codec
         lats = codec.feats_to_lats(feats)
         decoded = codec.codes_to_qfeats(codec.quantizer.straight_through(lats))[:, : feats.shape[1]]
-        out = {"features": loss["features"] * self._feature_error(decoded, feats)}
+        feats = feats.detach()
+        error = (decoded.float() - feats.float()).square()
+        if loss["relative"]:
+            spread = feats.float().var(dim=(0, 1))
+            error = error / (spread + 0.1 * spread.mean())
+        out = {"features": loss["features"] * error.mean()}
         if loss["entropy"]:
             out["entropy"] = loss["entropy"] * codec.quantizer.entropy_loss(lats.float())
         if loss["spread"]:
             out["spread"] = loss["spread"] * bit_spread(lats)
         return {**out, **self._content(decoded, wave), **self._mel_head(decoded, wave)}
-
-    def _feature_error(self, decoded: Tensor, feats: Tensor) -> Tensor:
-        """Mean squared error of decompressed features, both [B, T, C]; "relative": of every channel by its variance."""
-        feats = feats.detach().float()
-        error = (decoded.float() - feats).square()
-        if not self.loss["relative"]:
-            return error.mean()
-        spread = feats.var(dim=(0, 1))
-        return (error / (spread + 0.1 * spread.mean())).mean()
 
     def _content(self, decoded: Tensor, wave: Tensor) -> dict[str, Tensor]:
         """What is said: a linear layer's guess of the teacher's last block from decompressed features [B, T, C]."""
