@@ -31,9 +31,11 @@ def draw(log: Path, picture: Path) -> None:
     for name in sorted({k for r in steps for k in r["losses"] if k != "_norm"}):
         points = [(r["step"], r["losses"][name]) for r in steps if name in r["losses"]]
         axes.plot(*zip(*points, strict=True), label=name.lstrip("_"), linewidth=1)
-    axes.set(xlabel="step", ylabel="weighted loss", title="losses")
+    axes.set(xlabel="step", ylabel="weighted loss")
     if steps:
-        axes.legend(fontsize=7)
+        # Below the title and above the axes: inside, it would lie on some line.
+        axes.set_title("losses", pad=32)
+        axes.legend(fontsize=7, ncols=5, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
     if names:
         # Scores have scales of their own: a panel each.
         panels = right.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
