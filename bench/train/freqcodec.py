@@ -1,8 +1,9 @@
 """FunCodec's and FreqCodec's recipe (arXiv 2309.07405, section 2.5): one network, many rates by quantizer dropout.
 
-The paper-size cards use its losses alone ("whole"). The nano card trains in two stages: "codes", encoder and codebooks
+The paper-size cards use its losses alone ("whole"). The nano card trains in stages: "codes", encoder and codebooks
 (started by k-means once the unquantized network has settled) with the decoder's planes alone as target; then the whole
-with discriminators and a frozen Whisper's distance. Mode "synthesis" trains the decoder alone, behind frozen codes.
+(synthesis, further) with discriminators and a frozen Whisper's distance. Mode "synthesis" trains the decoder alone,
+behind frozen codes.
 """
 
 from __future__ import annotations

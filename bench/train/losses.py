@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.errors import BenchError
 from bench.models.blocks.mel import slaney_filters
 from bench.train.whisper import WhisperEncoder, feature_distance
 
@@ -90,10 +91,12 @@ class EnvelopeCorrelation(nn.Module):
         return spectrum.real.square() + spectrum.imag.square()
 
     def forward(self, real: Tensor, fake: Tensor) -> Tensor:
-        """real, fake [B, T], at least 0.42 s -> scalar in 0..2."""
+        """real, fake [B, T], at least 0.42 s -> scalar in 0..2. Raises BenchError for shorter ones."""
         with torch.autocast(real.device.type, enabled=False):
             with torch.no_grad():
                 power = self._power(real)
+                if power.shape[2] < 30:
+                    raise BenchError("loss.envelope compares stretches of 0.42 s: set data.crop_s to more, or the weight to 0")
                 loudness = power.sum(1)
                 active = (loudness > 1e-4 * loudness.amax(1, keepdim=True)).float()
                 share = active.unfold(1, 30, 1).mean(2)[:, None]  # [B, 1, stretches]

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bench import audio
-from bench.errors import BadCard, WeightsInvalid, WeightsMissing
+from bench.errors import BadCard, BenchError, WeightsInvalid, WeightsMissing
 from bench.models.blocks.int8 import pack, unpack
 from bench.models.focalcodec import checkpoint as focal_file
 from bench.models.freecodec import load as load_freecodec
@@ -241,6 +241,21 @@ def test_freecodec_stem_starts_from_whisper(corpus: Corpus, monkeypatch: pytest.
     assert stem(torch.from_numpy(corpus.wave(0)[None, :16000])).shape == (1, 50, 384)
     with pytest.raises(BadCard, match=r"set loss\.whisper"):
         build("freecodec", model, corpus, {"mode": "codes"})
+
+
+def test_focalcodec_learns_what_is_said_through_its_decoder(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    whisper = WhisperEncoder(384, 2, blocks=1, mels=80)
+    for parameter in whisper.parameters():
+        torch.nn.init.normal_(parameter, std=0.05)
+    monkeypatch.setattr(WhisperEncoder, "load", classmethod(lambda cls, path, blocks: whisper))
+    loss = {"mode": "synthesis", "train": ["compressor", "decompressor"], "content": 1.0, "whisper": "tiny.en.pt"}
+    _, trained, changed = fit("focalcodec", FOCAL, corpus, tmp_path / "c", {**loss, "perceptual": 1.0})
+    assert changed == {"compressor", "decompressor"}
+    assert {"content", "perceptual"} <= set(trained.history[-1]["losses"])
+    with pytest.raises(BenchError, match=r"set data\.crop_s to more"):
+        fit("focalcodec", FOCAL, corpus, tmp_path / "e", {**loss, "envelope": 1.0})
 
 
 def test_focalcodec_stem_needs_whisper(corpus: Corpus) -> None:
