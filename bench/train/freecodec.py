@@ -29,7 +29,7 @@ from bench.models.freecodec.speaker import EcapaSpeaker, ResemblyzerSpeaker
 from bench.train.losses import WAVE_LOSSES, MelL1, WaveLosses, pair_distance
 from bench.train.recipe import Recipe, slower, weights_of
 from bench.train.settings import RecipeCard
-from bench.train.whisper import WhisperEncoder, standardised
+from bench.train.whisper import WhisperEncoder, feature_distance, standardised
 from bench.train.whisper_start import taught
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ LOSSES: Mapping[str, Any] = {
     "wavlm": "",  # folder of WavLM-Large in transformers' form: the paper's teacher
     "ecapa": "",  # embedding_model.ckpt of speechbrain/spkrec-ecapa-voxceleb, for speaker_encoder = "ecapa"
     "token_rate": 1.0,  # learning rate of the content and prosody encoders, as a share of the others
+    "converted": 0.0,  # distance of Whisper features between speech and its conversion to another voice of the batch
     "quantize_from": 0.0,  # share of the run without quantization, before the k-means start
     "pool": 4096,  # content embeddings that k-means starts from
 }
@@ -84,6 +85,8 @@ class FreeCodecRecipe(Recipe):
         self.whisper = (
             WhisperEncoder.load(Path(self.loss["whisper"]), self.loss["whisper_blocks"]) if self.loss["whisper"] else None
         )
+        if self.loss["converted"] and (self.whisper is None or card.data.batch < 2):
+            raise BadCard(f"{card.path} [loss] converted: needs loss.whisper and a data.batch of at least 2")
         self.wavlm = load_wavlm(Path(self.loss["wavlm"])) if self.loss["wavlm"] else None
         self.resize = SpectrogramResize() if config.resize_augmentation else None
         warm = bool(self.loss["quantize_from"]) and not self.loss["initial"]
@@ -180,7 +183,22 @@ class FreeCodecRecipe(Recipe):
                 out[name] = loss["reconstruction"] * value
         if self.mode == "whole":
             out.update(self._content_loss(wave, latent, context))
+        if loss["converted"] and self.training:
+            out.update(self._converted(real, context, prosody, speaker))
         return {**out, **self.wave_losses(real, fake, self.whisper), "real": real, "fake": fake}
+
+    def _converted(self, real: Tensor, context: Tensor, prosody: Tensor, speaker: Tensor) -> dict[str, Tensor]:
+        """The first half of the batch decoded with the next utterance's voice, for the discriminators, and what that
+        does to its words: Whisper's last features, each channel less its mean over time, which a voice shifts."""
+        assert self.whisper is not None
+        count = len(real) // 2
+        mixed = self.codec.fusion.inject(context[:count], prosody[:count], speaker.roll(-1, 0)[:count])
+        fake = self.codec.decoder(mixed).float()[:, : real.shape[1]]
+        with torch.no_grad():
+            heard = self.whisper(real[:count])[-1]
+        guess = self.whisper(fake)[-1]
+        heard, guess = (x.float() - x.float().mean(1, keepdim=True) for x in (heard, guess))
+        return {"converted": self.loss["converted"] * feature_distance([heard], [guess]), "unpaired": fake}
 
     def _content_loss(self, wave: Tensor, latent: Tensor, context: Tensor) -> dict[str, Tensor]:
         """The teacher's last layer against the head's guess from latent or context [B, N, D]."""

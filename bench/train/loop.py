@@ -35,6 +35,8 @@ class Diverged(BenchError):
     """The loss is no number any more; the last good checkpoint is kept."""
 
 
+WAVES = ("real", "fake", "unpaired")
+"""What a recipe's forward returns beside losses."""
 Validate = Callable[[Recipe], dict[str, float]]
 Report = Callable[[dict[str, Any]], None]
 
@@ -50,7 +52,8 @@ class Trained:
 
 
 class Loop:
-    """One training run in `folder`: state.pt (checkpoint), log.jsonl, weights.safetensors (best by validation or last).
+    """One training run in `folder`: state.pt (checkpoint), log.jsonl, weights.safetensors (best by validation or last),
+    discriminator.safetensors.
 
     recipe: the network with its losses. draw: batch number -> Batch. validate: called on the averaged weights.
     report: gets each record. Raises Diverged, CheckpointMismatch.
@@ -147,6 +150,7 @@ class Loop:
         else:
             self._export("weights")
         self._save()
+        self._keep_judges()
         return Trained(self.history, self.folder, self.clock.step, self.clock.elapsed())
 
     def _step(self, batch: Batch) -> dict[str, Tensor]:
@@ -159,10 +163,10 @@ class Loop:
             losses = self.network(wave, progress, extra)
             judge = card.discriminator if self.judges is not None and "fake" in losses else None
             if judge is not None and progress >= judge.start:
-                losses.update(self._judge(losses["real"], losses["fake"], factor))
-        total = sum((v for k, v in losses.items() if k not in ("real", "fake") and not k.startswith("_")), torch.zeros(()))
+                losses.update(self._judge(losses["real"], losses["fake"], losses.get("unpaired"), factor))
+        total = sum((v for k, v in losses.items() if k not in WAVES and not k.startswith("_")), torch.zeros(()))
         assert isinstance(total, Tensor)
-        shown = {k: v.detach() for k, v in losses.items() if k not in ("real", "fake")}
+        shown = {k: v.detach() for k, v in losses.items() if k not in WAVES}
         if not torch.isfinite(total):
             bad = [name for name, value in shown.items() if not torch.isfinite(value).all()]
             raise Diverged(self._where(f"loss {', '.join(bad) or 'total'} is not finite"))
@@ -176,13 +180,18 @@ class Loop:
             self.average.update(self.recipe, self.clock.step)
         return {**shown, "_norm": norm}
 
-    def _judge(self, real: Tensor, fake: Tensor, factor: float) -> dict[str, Tensor]:
-        """One discriminator step, then what the generator pays. real, fake [B, T]."""
+    def _judge(self, real: Tensor, fake: Tensor, unpaired: Tensor | None, factor: float) -> dict[str, Tensor]:
+        """One discriminator step, then what the generator pays. real, fake [B, T]; unpaired [B' <= B, T] or none."""
         settings, judges, optimiser = self.card.discriminator, self.judges, self.judges_optimiser
         assert settings is not None and judges is not None and optimiser is not None
         _set_rate(optimiser, (self.card.optimiser.discriminator_lr or self.card.optimiser.lr) * factor)
+        pairs = len(real)
+        if unpaired is not None:
+            # At the level of the speech whose words they are.
+            real, fake = torch.cat([real, real[: len(unpaired)]]), torch.cat([fake, unpaired])
         real, fake = judged_part(real.detach(), fake, settings.crop, settings.level)
-        said_real, said_fake = judges(torch.cat([real, fake.detach()])).split(len(real))
+        real = real[:pairs]
+        said_real, said_fake = judges(torch.cat([real, fake.detach()])).split(pairs)
         loss = discriminator_loss(said_real, said_fake, settings.reduce)
         optimiser.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
@@ -193,7 +202,7 @@ class Loop:
         # The maps of the real wave are those from before the discriminator's step: one pass saved, one step stale.
         return {
             "adversarial": settings.adversarial * adversarial_loss(said, settings.reduce, settings.clipped),
-            "features": settings.features * feature_matching_loss(said_real.detached(), said, settings.relative),
+            "features": settings.features * feature_matching_loss(said_real.detached(), said.split(pairs)[0], settings.relative),
             "_discriminator": loss.detach(),
         }
 
@@ -269,6 +278,15 @@ class Loop:
         if self.accelerator.is_main_process:
             with self.averaged():
                 export(self.folder / f"{name}.safetensors", self.recipe, self.card, self.clock)
+
+    def _keep_judges(self) -> None:
+        """discriminator.safetensors in float16, for discriminator.initial of a later run."""
+        if self.judges is not None and self.accelerator.is_main_process:
+            from safetensors.torch import save_file
+
+            judges = self.accelerator.unwrap_model(self.judges)
+            tensors = {k: v.detach().cpu().half().contiguous() for k, v in judges.state_dict().items()}
+            save_file(tensors, self.folder / "discriminator.safetensors")
 
     def _save(self) -> None:
         if not self.accelerator.is_main_process:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,7 +44,8 @@ class Recipe(nn.Module, ABC):
     def forward(self, wave: Tensor, progress: float, extra: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """wave [B, T], progress 0..1 -> the weighted losses, to be summed, under their names.
 
-        Recipes that are judged by discriminators add "real" and "fake" [B, T'] (not losses), equally long.
+        Recipes that are judged by discriminators add "real" and "fake" [B, T'] (not losses), equally long, and may add
+        "unpaired" [B' <= B, T']: decoded speech that has no original to match, e.g. converted; it is judged alone.
         Names starting with "_" are only logged.
         """
 
@@ -103,7 +105,7 @@ def weights_of(table: Mapping[str, Any], defaults: Mapping[str, Any], where: str
 
 
 def build_discriminator(settings: DiscriminatorSettings | None) -> Ensemble | None:
-    """The discriminators a card asks for, or None."""
+    """The discriminators a card asks for, or None. Raises BadCard where those to begin with do not fit."""
     if settings is None:
         return None
     members: list[nn.Module] = []
@@ -117,7 +119,21 @@ def build_discriminator(settings: DiscriminatorSettings | None) -> Ensemble | No
         members.append(MultiPeriodDiscriminator(settings.periods, settings.period_channels))
     if settings.scales:
         members.append(MultiScaleDiscriminator(settings.scale_width, settings.scales))
-    return Ensemble(members) if members else None
+    if not members:
+        return None
+    judges = Ensemble(members)
+    if settings.initial:
+        from safetensors.torch import load_file
+
+        if not Path(settings.initial).is_file():
+            raise BadCard(f"discriminator.initial: {settings.initial}: no such file; '' starts discriminators anew")
+        tensors = {k: v.float() for k, v in load_file(settings.initial).items()}
+        own = judges.state_dict()
+        misfit = [k for k in {**own, **tensors} if k not in own or k not in tensors or own[k].shape != tensors[k].shape]
+        if misfit:
+            raise BadCard(f"discriminator.initial: {settings.initial}: {misfit[0]} does not fit these discriminators")
+        judges.load_state_dict(tensors)
+    return judges
 
 
 def judged_part(real: Tensor, fake: Tensor, samples: int, level: bool = False) -> tuple[Tensor, Tensor]:

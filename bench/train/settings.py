@@ -87,7 +87,8 @@ class DiscriminatorSettings:
     of the multi-period one; scales with `scale_width` of the multi-scale one. power: exponent of the magnitudes that the
     MS-STFT one sees. level: bring both waves to the level at which the original's RMS is 1; without it, speech of RMS
     0.05 teaches a new discriminator nothing for hundreds of steps. crop: samples judged of each item (0 = all). start:
-    fraction of the run after which it begins. relative: see feature_matching_loss. reduce: mean or sum.
+    fraction of the run after which it begins. relative: see feature_matching_loss. reduce: mean or sum. initial: the
+    discriminator.safetensors that another run left, to go on from; empty starts anew.
     """
 
     adversarial: float = 1.0
@@ -107,6 +108,7 @@ class DiscriminatorSettings:
     relative: bool = False
     reduce: str = "mean"
     clipped: bool = True
+    initial: str = ""
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ class RecipeCard:
     def fingerprint(self) -> str:
         """Hash of what shapes the networks: a checkpoint of another configuration is refused by it."""
         judges = dataclasses.asdict(self.discriminator) if self.discriminator else {}
-        for name in ("adversarial", "features", "power", "level", "crop", "start", "relative", "reduce", "clipped"):
+        for name in ("adversarial", "features", "power", "level", "crop", "start", "relative", "reduce", "clipped", "initial"):
             judges.pop(name, None)
         shape = {"recipe": self.recipe, "model": self.model, "discriminator": judges}
         return hashlib.sha256(json.dumps(shape, sort_keys=True, default=list).encode()).hexdigest()[:16]

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from victim_train import Toy, card, draw
 
-from bench.errors import BenchError
+from bench.errors import BadCard, BenchError
 from bench.train import curves
 from bench.train.checkpoint import CheckpointMismatch, alone, load
 from bench.train.loop import Diverged, Loop, Trained
@@ -109,6 +109,37 @@ def test_discriminators_learn_quiet_speech_at_unit_level() -> None:
     torch.testing.assert_close(whole / real[:, None], other / fake[:, None])
     assert gain > 10
     assert torch.equal(judged_part(torch.zeros(1, 9), torch.zeros(1, 9), 0, level=True)[0], torch.zeros(1, 1, 9))
+
+
+def test_speech_without_original_is_judged_but_not_matched(tmp_path: Path) -> None:
+    settings = card(discriminator={"crop": 0, "level": False})
+    loop = Loop(settings, Toy(settings), draw, tmp_path)
+    torch.manual_seed(0)
+    real, fake, alone_ = (0.1 * torch.randn(n, 800) for n in (2, 2, 1))
+    # At factor 0 the discriminators stay as they are, so that two calls can be compared.
+    pairs = loop._judge(real, fake, None, 0.0)
+    more = loop._judge(real, fake, alone_, 0.0)
+    one = loop._judge(real[:1], alone_, None, 0.0)
+    torch.testing.assert_close(more["features"], pairs["features"])
+    torch.testing.assert_close(more["adversarial"], (2 * pairs["adversarial"] + one["adversarial"]) / 3)
+    assert more["_discriminator"] != pairs["_discriminator"]
+
+
+def test_discriminators_go_on_in_another_run(tmp_path: Path) -> None:
+    first = run(tmp_path / "a", run={"steps": 4})
+    kept = tmp_path / "a" / "discriminator.safetensors"
+    settings = card(discriminator={"initial": str(kept)})
+    judges = Loop(settings, Toy(settings), draw, tmp_path / "b").judges
+    assert judges is not None
+    stored = load_file(kept)
+    assert all(torch.equal(v, stored[k].float()) for k, v in judges.state_dict().items())
+    trained = load(first.folder / "state.pt", card().fingerprint)["judges"]
+    assert all(torch.equal(v.half(), stored[k]) for k, v in trained.items())
+    assert settings.fingerprint == card().fingerprint
+    with pytest.raises(BadCard, match=r"discriminator\.initial: .*does not fit"):
+        run(tmp_path / "c", discriminator={"initial": str(kept), "periods": [2]})
+    with pytest.raises(BadCard, match=r"nowhere: no such file"):
+        run(tmp_path / "d", discriminator={"initial": "nowhere"})
 
 
 def test_broken_checkpoint_is_named(tmp_path: Path) -> None:

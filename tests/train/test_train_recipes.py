@@ -243,6 +243,27 @@ def test_freecodec_stem_starts_from_whisper(corpus: Corpus, monkeypatch: pytest.
         build("freecodec", model, corpus, {"mode": "codes"})
 
 
+def test_freecodec_is_judged_on_conversions(corpus: Corpus, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    whisper = WhisperEncoder(384, 6, blocks=1)
+    monkeypatch.setattr(WhisperEncoder, "load", classmethod(lambda cls, path, blocks: whisper))
+    model = {**FREE, "version": "v3", "teacher_dim": 384}
+    loss = {"converted": 2.0, "content": 0.0, "reconstruction": 0.0, "multimel": 1.0, "whisper": "tiny.en.pt"}
+    _, made = build("freecodec", model, corpus, loss)
+    wave, voices = torch.from_numpy(np.stack([corpus.wave(i)[:6400] for i in range(3)])), torch.rand(3, 256)
+    out = made(wave, 0.0, {"speaker": voices})
+    assert out["unpaired"].shape == (1, 6400) and out["converted"] > 0
+    # To one's own voice: nothing is converted, and what is judged alone is what is judged in a pair.
+    out = made(wave, 0.0, {"speaker": voices[:1].expand(3, -1)})
+    torch.testing.assert_close(out["unpaired"], out["fake"][:1], rtol=1e-4, atol=1e-5)
+    assert {"unpaired", "converted"}.isdisjoint(made.eval()(wave, 0.0, {"speaker": voices}))
+    _, trained, changed = fit("freecodec", model, corpus, tmp_path, loss, judged=True)
+    assert "decoder" in changed and "converted" in trained.history[-1]["losses"]
+    assert "unpaired" not in trained.history[-1]["losses"]
+    with pytest.raises(BadCard, match=r"converted: needs loss\.whisper"):
+        build("freecodec", model, corpus, {**loss, "whisper": ""})
+
+
 def test_focalcodec_learns_what_is_said_through_its_decoder(
     corpus: Corpus, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
