@@ -146,8 +146,7 @@ def _panel(
         bars = np.array([[_reach(cell.value, cell.low), _reach(cell.high, cell.value)] for _, cell in points]).T
         edge = (look.colour, 1.0) if look.hollow else ("white", 0.4)
         line: Any = (0, (4, 1.5)) if look.hollow else "-"
-        # Two points at one rate are variants of a codec, no ladder of rates: a line between them would say nothing.
-        if any(b < 1.05 * a for a, b in pairwise(sorted(x))):
+        if not _ladder([system for system in systems if series(system) == name], x):
             line = "none"
         axis.errorbar(x, y, yerr=bars * column.scale, color=look.colour, marker=look.marker, markersize=5.5,
                       linewidth=1.3, linestyle=line, elinewidth=1.1, capsize=2,
@@ -194,6 +193,14 @@ def _points(summary: Summary, systems: Sequence[str], name: str, column: Column)
     """Bit rate in kbit/s and cell of each scored operating point of a series, by rate."""
     found = [(summary.kbps(s), _cell(summary, s, column)) for s in systems if series(s) == name]
     return sorted((point for point in found if point[1].n), key=lambda point: (point[0], point[1].value))
+
+
+def _ladder(systems: Sequence[str], rates: Sequence[float]) -> bool:
+    """Whether operating points are rates of one codec. Named ones (v2, v3), and two at one rate, are variants of it: a line
+    between them would say nothing."""
+    points = [system.split(" [")[0].partition("@")[2] for system in systems]
+    numbered = all(point.replace(".", "", 1).isdigit() for point in points if point)
+    return numbered and all(b >= 1.05 * a for a, b in pairwise(sorted(rates)))
 
 
 def _reach(high: float, low: float) -> float:

@@ -52,6 +52,13 @@ def test_crowded_names_find_places_of_their_own() -> None:
     assert all((frame[:2] <= box[:2]).all() and box[3] <= frame[3] for box in boxes)
 
 
+def test_only_rates_of_one_codec_are_joined() -> None:
+    assert plots._ladder(["focalcodec@12.5 [nano]", "focalcodec@50 [nano]"], [0.16, 0.65])
+    assert plots._ladder(["g722"], [64.0])
+    assert not plots._ladder(["freecodec@v2 [nano]", "freecodec@v3 [nano]"], [0.47, 0.45])
+    assert not plots._ladder(["x@1", "x@2"], [1.0, 1.02])
+
+
 @pytest.mark.parametrize(("low", "high"), [(0.1, 300), (2.1, 9.6), (0.4, 1.1), (5.0, 8.5), (3.9, 6.1)])
 def test_axes_have_at_least_three_round_ticks(low: float, high: float) -> None:
     ticks = plots._ticks(low, high)
