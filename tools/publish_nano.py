@@ -5,6 +5,7 @@
     python tools/publish_nano.py freecodec v2=runs/freecodec-nano-synthesis v3=runs/freecodec-nano-v3
 
 FocalCodec's points share encoder and decoder: those of point 50 go into a file of their own. FreeCodec's v1 reads v2's.
+The discriminators of a run come along as POINT.discriminator.safetensors, for who trains on; no codec reads them.
 """
 
 from __future__ import annotations
@@ -40,6 +41,10 @@ def main(family: str, *runs: str) -> None:
         else:
             name = f"{point}.nano.safetensors" if point else "nano.safetensors"
             write(CODECS / family / name, tensors, facts)
+        judges = Path(run) / "discriminator.safetensors"
+        if judges.is_file():
+            name = f"{point}.discriminator.safetensors" if point else "discriminator.safetensors"
+            write(CODECS / family / name, *read(judges))
     record(CODECS / f"{family}.toml")
 
 
