@@ -1,7 +1,8 @@
 """FreeCodec's recipe (arXiv 2412.01053, section 2.5): v2 and v1 from one run, v3 from v1 by further training.
 
 The speaker encoder is frozen: its vectors are computed once for each utterance, before training. In the nano card the
-content loss's teacher is Whisper's encoder in place of WavLM-Large, whose weights no package carries.
+content loss's teacher is Whisper's encoder in place of WavLM-Large, whose weights no package carries; and v3 is judged on
+conversions too (`loss.converted`, not in the paper), since only these are what it is for.
 """
 
 from __future__ import annotations
