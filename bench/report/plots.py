@@ -7,6 +7,7 @@ named at their points, not in a legend, by trying places around each point until
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -41,6 +42,9 @@ _PLACES = np.array([(radius * math.cos(angle), radius * math.sin(angle))
                     for angle in np.linspace(0, 2 * math.pi, 16, endpoint=False)])
 
 
+_RATE = re.compile(r"(?:(?P<which>.+)-)?[\d.]*(?P<role> \(.+\))?")
+
+
 @dataclass(frozen=True)
 class Style:
     """How one family is drawn. The second round of colours is hollow and dashed."""
@@ -55,10 +59,28 @@ class Style:
         return "#" + "".join(f"{int(int(self.colour[i:i + 2], 16) * 0.78):02x}" for i in (1, 3, 5))
 
 
-def series(system: str) -> str:
-    """What is joined by a line and named: the family, with its weights where they are not the official ones."""
+def look_of(system: str) -> str:
+    """What shares a colour: the family, with its weights where they are not the official ones."""
     _, _, label = system.partition(" [")
     return family(system) + (f" [{label}" if label and not label.startswith("official") else "")
+
+
+def series(system: str) -> str:
+    """What is joined by a line and named: the rates of one codec. Points that end in no rate (FreeCodec's v2 and v3) are
+    variants, each by itself: a line between them would say nothing."""
+    rate = _RATE.fullmatch(_point(system))
+    which = f"@{rate['which'] or ''}".rstrip("@") + (rate["role"] or "") if rate else "@" + _point(system)
+    name, mark, label = look_of(system).partition(" [")
+    return name + which + mark + label
+
+
+def variant(system: str) -> str:
+    """`v2` of `freecodec@v2 [nano]`; empty where the point is a rate."""
+    return "" if _RATE.fullmatch(_point(system)) else _point(system)
+
+
+def _point(system: str) -> str:
+    return system.split(" [")[0].partition("@")[2]
 
 
 def rate_distortion(
@@ -106,9 +128,11 @@ def _figure(summary: Summary, columns: Sequence[Column], systems: Sequence[str],
     FigureCanvasAgg(figure)
     axes = np.atleast_1d(figure.subplots(down, across, sharex=True, squeeze=False)).ravel()
     # neighbours in bit rate get colours far apart
-    names = list(dict.fromkeys(series(system) for system in sorted(systems, key=lambda s: (summary.kbps(s), s))))
+    by_rate = sorted(systems, key=lambda s: (summary.kbps(s), s))
+    order = {look: i for i, look in enumerate(dict.fromkeys(look_of(system) for system in by_rate))}
+    place = {series(system): order[look_of(system)] for system in by_rate}
     style = {name: Style(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)], i // len(COLOURS) % 2 == 1)
-             for i, name in enumerate(names)}
+             for name, i in place.items()}
     for axis, column in zip(axes, columns, strict=False):
         _panel(axis, summary, column, systems, style)
     for axis in axes[len(columns):]:
@@ -146,7 +170,8 @@ def _panel(
         bars = np.array([[_reach(cell.value, cell.low), _reach(cell.high, cell.value)] for _, cell in points]).T
         edge = (look.colour, 1.0) if look.hollow else ("white", 0.4)
         line: Any = (0, (4, 1.5)) if look.hollow else "-"
-        if not _ladder([system for system in systems if series(system) == name], x):
+        # Two points at one rate are variants of a codec too.
+        if any(b < 1.05 * a for a, b in pairwise(sorted(x))):
             line = "none"
         axis.errorbar(x, y, yerr=bars * column.scale, color=look.colour, marker=look.marker, markersize=5.5,
                       linewidth=1.3, linestyle=line, elinewidth=1.1, capsize=2,
@@ -195,14 +220,6 @@ def _points(summary: Summary, systems: Sequence[str], name: str, column: Column)
     return sorted((point for point in found if point[1].n), key=lambda point: (point[0], point[1].value))
 
 
-def _ladder(systems: Sequence[str], rates: Sequence[float]) -> bool:
-    """Whether operating points are rates of one codec. Named ones (v2, v3), and two at one rate, are variants of it: a line
-    between them would say nothing."""
-    points = [system.split(" [")[0].partition("@")[2] for system in systems]
-    numbered = all(point.replace(".", "", 1).isdigit() for point in points if point)
-    return numbered and all(b >= 1.05 * a for a, b in pairwise(sorted(rates)))
-
-
 def _reach(high: float, low: float) -> float:
     return 0.0 if math.isnan(high - low) else max(0.0, high - low)
 
@@ -210,12 +227,13 @@ def _reach(high: float, low: float) -> float:
 def _label(
     axis: Axes, summary: Summary, column: Column, systems: Sequence[str], style: Mapping[str, Style],
 ) -> None:
-    """Name each family once per panel, and the dashed line, where the names hide nothing."""
+    """Name each series once per panel, and the dashed line, where the names hide nothing."""
     canvas: Any = axis.figure.canvas  # Agg's: it alone measures text without drawing it
     renderer = canvas.get_renderer()
     scale = axis.figure.dpi / 72
     frame = np.array(axis.get_window_extent(renderer).extents)
     spots: dict[str, Floats] = {}
+    points_of: dict[str, dict[str, str]] = {}  # look -> series -> variant
     ink: list[Floats] = []  # points along the lines
     for name in style:
         line = [(rate, cell.value * column.scale) for rate, cell in _points(summary, systems, name, column)]
@@ -226,7 +244,16 @@ def _label(
             bars = [((x, cell.low * column.scale), (x, cell.high * column.scale))
                     for x, cell in _points(summary, systems, name, column) if cell.low < cell.high]
             ink += [axis.transData.transform(np.linspace(bottom, top, 12)) for bottom, top in bars]
+    for system in systems:
+        if variant(system) and series(system) in spots:
+            points_of.setdefault(look_of(system), {})[series(system)] = variant(system)
+    words, style = {name: name for name in spots}, dict(style)
     points = np.concatenate(list(spots.values()))
+    for look, variants in points_of.items():
+        if len(variants) > 1:  # the family's name once, and short ones at the points
+            words |= variants | {look: look}
+            style[look] = style[next(iter(variants))]
+            spots[look] = np.concatenate([spots[name] for name in variants])
     taken = [np.hstack([points - 4 * scale, points + 4 * scale])]
     tops = [s for s in summary.systems if family(s) in TOP_FAMILIES and _cell(summary, s, column).n]
     if tops:
@@ -239,14 +266,15 @@ def _label(
     crowd = {name: min(float(np.sort(np.hypot(*(points - p).T))[:3].sum()) for p in mine)
              for name, mine in spots.items()}
     for name in sorted(spots, key=lambda n: crowd[n]):  # the crowded ones choose first
-        text = axis.text(0, 0, name, fontsize=8, fontweight="bold", transform=None)
+        text = axis.text(0, 0, words[name], fontsize=8, fontweight="bold", transform=None)
         x0, y0, x1, y1 = text.get_window_extent(renderer).extents
         text.remove()
         box, point, distance = _place((x1 - x0 + 2 * scale, y1 - y0), spots[name], np.concatenate(taken), lines, frame,
                                       scale)
         taken.append(box[None])
         leader = {"arrowstyle": "-", "color": style[name].colour, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3}
-        axis.annotate(name, (point[0], point[1]), xytext=((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), xycoords="figure pixels",
+        middle = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+        axis.annotate(words[name], (point[0], point[1]), xytext=middle, xycoords="figure pixels",
                       textcoords="figure pixels", fontsize=8, color=style[name].ink, fontweight="bold", ha="center",
                       va="center", arrowprops=leader if distance > 15 else None, annotation_clip=False)
 

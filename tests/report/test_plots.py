@@ -52,11 +52,27 @@ def test_crowded_names_find_places_of_their_own() -> None:
     assert all((frame[:2] <= box[:2]).all() and box[3] <= frame[3] for box in boxes)
 
 
-def test_only_rates_of_one_codec_are_joined() -> None:
-    assert plots._ladder(["focalcodec@12.5 [nano]", "focalcodec@50 [nano]"], [0.16, 0.65])
-    assert plots._ladder(["g722"], [64.0])
-    assert not plots._ladder(["freecodec@v2 [nano]", "freecodec@v3 [nano]"], [0.47, 0.45])
-    assert not plots._ladder(["x@1", "x@2"], [1.0, 1.02])
+@pytest.mark.parametrize(
+    ("system", "name"),
+    [
+        ("focalcodec@12.5 [nano]", "focalcodec [nano]"),
+        ("lyra@6 [official]", "lyra"),
+        ("freecodec@v2 [nano]", "freecodec@v2 [nano]"),
+        ("funcodec@gr1-0.5 [official]", "funcodec@gr1"),
+        ("focalcodec@stream-65k [official]", "focalcodec@stream-65k"),
+        ("opus@12 (decoded audio)", "opus (decoded audio)"),
+        ("g722", "g722"),
+    ],
+)
+def test_rates_are_joined_and_variants_named(system: str, name: str) -> None:
+    assert plots.series(system) == name
+
+
+def test_variants_of_a_codec_share_its_look() -> None:
+    named = ["freecodec@v2 [nano]", "freecodec@v3 [nano]"]
+    assert [plots.variant(system) for system in named] == ["v2", "v3"]
+    assert {plots.look_of(system) for system in named} == {"freecodec [nano]"}
+    assert plots.variant("funcodec@gr1-0.5") == plots.variant("opus@12 (decoded audio)") == plots.variant("g722") == ""
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.1, 300), (2.1, 9.6), (0.4, 1.1), (5.0, 8.5), (3.9, 6.1)])
