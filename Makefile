@@ -37,8 +37,9 @@ lint: install
 	@$(PY) -m mypy
 	@.venv/bin/lint-imports
 
+# One thread: the ratios are of CPU times, which threads that wait for one another inflate.
 perf: install
-	@$(PY) -m pytest tests/perf --benchmark-only --benchmark-columns=min,median,rounds --override-ini addopts= -q $(ARGS)
+	@OMP_NUM_THREADS=1 $(PY) -m pytest tests/perf --benchmark-only --benchmark-columns=min,median,rounds --override-ini addopts= -q $(ARGS)
 
 doctor: install
 	@$(PY) -m bench doctor
