@@ -40,8 +40,7 @@ TICK_STEPS = ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7), tuple(step / 2 for step in ran
 _PLACES = np.array([(radius * math.cos(angle), radius * math.sin(angle))
                     for radius in (9, 14, 20, 27, 36, 48, 62, 80)
                     for angle in np.linspace(0, 2 * math.pi, 16, endpoint=False)])
-
-
+# gr1-0.5, 12, 6 (decoded audio); not v2
 _RATE = re.compile(r"(?:(?P<which>.+)-)?[\d.]*(?P<role> \(.+\))?")
 
 
@@ -68,18 +67,18 @@ def look_of(system: str) -> str:
 def series(system: str) -> str:
     """What is joined by a line and named: the rates of one codec. Points that end in no rate (FreeCodec's v2 and v3) are
     variants, each by itself: a line between them would say nothing."""
-    rate = _RATE.fullmatch(_point(system))
-    which = f"@{rate['which'] or ''}".rstrip("@") + (rate["role"] or "") if rate else "@" + _point(system)
+    rate = _RATE.fullmatch(_operating_point(system))
+    which, role = (rate["which"], rate["role"]) if rate else (_operating_point(system), None)
     name, mark, label = look_of(system).partition(" [")
-    return name + which + mark + label
+    return name + (f"@{which}" if which else "") + (role or "") + mark + label
 
 
 def variant(system: str) -> str:
     """`v2` of `freecodec@v2 [nano]`; empty where the point is a rate."""
-    return "" if _RATE.fullmatch(_point(system)) else _point(system)
+    return "" if _RATE.fullmatch(_operating_point(system)) else _operating_point(system)
 
 
-def _point(system: str) -> str:
+def _operating_point(system: str) -> str:
     return system.split(" [")[0].partition("@")[2]
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from bench.train.checkpoint import whole
+
 if TYPE_CHECKING:
     from bench.train.recipe import Recipe
     from bench.train.schedule import Clock
@@ -64,7 +66,5 @@ def export(path: Path, recipe: Recipe, card: RecipeCard, clock: Clock) -> None:
         "fingerprint": card.fingerprint,
         **recipe.describe(),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".part")
-    save_file(tensors, beside, metadata=note)
-    beside.replace(path)
+    with whole(path) as beside:
+        save_file(tensors, beside, metadata=note)

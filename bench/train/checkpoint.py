@@ -31,15 +31,21 @@ def alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def save(path: Path, state: Mapping[str, Any]) -> None:
-    """Write `state` (tensors and plain values) so that `path` is always either the old file or the whole new one."""
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A path beside `path` to write to, put in its place at the end: `path` is always the old file or the whole new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".part")
-    with beside.open("wb") as stream:
+    yield beside
+    os.replace(beside, path)
+
+
+def save(path: Path, state: Mapping[str, Any]) -> None:
+    """Write `state` (tensors and plain values) and have it on the disk before it replaces what was there."""
+    with whole(path) as beside, beside.open("wb") as stream:
         torch.save(dict(state), stream)
         stream.flush()
         os.fsync(stream.fileno())
-    os.replace(beside, path)
 
 
 def load(path: Path, fingerprint: str, what: str = "") -> dict[str, Any]:

@@ -286,7 +286,8 @@ class Loop:
 
             judges = self.accelerator.unwrap_model(self.judges)
             tensors = {k: v.detach().cpu().half().contiguous() for k, v in judges.state_dict().items()}
-            save_file(tensors, self.folder / "discriminator.safetensors")
+            with checkpoint.whole(self.folder / "discriminator.safetensors") as beside:
+                save_file(tensors, beside)
 
     def _save(self) -> None:
         if not self.accelerator.is_main_process:

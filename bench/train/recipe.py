@@ -127,12 +127,10 @@ def build_discriminator(settings: DiscriminatorSettings | None) -> Ensemble | No
 
         if not Path(settings.initial).is_file():
             raise BadCard(f"discriminator.initial: {settings.initial}: no such file; '' starts discriminators anew")
-        tensors = {k: v.float() for k, v in load_file(settings.initial).items()}
-        own = judges.state_dict()
-        misfit = [k for k in {**own, **tensors} if k not in own or k not in tensors or own[k].shape != tensors[k].shape]
-        if misfit:
-            raise BadCard(f"discriminator.initial: {settings.initial}: {misfit[0]} does not fit these discriminators")
-        judges.load_state_dict(tensors)
+        try:
+            judges.load_state_dict(load_file(settings.initial))
+        except RuntimeError as error:
+            raise BadCard(f"discriminator.initial: {settings.initial} does not fit these discriminators: {error}") from error
     return judges
 
 
