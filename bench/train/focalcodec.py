@@ -114,7 +114,7 @@ class FocalCodecRecipe(Recipe):
             start_as_whisper_stem(self.codec.encoder, waves, self.whisper)
 
     def groups(self) -> list[dict[str, Any]]:
-        return slower(self, [self.codec.encoder, self.codec.compressor], self.loss["token_rate"])
+        return slower(self, ([self.codec.encoder, self.codec.compressor], self.loss["token_rate"]))
 
     def forward(self, wave: Tensor, progress: float, extra: Mapping[str, Tensor]) -> dict[str, Tensor]:
         loss, codec = self.loss, self.codec

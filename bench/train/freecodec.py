@@ -110,7 +110,7 @@ class FreeCodecRecipe(Recipe):
             books.eval()
 
     def groups(self) -> list[dict[str, Any]]:
-        return slower(self, [self.codec.content_encoder, self.codec.prosody_encoder], self.loss["token_rate"])
+        return slower(self, ([self.codec.content_encoder, self.codec.prosody_encoder], self.loss["token_rate"]))
 
     def _start_stem(self) -> None:
         """Take the stem of the content encoder from Whisper, unless it comes with the initial weights."""

@@ -3,12 +3,11 @@
 The paper-size cards use its losses alone ("whole"). The nano card trains in stages: "codes", encoder and codebooks
 (started by k-means once the unquantized network has settled) with the decoder's planes alone as target; then the whole
 (synthesis, further) with discriminators and a frozen Whisper's distance. Mode "synthesis" trains the decoder alone,
-behind frozen codes.
+behind frozen codes: all of it, or made deeper.
 """
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,10 +20,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.errors import BadCard
+from bench.models.blocks.padded_conv import PaddedConvTranspose
 from bench.models.funcodec import PRESETS, FunCodec, load
 from bench.models.funcodec.config import BINS, FunCodecConfig
 from bench.models.funcodec.losses import MultiSpectralLoss
+from bench.train.centred import Centred
 from bench.train.data import Crops
+from bench.train.deeper import deepen
 from bench.train.linear_start import start_linear
 from bench.train.losses import WAVE_LOSSES, WaveLosses, narrowness
 from bench.train.packing import pack_corrected
@@ -46,6 +48,8 @@ LOSSES: Mapping[str, Any] = {
     "whisper": "",  # path of tiny.en.pt; empty: no feature loss
     "whisper_blocks": 4,
     "token_rate": 1.0,  # learning rate of the encoder, as a share of the decoder's
+    "centred": False,  # the decoder's convolutions hear their inputs less the means, see centred
+    "transposed_rate": 1.0,  # the same for the decoder's transposed convolutions, which cannot be centred
     "spread": 0.0,  # see losses.narrowness: against a collapse of the embedding to a few directions
     "directions": 16.0,  # how many the variance should take at least
     "linear": False,  # start from the principal components of the training speech, see linear_start
@@ -69,7 +73,7 @@ class FreqCodecRecipe(Recipe):
             raise BadCard(f"{card.path} [loss]: mode is '{self.mode}'; it must be whole, codes or synthesis")
         self.codec = FunCodec(config_of(card.model))
         if self.loss["initial"]:
-            self.codec = load(Path(self.loss["initial"])).train()
+            self._begin_from(Path(self.loss["initial"]))
         if self.mode == "synthesis":
             self.codec.requires_grad_(False)
             self.codec.decoder.requires_grad_(True)
@@ -83,8 +87,18 @@ class FreqCodecRecipe(Recipe):
         )
         self.pool: list[Tensor] = []
         self.register_buffer("started", torch.tensor(0 if self.loss["quantize_from"] and self.mode != "synthesis" else 1))
+        self.centred: Centred | None = None
         self.used: Tensor | None = None
         self.heard: Tensor | None = None
+
+    def _begin_from(self, path: Path) -> None:
+        """The network of a file; a decoder that the card wants deeper gets more residual blocks."""
+        config, self.codec = self.codec.config, load(path).train()
+        if config.decoder.residual_layers > self.codec.config.decoder.residual_layers:
+            try:
+                self.codec = deepen(self.codec, config).train()
+            except ValueError as error:
+                raise BadCard(f"{path}: does not fit {self.card.path} [model]: {error}") from error
 
     def prepare(self, corpus: Corpus) -> None:
         crops = Crops(corpus, 24, 20480, self.card.run.seed)
@@ -95,9 +109,13 @@ class FreqCodecRecipe(Recipe):
                 start_linear(self.codec, waves)
             except ValueError as error:
                 raise BadCard(f"{self.card.path} [loss] linear: {error}") from error
+        if self.loss["centred"]:
+            heard, codec = self.heard, self.codec
+            self.centred = Centred(codec.decoder, lambda: codec.decoder(codec.embed(heard)[0]))
 
     def groups(self) -> list[dict[str, Any]]:
-        return slower(self, [self.codec.encoder], self.loss["token_rate"])
+        transposed = [layer for layer in self.codec.decoder.modules() if isinstance(layer, PaddedConvTranspose)]
+        return slower(self, ([self.codec.encoder], self.loss["token_rate"]), (transposed, self.loss["transposed_rate"]))
 
     def forward(self, wave: Tensor, progress: float, extra: Mapping[str, Tensor]) -> dict[str, Tensor]:
         loss, codec = self.loss, self.codec
@@ -170,7 +188,10 @@ class FreqCodecRecipe(Recipe):
         return {"perplexity": [round(float(x), 1) for x in entropy.exp()]}
 
     def export(self) -> dict[str, Tensor]:
-        return {k: v for k, v in self.codec.state_dict().items() if not k.endswith((".embed_avg", ".cluster_size", ".inited"))}
+        state = self.codec.state_dict()
+        if self.centred is not None:
+            state |= {f"decoder.{k}": v for k, v in self.centred.plain(self.codec.decoder.state_dict()).items()}
+        return {k: v for k, v in state.items() if not k.endswith((".embed_avg", ".cluster_size", ".inited"))}
 
     def packed(self) -> dict[str, Tensor]:
         """8 bits with a scale for every few weights and corrected biases: what a linear start sends everything through is
@@ -178,7 +199,8 @@ class FreqCodecRecipe(Recipe):
         heard = self.heard
         if not self.codec.config.flat or heard is None:
             return super().packed()
-        network = copy.deepcopy(self.codec).cpu().eval()
+        network = FunCodec(self.codec.config).eval()
+        network.load_state_dict(self.export(), strict=False)
         level_out(network, heard)
         own = network.state_dict()
         state = {k: own[k].float() for k in self.export()}

@@ -91,9 +91,7 @@ def _regress(known: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     return torch.linalg.solve(gram, weighted.T @ target)
 
 
-def _start_encoder(
-    codec: FunCodec, analysis: Tensor, offset: Tensor, to_embedding: Tensor, carried: int
-) -> None:
+def _start_encoder(codec: FunCodec, analysis: Tensor, offset: Tensor, to_embedding: Tensor, carried: int) -> None:
     layers: Any = codec.encoder.model
     first, *middle, last = [layer for layer in layers if hasattr(layer, "kernel")]
     conv = first.conv.conv
@@ -116,9 +114,7 @@ def _start_encoder(
     conv.bias[:count] = -(to_embedding.sum(1) * OFFSET).float()
 
 
-def _start_decoder(
-    codec: FunCodec, from_embedding: Tensor, said: Tensor, wanted: Tensor, carried: int
-) -> None:
+def _start_decoder(codec: FunCodec, from_embedding: Tensor, said: Tensor, wanted: Tensor, carried: int) -> None:
     layers: Any = codec.decoder.model
     first, *middle, last = [layer for layer in layers if hasattr(layer, "kernel")]
     conv, (block, count) = first.conv.conv, from_embedding.shape

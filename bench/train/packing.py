@@ -5,7 +5,7 @@ Bias correction as in Nagel et al. 2019 (arXiv 1906.04721, section 4.2), with me
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -24,16 +24,12 @@ def pack_corrected(
     state: tensors of `network` under its own names. run: sends speech through the network, which shows every layer's
     mean input. Layers without bias stay as they are.
     """
-    means: dict[str, Tensor] = {}
-    hooks = []
-    for name, layer in network.named_modules():
-        if isinstance(layer, LAYERS) and layer.bias is not None and f"{name}.weight" in state:
-            hooks.append(layer.register_forward_pre_hook(_note(means, name, isinstance(layer, nn.Linear))))
-    try:
-        run()
-    finally:
-        for hook in hooks:
-            hook.remove()
+    layers = {
+        name: layer
+        for name, layer in network.named_modules()
+        if isinstance(layer, LAYERS) and layer.bias is not None and f"{name}.weight" in state
+    }
+    means = input_means(layers, run)
     packed = pack(state, keep, grouped=True)
     rounded = unpack(packed)
     for name, mean in means.items():
@@ -45,6 +41,18 @@ def pack_corrected(
             shift = error.flatten(2).sum(2) @ mean if error.ndim == 3 else error @ mean
         packed[f"{name}.bias"] = (state[f"{name}.bias"].float() + shift).half()
     return packed
+
+
+def input_means(layers: Mapping[str, nn.Module], run: Callable[[], object]) -> dict[str, Tensor]:
+    """The mean of each input channel [C] that the layers meet in `run`, by the layers' names."""
+    means: dict[str, Tensor] = {}
+    hooks = [layer.register_forward_pre_hook(_note(means, name, isinstance(layer, nn.Linear))) for name, layer in layers.items()]
+    try:
+        run()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return means
 
 
 def _note(means: dict[str, Tensor], name: str, features_last: bool) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:

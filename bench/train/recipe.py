@@ -85,15 +85,15 @@ class Recipe(nn.Module, ABC):
         return {}
 
 
-def slower(recipe: Recipe, modules: Sequence[nn.Module], factor: float) -> list[dict[str, Any]]:
-    """Groups of the optimiser: what of `modules` is trained goes at `factor` times the rate of the rest."""
-    within = {id(p) for module in modules for p in module.parameters()}
+def slower(recipe: Recipe, *parts: tuple[Sequence[nn.Module], float]) -> list[dict[str, Any]]:
+    """Groups of the optimiser: what of each part's modules is trained goes at its factor times the rate of the rest."""
     trained = recipe.trainable()
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in trained if id(p) not in within]},
-        {"params": [p for p in trained if id(p) in within], "factor": factor},
-    ]
-    return [group for group in groups if group["params"]]
+    groups: list[dict[str, Any]] = []
+    for modules, factor in parts:
+        within = {id(p) for module in modules for p in module.parameters()}
+        groups.append({"params": [p for p in trained if id(p) in within], "factor": factor})
+        trained = [p for p in trained if id(p) not in within]
+    return [group for group in ({"params": trained}, *groups) if group["params"]]
 
 
 def weights_of(table: Mapping[str, Any], defaults: Mapping[str, Any], where: str) -> dict[str, Any]:

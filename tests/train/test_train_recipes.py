@@ -173,6 +173,24 @@ def test_freqcodec_stages(corpus: Corpus, tmp_path: Path) -> None:
     assert len(made.reconstruct(corpus.wave(1)[:5000])) == 5000
 
 
+def test_freqcodec_goes_on_with_a_deeper_centred_decoder(corpus: Corpus, tmp_path: Path) -> None:
+    model = {**FREQ, "norm": "none"}
+    first = tmp_path / "c" / "weights.safetensors"
+    fit("freqcodec", model, corpus, first.parent, {"mode": "codes", "planes": 1.0, "wave": 0.0, "spectral": 0.0})
+    loss = {"mode": "synthesis", "initial": str(first), "multimel": 1.0, "spectral": 0.0, "centred": True, "transposed_rate": 0.5}
+    deeper = {**model, "decoder": {**SIDE, "residual_layers": 2}}
+    made, _, changed = fit("freqcodec", deeper, corpus, tmp_path / "d", loss, judged=True)
+    assert changed == {"decoder"} and sorted(group.get("factor", 1.0) for group in made.groups()) == [0.5, 1.0]
+    codec = load_funcodec(tmp_path / "d" / "weights.safetensors")
+    assert codec.config.decoder.residual_layers == 2
+    # The file needs no means: what it says is what the trained network says, but for 8 bits and the level.
+    wave = torch.from_numpy(corpus.wave(0)[None, :16000])
+    mine, its = (x.reconstruct(wave, 3).detach().flatten() for x in (made.codec.eval(), codec))
+    assert float(torch.corrcoef(torch.stack([mine, its]))[0, 1]) > 0.99
+    with pytest.raises(BadCard, match=r"does not fit .* the networks differ in dim"):
+        build("freqcodec", {**deeper, "dim": 4}, corpus, loss)
+
+
 @torch.no_grad()
 def test_freqcodec_is_levelled_by_its_phase_vectors() -> None:
     torch.manual_seed(0)
