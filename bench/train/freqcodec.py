@@ -28,7 +28,7 @@ from bench.train.centred import Centred
 from bench.train.data import Crops
 from bench.train.deeper import deepen
 from bench.train.linear_start import start_linear
-from bench.train.losses import WAVE_LOSSES, WaveLosses, narrowness
+from bench.train.losses import WAVE_LOSSES, WaveLosses
 from bench.train.packing import pack_corrected
 from bench.train.recipe import Recipe, slower, weights_of
 from bench.train.settings import RecipeCard
@@ -50,8 +50,6 @@ LOSSES: Mapping[str, Any] = {
     "token_rate": 1.0,  # learning rate of the encoder, as a share of the decoder's
     "centred": False,  # the decoder's convolutions hear their inputs less the means, see centred
     "transposed_rate": 1.0,  # the same for the decoder's transposed convolutions, which cannot be centred
-    "spread": 0.0,  # see losses.narrowness: against a collapse of the embedding to a few directions
-    "directions": 16.0,  # how many the variance should take at least
     "linear": False,  # start from the principal components of the training speech, see linear_start
     "quantize_from": 0.0,  # share of the run without quantization, before the k-means start
     "pool": 4096,  # embeddings that k-means starts from
@@ -122,8 +120,6 @@ class FreqCodecRecipe(Recipe):
         out: dict[str, Tensor] = {}
         with torch.set_grad_enabled(self.mode != "synthesis" and torch.is_grad_enabled()):
             embedding, scale = codec.embed(wave)
-            if loss["spread"]:
-                out["spread"] = loss["spread"] * narrowness(embedding, loss["directions"])
             words = self._words(embedding.float(), progress, out)
         planes = codec.decoder(words)
         if loss["planes"]:

@@ -156,20 +156,6 @@ def bit_spread(latents: Tensor) -> Tensor:
     return _correlation(flat) + flat.shape[-1] * flat.mean(0).square().mean()
 
 
-def narrowness(vectors: Tensor, dims: float) -> Tensor:
-    """By how much the inverse of the participation ratio tr(C)^2 / tr(C^2) exceeds 1 / dims; C the covariance.
-
-    vectors [..., D]. 0 while the variance spreads over at least `dims` directions evenly, near 1 where one direction
-    holds it all. Correlations do not see that: dimensions may be uncorrelated and all but one of them tiny, which is
-    how the embedding before a residual quantizer collapses.
-    """
-    flat = vectors.float().flatten(0, -2)
-    centred = flat - flat.mean(0)
-    covariance = centred.T @ centred / len(flat)
-    inverse = covariance.square().sum() / covariance.diagonal().sum().square().clamp_min(1e-12)
-    return torch.relu(inverse - 1.0 / dims)
-
-
 def _correlation(flat: Tensor) -> Tensor:
     """Mean over pairs of dimensions of their squared correlation, 0..1: flat [N, D]."""
     dims = flat.shape[-1]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pystoi
 import pytest
@@ -15,7 +13,7 @@ from bench.models.funcodec import FunCodec
 from bench.models.funcodec.seanet import ResidualBlock
 from bench.train.freqcodec import config_of
 from bench.train.linear_start import start_linear
-from bench.train.losses import WAVE_LOSSES, EnvelopeCorrelation, MelL1, MultiMelL1, WaveLosses, bit_spread, narrowness
+from bench.train.losses import WAVE_LOSSES, EnvelopeCorrelation, MelL1, MultiMelL1, WaveLosses, bit_spread
 
 
 def _speechlike(seed: int) -> torch.Tensor:
@@ -71,16 +69,6 @@ def test_two_antipodal_codewords_are_a_collapse() -> None:
     collapsed = torch.cat([one, -one]).repeat(10, 1)
     assert float(bit_spread(collapsed)) > 0.9
     assert float(bit_spread(one.repeat(10, 1))) > 0.9
-
-
-def test_narrowness_counts_the_directions_that_hold_the_variance() -> None:
-    grid = torch.tensor(list(itertools.product((-1.0, 1.0), repeat=4)))
-    assert float(narrowness(grid, 4)) == pytest.approx(0, abs=1e-6)
-    assert float(narrowness(grid, 8)) == pytest.approx(0.125, abs=1e-6)
-    assert float(narrowness(grid[:, :1].expand(-1, 4), 4)) == pytest.approx(0.75, abs=1e-5)
-    # Uncorrelated, and yet one direction holds all but everything.
-    assert float(narrowness(grid * torch.tensor([1.0, 1e-3, 1e-3, 1e-3]), 4)) == pytest.approx(0.75, abs=1e-4)
-    assert float(narrowness(7 + 3 * grid, 4)) == pytest.approx(0, abs=1e-6)
 
 
 def test_linear_start_carries_the_spectrum_through_embedding_and_decoder() -> None:
