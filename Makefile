@@ -1,4 +1,5 @@
 # make bench [CODEC=family@point,...|all] [TASK=resynthesis] [PROFILE=embedded] [DATA=...] [LIMIT=n] [DEVICE=auto] [WEIGHTS=...]
+# make listen [CODEC=...] [TASK=resynthesis|vc] [DATA=...] [COUNT=8] [BY=column]
 # make test | gate [UPDATE=1] | lint | perf | doctor | results
 .DEFAULT_GOAL := bench
 PY := .venv/bin/python
@@ -18,13 +19,17 @@ FLAGS = $(if $(CODEC),--codec "$(CODEC)") $(if $(DATA),--data "$(DATA)") $(if $(
 	$(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(METRICS),--metrics "$(METRICS)") $(if $(WORKERS),--workers "$(WORKERS)") \
 	$(if $(PROTOCOL),--protocol "$(PROTOCOL)") $(if $(SEEDS),--seeds "$(SEEDS)") $(if $(CONTINUOUS),--continuous)
 
-.PHONY: bench test gate lint perf doctor results list install
+.PHONY: bench listen test gate lint perf doctor results list install
 
 install:
 	@tools/install.sh
 
 bench: install
 	@$(PY) -m bench run --task "$(TASK)" --profile "$(PROFILE)" --device "$(DEVICE)" $(FLAGS)
+
+listen: install
+	@$(PY) -m bench listen --task "$(TASK)" --device "$(DEVICE)" $(if $(CODEC),--codec "$(CODEC)") $(if $(DATA),--data "$(DATA)") \
+		$(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(PROTOCOL),--protocol "$(PROTOCOL)") $(if $(COUNT),--count "$(COUNT)") $(if $(BY),--by "$(BY)")
 
 test: install
 	@$(PY) -m pytest $(ARGS)

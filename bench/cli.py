@@ -1,4 +1,4 @@
-"""The command line: `python -m bench {list,show,run,leaderboard,compare,gate,doctor}`.
+"""The command line: `python -m bench {list,show,run,leaderboard,compare,listen,gate,doctor}`.
 
 Nothing heavy is imported here."""
 
@@ -106,6 +106,12 @@ def _gate(argv: Sequence[str]) -> int:
     return gate.main(argv)
 
 
+def _listen(argv: Sequence[str]) -> int:
+    from bench.tasks import listen
+
+    return listen.main(argv)
+
+
 def _doctor(argv: Sequence[str]) -> int:
     from bench import doctor
 
@@ -118,6 +124,7 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "run": (_run, "run a task: run --codec opus@6,codec2@700 --data embedded"),
     "leaderboard": (_leaderboard, "tables and plots from rows"),
     "compare": (_compare, "paired difference of two systems, with intervals and verdicts"),
+    "listen": (_listen, "a page with originals, decoded speech and scores, worst utterances first"),
     "gate": (_gate, "rerun the fixed benchmark and compare it with the committed baseline"),
     "doctor": (_doctor, "check the environment, weights, data and results"),
 }

@@ -50,7 +50,7 @@ def run(wanted: Options) -> outcome.Outcome:
     default = card.settings["data"][protocol][profile]
     results = outcome.Outcome()
     for source in wanted.data or (default,):
-        listed = trials.make(source, protocol, _seconds)
+        listed = trials.make(source, protocol, seconds)
         names = wanted.codecs or _default_codecs(source)
         plan_of = card.settings["protocols"]["focalcodec" if listed.parallel else "freecodec"]
         columns = _columns(plan_of[profile], wanted.metrics)
@@ -189,7 +189,8 @@ def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return row_files.typed(records)
 
 
-def _seconds(path: Path) -> float:
+def seconds(path: Path) -> float:
+    """Duration of an audio file, s."""
     import soundfile
 
     return float(soundfile.info(path).duration)

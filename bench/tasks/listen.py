@@ -1,0 +1,155 @@
+"""A page to listen to the systems of a task: `python -m bench listen --codec focalcodec@50,opus@6`.
+
+Nothing that is in the store is coded again. Scores stand beside a clip only where the rows of a finished run are of the
+very system that is heard: same weights, same code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench import audio, data
+from bench.engine import plan as planning
+from bench.engine import rows as row_files
+from bench.engine import stages
+from bench.engine.plan import Keys, Plan, System
+from bench.engine.runner import Runner
+from bench.errors import BenchError, UnknownName
+from bench.metrics import Column, MetricFailure
+from bench.report import listening
+from bench.report.columns import heading, score_names
+from bench.report.listening import Clip, Item
+from bench.speech import Dataset, Utterance
+from bench.store import Store
+from bench.tasks import cards, options, outcome, resynthesis, trials, vc
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TASKS = ("resynthesis", "vc")
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What can be heard: the codecs' inputs, and the recordings played beside them: (name, path or None for the input)."""
+
+    dataset: Dataset
+    beside: Mapping[str, Sequence[tuple[str, Path | None]]]
+    codecs: Sequence[str]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """`python -m bench listen`; returns the exit code."""
+    made = options.Parser(prog="bench listen", description="Write a page with originals, decoded speech and scores.")
+    made.add_argument("--task", default="resynthesis", help="resynthesis (default) or vc")
+    made.add_argument("--codec", type=options.names, default=(), metavar="NAMES", help="family@point[,more]")
+    made.add_argument("--data", default="", metavar="SOURCE", help="a data set (default: the task's)")
+    made.add_argument("--weights", default=None, metavar="KIND|PATH", help="official, nano, random, or a file or folder")
+    made.add_argument("--protocol", default="focalcodec", help="of conversion: focalcodec or freecodec")
+    made.add_argument("--count", type=int, default=8, metavar="N", help="utterances (default: 8)")
+    made.add_argument("--by", default="", metavar="COLUMN", help="worst first by this score (default: the table's first)")
+    made.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1")
+    made.add_argument("--store", type=Path, default=None, metavar="FILE", help="store of finished stages")
+    made.add_argument("--results", type=Path, default=options.RESULTS, metavar="DIR", help="where rows are, and the page goes")
+    asked = made.parse_args(argv)
+    if asked.task not in TASKS:
+        raise UnknownName("task to listen to", asked.task, TASKS)
+    if asked.task == "vc" and asked.protocol not in (known := cards.load("vc").settings["protocols"]):
+        raise UnknownName("conversion protocol", asked.protocol, known)
+    if asked.count < 1:
+        raise BenchError(f"--count {asked.count}: must be at least 1")
+    heard = _heard(asked.task, asked.data, asked.protocol)
+    systems = planning.systems(asked.codec or heard.codecs, want=asked.weights, device=options.device(asked.device))
+    folder = outcome.folder_of(asked.results, asked.task, heard.dataset)
+    rows = _rows(folder / "rows.parquet", systems)
+    columns = {} if rows is None else outcome.shown(rows)
+    columns = {name: columns[name] for name in score_names(columns, columns)}
+    chosen, order = _chosen(heard.dataset, rows, columns, asked.by, asked.count)
+    plan = Plan(asked.task, tuple(systems), chosen, (), device=options.device(asked.device), always=())
+    outcome.announce(plan)
+    with Store(asked.store) as store:
+        runner = Runner(plan, store)
+        runner.run()
+        scores = _scores(rows, columns)
+        keys = Keys(chosen, (), store)
+        items = [_item(u, heard.beside.get(u.id, ()), plan, keys, store, runner, scores) for u in chosen]
+    facts = [
+        f"{heard.dataset.name}: {len(chosen)} of {len(heard.dataset)} utterances, {order}",
+        *(f"{s.label}: weights {s.weights.digest[:12]} from {s.weights.source}" for s in systems if s.weights.kind != "none"),
+        "clips are brought to the level of each first one by the gain beside them",
+    ]
+    title = f"{asked.task}, {heard.dataset.name}: {', '.join(system.label for system in systems)}"
+    page = listening.write(asked.results / "listening" / asked.task / folder.name, title, facts, items, columns)
+    print(f"wrote {page}")
+    return 0
+
+
+def _heard(task: str, source: str, protocol: str) -> Heard:
+    if task == "resynthesis":
+        dataset = data.load(source or cards.load(task).data["embedded"])
+        return Heard(dataset, {u.id: _originals(u) for u in dataset}, resynthesis.DEFAULT_CODECS)
+    listed = trials.make(source or cards.load(task).settings["data"][protocol]["embedded"], protocol, vc.seconds)
+    beside = {name: (("source", trial.source.path), ("target", trial.target)) for name, trial in listed.trials.items()}
+    return Heard(listed.dataset, beside, vc.DEFAULT_CODECS)
+
+
+def _originals(u: Utterance) -> Sequence[tuple[str, Path | None]]:
+    return [("original", u.reference), ("input", None)] if u.reference else [("original", None)]
+
+
+def _rows(path: Path, systems: Sequence[System]) -> pd.DataFrame | None:
+    """Rows of a finished run that are of these systems as they are today; None where there are none."""
+    if not path.is_file():
+        return None
+    rows = row_files.split(row_files.read(path))[0]
+    current = {(system.name, system.key) for system in systems}
+    of_them = [pair in current for pair in zip(rows["codec"].astype(str), rows["system_key"].astype(str), strict=True)]
+    rows = rows[of_them]
+    return rows if len(rows) else None
+
+
+def _chosen(
+    dataset: Dataset, rows: pd.DataFrame | None, columns: Mapping[str, Column], by: str, count: int
+) -> tuple[Dataset, str]:
+    """(utterances to hear, how they were chosen): worst first by the mean over systems, else some of every speaker."""
+    if by and by not in columns:
+        raise UnknownName("score of these systems (run the task first)", by, columns)
+    if rows is None or not columns:
+        return dataset.limit(count), "spread over speakers (no scores of these systems yet: run the task, then listen)"
+    name = by or next(iter(columns))
+    means = rows[rows["column"].astype(str) == name].groupby(rows["utterance"].astype(str))["value"].mean().dropna()
+    means = means.sort_values(ascending=columns[name].better == "higher", kind="stable")
+    known = {u.id: u for u in dataset}
+    worst = [known[uid] for uid in means.index if uid in known][:count]
+    return dataset.select(worst, partial=len(worst) < len(dataset)), f"worst {heading(columns[name], arrow=False)} first"
+
+
+def _scores(rows: pd.DataFrame | None, columns: Mapping[str, Column]) -> dict[tuple[str, str], dict[str, float]]:
+    """(system key, utterance) -> column -> value."""
+    found: dict[tuple[str, str], dict[str, float]] = {}
+    if rows is not None:
+        scored = rows[rows["column"].astype(str).isin(list(columns)) & rows["value"].notna()]
+        for key, uid, column, value in scored[["system_key", "utterance", "column", "value"]].itertuples(index=False):
+            found.setdefault((str(key), str(uid)), {})[str(column)] = float(value)
+    return found
+
+
+def _item(
+    u: Utterance, beside: Sequence[tuple[str, Path | None]], plan: Plan, keys: Keys, store: Store, runner: Runner,
+    scores: Mapping[tuple[str, str], Mapping[str, float]],
+) -> Item:  # fmt: skip
+    clips = [Clip(name, *(u.read() if path is None else audio.read(path))) for name, path in beside]
+    for system in plan.systems:
+        key = keys.coded(system, u)
+        record, of_it = store.get(key), scores.get((system.key, u.id), {})
+        try:
+            if record is None:
+                raise MetricFailure(*runner.failures.get(key, ("missing", "not in the store")))
+            rate = int(record["rate_hz"])
+            clips.append(Clip(system.label, stages.decoded_wave(record, rate, None), rate, of_it))
+        except MetricFailure as failure:
+            clips.append(Clip(system.label, None, system.point.sample_rate, {}, f"{failure.kind}: {failure.detail}"))
+    return Item(u.id, u.speaker, u.text or "", tuple(clips))
