@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,16 +56,23 @@ class Average:
 
 def export(path: Path, recipe: Recipe, card: RecipeCard, clock: Clock) -> None:
     """Write `recipe.packed()` as safetensors, with notes of where it comes from."""
+    write(path, recipe, card, clock.step, recipe.packed())
+
+
+def write(
+    path: Path, recipe: Recipe, card: RecipeCard, step: int, tensors: dict[str, Tensor], more: Mapping[str, str] | None = None
+) -> None:
+    """Write packed `tensors` of `recipe` as safetensors, with notes of where they come from, and `more` notes."""
     from safetensors.torch import save_file
 
-    tensors = recipe.packed()
     note = {
         "recipe": card.recipe,
         "title": card.title,
-        "steps": str(clock.step),
+        "steps": str(step),
         "seed": str(card.run.seed),
         "fingerprint": card.fingerprint,
         **recipe.describe(),
+        **(more or {}),
     }
     with whole(path) as beside:
         save_file(tensors, beside, metadata=note)

@@ -15,6 +15,7 @@ import json
 import sys
 import tomllib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ from bench.errors import BenchError, UnknownName
 from bench.guard import guarded
 
 if TYPE_CHECKING:
+    from bench.speech import Utterance
+    from bench.train.data import Corpus
     from bench.train.recipe import Recipe
     from bench.train.settings import RecipeCard
 
@@ -66,13 +69,14 @@ def choose(recipe: str, config: str, stage: str = "", assignments: Sequence[str]
     if not path.is_file():
         known = [p.name.split(".")[1] for p in sorted((CODECS / recipe).glob("recipe.*.toml"))]
         raise UnknownName(f"configuration of {recipe}", config, known)
-    card = settings.read(path, stage, dict(_assignment(text) for text in assignments))
+    card = settings.read(path, stage, dict(assignment(text) for text in assignments))
     if card.recipe != recipe:
         raise BenchError(f"{path}: this card is of the recipe '{card.recipe}', not '{recipe}'")
     return card
 
 
-def _assignment(text: str) -> tuple[str, Any]:
+def assignment(text: str) -> tuple[str, Any]:
+    """`run.steps=1000` -> ("run.steps", 1000); what is no TOML value is a string."""
     key, equals, value = text.partition("=")
     if not equals:
         raise BenchError(f"--set {text}: write KEY=VALUE, e.g. --set run.steps=1000")
@@ -80,6 +84,31 @@ def _assignment(text: str) -> tuple[str, Any]:
         return key, tomllib.loads(f"x = {value}")["x"]
     except tomllib.TOMLDecodeError:
         return key, value
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A recipe that has met its speech. weights: how often each utterance of `corpus` is drawn; held: for validation."""
+
+    recipe: Recipe
+    corpus: Corpus
+    weights: list[float]
+    held: list[Utterance]
+
+
+def prepared(card: RecipeCard) -> Prepared:
+    """Load the data and build the recipe of a card. Raises BenchError."""
+    from bench.train import data as speech
+
+    sets = speech.load(card.data.sources)
+    kept, held = speech.held_out(list(sets[0]), card.data.held_out)
+    utterances = [kept, *(list(s) for s in sets[1:])]
+    recipe: Recipe = _class(card.recipe)(card)
+    corpus = speech.Corpus([u for part in utterances for u in part], recipe.rate_hz, card.data.resample)
+    recipe.prepare(corpus)
+    factors = [*card.data.weights, *[1.0] * (len(utterances) - len(card.data.weights))]
+    weights = [factor for part, factor in zip(utterances, factors, strict=True) for _ in part]
+    return Prepared(recipe, corpus, weights, held)
 
 
 def train(card: RecipeCard, folder: Path, resume: bool = False) -> Any:
@@ -90,19 +119,13 @@ def train(card: RecipeCard, folder: Path, resume: bool = False) -> Any:
     from bench.train.settings import as_table
     from bench.train.validate import Validator
 
-    sets = speech.load(card.data.sources)
-    kept, held = speech.held_out(list(sets[0]), card.data.held_out)
-    utterances = [kept, *(list(s) for s in sets[1:])]
-    recipe: Recipe = _class(card.recipe)(card)
-    corpus = speech.Corpus([u for part in utterances for u in part], recipe.rate_hz, card.data.resample)
-    recipe.prepare(corpus)
-    factors = [*card.data.weights, *[1.0] * (len(utterances) - len(card.data.weights))]
-    weights = [factor for part, factor in zip(utterances, factors, strict=True) for _ in part]
+    ready = prepared(card)
+    recipe, corpus = ready.recipe, ready.corpus
     samples = int(card.data.crop_s * recipe.rate_hz) // recipe.frame * recipe.frame + recipe.margin
-    crops = speech.Crops(corpus, card.data.batch, samples, card.run.seed, card.data.augmentation, weights)
+    crops = speech.Crops(corpus, card.data.batch, samples, card.run.seed, card.data.augmentation, ready.weights)
     validate = None
     if card.run.validate_every_s:
-        validate = Validator(held[: card.run.validate_items], card.run.validate_metrics, recipe.rate_hz)
+        validate = Validator(ready.held[: card.run.validate_items], card.run.validate_metrics, recipe.rate_hz)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "card.json").write_text(json.dumps(as_table(card), indent=1) + "\n", encoding="utf-8")
     print(f"{card.title}: {len(corpus.waves)} utterances, {corpus.seconds / 3600:.2f} h; {folder}", flush=True)

@@ -189,17 +189,18 @@ class FreqCodecRecipe(Recipe):
             state |= {f"decoder.{k}": v for k, v in self.centred.plain(self.codec.decoder.state_dict()).items()}
         return {k: v for k, v in state.items() if not k.endswith((".embed_avg", ".cluster_size", ".inited"))}
 
-    def packed(self) -> dict[str, Tensor]:
+    def packed(self, tensors: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         """8 bits with a scale for every few weights and corrected biases: what a linear start sends everything through is
         made of identities around an offset, and rounding by rows would shift whole bands of the spectrum."""
         heard = self.heard
         if not self.codec.config.flat or heard is None:
-            return super().packed()
+            return super().packed(tensors)
+        tensors = tensors or self.export()
         network = FunCodec(self.codec.config).eval()
-        network.load_state_dict(self.export(), strict=False)
+        network.load_state_dict(tensors, strict=False)
         level_out(network, heard)
         own = network.state_dict()
-        state = {k: own[k].float() for k in self.export()}
+        state = {k: own[k].float() for k in tensors}
         return pack_corrected(network, state, (".embed",), lambda: network.decoder(network.embed(heard)[0]))
 
     def describe(self) -> dict[str, str]:

@@ -68,9 +68,10 @@ class Recipe(nn.Module, ABC):
     def export(self) -> dict[str, Tensor]:
         """The tensors of the weights file."""
 
-    def packed(self) -> dict[str, Tensor]:
-        """The same as they are written: matrices in 8 bits with a scale per row, codebooks and the rest in float16."""
-        return pack({k: v.detach().cpu().contiguous() for k, v in self.export().items()})
+    def packed(self, tensors: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """What `export` gives, or other `tensors` of these names, as written: matrices in 8 bits with a scale per row,
+        codebooks and the rest in float16."""
+        return pack({k: v.detach().cpu().contiguous() for k, v in (tensors or self.export()).items()})
 
     @abstractmethod
     def reconstruct(self, wave: NDArray[np.float32]) -> NDArray[np.float32]:

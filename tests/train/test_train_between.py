@@ -1,75 +1,70 @@
-"""Weights between two ends of a stage: the ends themselves, the middle, what must not be mixed."""
+"""Weights between the two ends of a run: the ends themselves, the middle, what cannot be mixed."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import load_file
 from torch import Tensor
+from victim_train import Toy, card, draw
 
 from bench.errors import BenchError
-from bench.models.blocks.int8 import pack, unpack
+from bench.train import between as module
 from bench.train.between import between, main
+from bench.train.checkpoint import load
+from bench.train.command import Prepared
+from bench.train.loop import Loop
+from bench.train.settings import as_table
 
 
-def state(seed: int) -> dict[str, Tensor]:
-    """Two matrices that are packed (one per row), a bias that is not, and a part that no stage changes."""
-    made = torch.Generator().manual_seed(seed)
-    frozen = torch.Generator().manual_seed(99)
-    return {
-        "a.weight": torch.randn(80, 64, generator=made), "a.bias": torch.randn(80, generator=made),
-        "base.weight": torch.randn(90, 64, generator=frozen), "base.steps": torch.tensor(7),
-    }  # fmt: skip
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """The folder of a finished run of the toy recipe, with the average of its weights."""
+    settings = card()
+    Loop(settings, Toy(settings), draw, tmp_path / "run").run()
+    (tmp_path / "run/card.json").write_text(json.dumps(as_table(settings)))
+    return tmp_path / "run"
 
 
-@pytest.mark.parametrize("grouped", [False, True])
-def test_the_ends_are_the_ends_and_the_middle_is_their_mean(grouped: bool) -> None:
-    before, after = (pack(state(seed), (), grouped) for seed in (0, 1))
-    first, last = unpack(before), unpack(after)
-    for share in (0.0, 0.25, 1.0):
-        mixed = between(before, after, share)
-        assert {k: v.dtype for k, v in mixed.items()} == {k: v.dtype for k, v in after.items()}
-        for name, value in unpack(mixed).items():
-            wanted = first[name] + share * (last[name] - first[name])
-            step = wanted.float().abs().max() / 127
-            assert torch.allclose(value.float(), wanted.float(), atol=0.6 * float(step)), (name, share)
+def at(run: Path, share: float) -> dict[str, Tensor]:
+    settings = card()
+    return between(Toy(settings), load(run / "state.pt", settings.fingerprint), share)
 
 
-def test_what_no_stage_changed_stays_bit_for_bit() -> None:
-    before, after = pack(state(0)), pack(state(1))
-    mixed = between(before, after, 0.4)
-    for name in ("base.weight", "base.weight.scale", "base.steps"):
-        assert torch.equal(mixed[name], after[name])
+def test_the_ends_are_the_ends_and_the_middle_is_their_mean(run: Path) -> None:
+    first, last = Toy(card()).export(), load_file(run / "weights.safetensors")
+    for name, value in at(run, 1.0).items():
+        assert torch.equal(value.half(), last[name]), "the averaged weights that the run wrote"
+    for name, value in at(run, 0.0).items():
+        assert torch.equal(value, first[name])
+        assert not torch.equal(value.half(), last[name])
+    ends = at(run, 0.0), at(run, 1.0)
+    for name, value in at(run, 0.25).items():
+        torch.testing.assert_close(value, 0.75 * ends[0][name] + 0.25 * ends[1][name])
 
 
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        ({"more": torch.zeros(2)}, "'more' is only in the weights after"),
-        ({"a.bias": torch.zeros(81)}, r"'a.bias' is \[80\] before and \[81\] after"),
-        ({"base.steps": torch.tensor(8)}, "'base.steps' holds integers that differ"),
-    ],
-)
-def test_what_cannot_be_mixed(change: dict[str, Tensor], told: str) -> None:
-    with pytest.raises(BenchError, match=told):
-        between(state(0), state(1) | change, 0.5)
+def test_integers_are_not_mixed(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = iter((torch.tensor(1), torch.tensor(2)))
+    monkeypatch.setattr(Toy, "export", lambda _: {"used": next(counted)})
+    with pytest.raises(BenchError, match="'used' holds integers"):
+        at(run, 0.5)
 
 
-def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    packed = [pack(state(seed)) for seed in (0, 1)]
-    part = {k: v for k, v in packed[0].items() if k.startswith("a.")}
-    save_file(part, tmp_path / "a.safetensors")
-    save_file({k: v for k, v in packed[0].items() if k not in part}, tmp_path / "base.safetensors")
-    save_file(packed[1], tmp_path / "after.safetensors", {"recipe": "toy"})
-    line = [
-        "--before", f"{tmp_path}/base.safetensors,{tmp_path}/a.safetensors", "--after", f"{tmp_path}/after.safetensors",
-        "--share", "0.5", "--out", f"{tmp_path}/out",
-    ]  # fmt: skip
-    assert main(line) == 0
-    made = load_file(tmp_path / "out/weights.safetensors")
-    assert all(torch.equal(made[k], v) for k, v in between(*packed, 0.5).items())
-    assert main([*line[:-4], "--share", "1.5", "--out", "x"]) == 1 and "between 0 and 1" in capsys.readouterr().err
-    line[3] = "/nowhere.safetensors"
-    assert main(line) == 1 and "/nowhere.safetensors" in capsys.readouterr().err
+def test_the_command(run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(module, "prepared", lambda settings: Prepared(Toy(settings), None, [], []))  # type: ignore[arg-type]
+    out = run.parent / "out"
+    assert main([str(run), "--share", "0.5", "--out", str(out)]) == 0
+    wanted = at(run, 0.5)
+    made = load_file(out / "weights.safetensors")
+    assert made.keys() == wanted.keys() and all(torch.equal(made[k], v.half()) for k, v in wanted.items())
+    with safe_open(str(out / "weights.safetensors"), "pt") as file:
+        notes = file.metadata()
+    assert notes["share"].startswith("0.5 of the way") and notes["steps"] == "12"
+    assert main([str(run), "--share", "1.5", "--out", "x"]) == 1 and "between 0 and 1" in capsys.readouterr().err
+    assert main([str(run / "no"), "--share", "1", "--out", "x"]) == 1 and "no/card.json" in capsys.readouterr().err
+    wider = ["--set", "model.width=9"]
+    assert main([str(run), "--share", "1", "--out", "x", *wider]) == 1 and "another configuration" in capsys.readouterr().err

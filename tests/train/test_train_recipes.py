@@ -18,6 +18,8 @@ from bench.models.freecodec import load as load_freecodec
 from bench.models.funcodec import FunCodec
 from bench.models.funcodec import load as load_funcodec
 from bench.speech import Utterance
+from bench.train.between import between
+from bench.train.checkpoint import load as load_checkpoint
 from bench.train.data import Corpus, Crops
 from bench.train.focalcodec import FocalCodecRecipe
 from bench.train.freecodec import FreeCodecRecipe
@@ -187,6 +189,15 @@ def test_freqcodec_goes_on_with_a_deeper_centred_decoder(corpus: Corpus, tmp_pat
     wave = torch.from_numpy(corpus.wave(0)[None, :16000])
     mine, its = (x.reconstruct(wave, 3).detach().flatten() for x in (made.codec.eval(), codec))
     assert float(torch.corrcoef(torch.stack([mine, its]))[0, 1]) > 0.99
+    # Between its ends: at 1 the file itself, at 0 the network that it began with, whatever the means.
+    card, again = build("freqcodec", deeper, corpus, loss, judged=True)
+    state = load_checkpoint(tmp_path / "d" / "state.pt", card.fingerprint)
+    last = load_file(tmp_path / "d" / "weights.safetensors")
+    assert all(torch.equal(v, last[k]) for k, v in again.packed(between(again, state, 1.0)).items())
+    start = FunCodec(config_of(deeper)).eval()
+    start.load_state_dict(between(build("freqcodec", deeper, corpus, loss, judged=True)[1], state, 0.0), strict=False)
+    words = torch.randn(1, 20, 8)
+    torch.testing.assert_close(start.decoder(words), load_funcodec(first).decoder(words), rtol=1e-4, atol=1e-5)
     with pytest.raises(BadCard, match=r"does not fit .* the networks differ in dim"):
         build("freqcodec", {**deeper, "dim": 4}, corpus, loss)
 
