@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from bench import audio
 from bench.metrics import Column
-from bench.report.columns import column_of, heading, number
+from bench.report.columns import heading, number
 
 Wave = NDArray[np.float32]
 SILENT_DBFS = -80.0
@@ -104,10 +104,10 @@ def _item(item: Item, shown: Sequence[str], columns: Mapping[str, Column], media
             cells.append(f'<td colspan="3" class="failed">{escape(clip.failure)}</td>')
         for name in shown:
             value = clip.scores.get(name)
-            text = "–" if value is None else number(value, column_of(name, columns))
+            text = "–" if value is None else number(value, columns[name])
             cells.append(f'<td class="told">{text}</td>')
         lines.append(f"<tr>{''.join(cells)}</tr>")
-    heads = ["", "clip", "spectrogram", "gain", *(heading(column_of(name, columns)) for name in shown)]
+    heads = ["", "clip", "spectrogram", "gain", *(heading(columns[name]) for name in shown)]
     head = "".join(f"<th>{escape(text)}</th>" for text in heads)
     said = f"<p>{escape(item.text)}</p>" if item.text else ""
     return (

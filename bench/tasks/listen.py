@@ -24,7 +24,7 @@ from bench.report.columns import heading, score_names
 from bench.report.listening import Clip, Item
 from bench.speech import Dataset, Utterance
 from bench.store import Store
-from bench.tasks import cards, options, outcome, resynthesis, trials, vc
+from bench.tasks import cards, options, outcome, resynthesis, vc
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,18 +57,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     asked = made.parse_args(argv)
     if asked.task not in TASKS:
         raise UnknownName("task to listen to", asked.task, TASKS)
-    if asked.task == "vc" and asked.protocol not in (known := cards.load("vc").settings["protocols"]):
-        raise UnknownName("conversion protocol", asked.protocol, known)
     if asked.count < 1:
         raise BenchError(f"--count {asked.count}: must be at least 1")
     heard = _heard(asked.task, asked.data, asked.protocol)
-    systems = planning.systems(asked.codec or heard.codecs, want=asked.weights, device=options.device(asked.device))
+    device = options.device(asked.device)
+    systems = planning.systems(asked.codec or heard.codecs, want=asked.weights, device=device)
     folder = outcome.folder_of(asked.results, asked.task, heard.dataset)
     rows = _rows(folder / "rows.parquet", systems)
     columns = {} if rows is None else outcome.shown(rows)
     columns = {name: columns[name] for name in score_names(columns, columns)}
     chosen, order = _chosen(heard.dataset, rows, columns, asked.by, asked.count)
-    plan = Plan(asked.task, tuple(systems), chosen, (), device=options.device(asked.device), always=())
+    plan = Plan(asked.task, tuple(systems), chosen, (), device=device, always=())
     outcome.announce(plan)
     with Store(asked.store) as store:
         runner = Runner(plan, store)
@@ -91,9 +90,10 @@ def _heard(task: str, source: str, protocol: str) -> Heard:
     if task == "resynthesis":
         dataset = data.load(source or cards.load(task).data["embedded"])
         return Heard(dataset, {u.id: _originals(u) for u in dataset}, resynthesis.DEFAULT_CODECS)
-    listed = trials.make(source or cards.load(task).settings["data"][protocol]["embedded"], protocol, vc.seconds)
+    [source] = vc.sources(protocol, "embedded", (source,) if source else ())
+    listed = vc.listed_trials(source, protocol)
     beside = {name: (("source", trial.source.path), ("target", trial.target)) for name, trial in listed.trials.items()}
-    return Heard(listed.dataset, beside, vc.DEFAULT_CODECS)
+    return Heard(listed.dataset, beside, vc.default_codecs(source))
 
 
 def _originals(u: Utterance) -> Sequence[tuple[str, Path | None]]:
@@ -144,12 +144,17 @@ def _item(
     clips = [Clip(name, *(u.read() if path is None else audio.read(path))) for name, path in beside]
     for system in plan.systems:
         key = keys.coded(system, u)
-        record, of_it = store.get(key), scores.get((system.key, u.id), {})
-        try:
-            if record is None:
-                raise MetricFailure(*runner.failures.get(key, ("missing", "not in the store")))
+        record = store.get(key)
+        wave, rate = None, system.point.sample_rate
+        lost = runner.failures.get(key, ("missing", "not in the store"))
+        if record is not None:
             rate = int(record["rate_hz"])
-            clips.append(Clip(system.label, stages.decoded_wave(record, rate, None), rate, of_it))
-        except MetricFailure as failure:
-            clips.append(Clip(system.label, None, system.point.sample_rate, {}, f"{failure.kind}: {failure.detail}"))
+            try:
+                wave = stages.decoded_wave(record, rate, None)
+            except MetricFailure as failure:
+                lost = failure.kind, failure.detail
+        if wave is None:
+            clips.append(Clip(system.label, None, rate, failure=": ".join(lost)))
+        else:
+            clips.append(Clip(system.label, wave, rate, scores.get((system.key, u.id), {})))
     return Item(u.id, u.speaker, u.text or "", tuple(clips))

@@ -45,20 +45,31 @@ def run(wanted: Options) -> outcome.Outcome:
     card = cards.load("vc")
     profile = wanted.profile.split(":")[0]
     protocol = wanted.protocol or ("freecodec" if wanted.profile == "paper:freecodec" else "focalcodec")
-    if protocol not in card.settings["protocols"]:
-        raise UnknownName("conversion protocol", protocol, card.settings["protocols"])
-    default = card.settings["data"][protocol][profile]
     results = outcome.Outcome()
-    for source in wanted.data or (default,):
-        listed = trials.make(source, protocol, seconds)
-        names = wanted.codecs or _default_codecs(source)
+    for source in sources(protocol, profile, wanted.data):
+        listed = listed_trials(source, protocol)
+        names = wanted.codecs or default_codecs(source)
         plan_of = card.settings["protocols"]["focalcodec" if listed.parallel else "freecodec"]
         columns = _columns(plan_of[profile], wanted.metrics)
         results.add(_run(listed, names, columns, wanted))
     return results
 
 
-def _default_codecs(source: str) -> tuple[str, ...]:
+def sources(protocol: str, profile: str, asked: Sequence[str]) -> Sequence[str]:
+    """The data sets asked for, else the protocol's own under `profile` (embedded, paper). Raises UnknownName."""
+    card = cards.load("vc")
+    if protocol not in card.settings["protocols"]:
+        raise UnknownName("conversion protocol", protocol, card.settings["protocols"])
+    return asked or (card.settings["data"][protocol][profile],)
+
+
+def listed_trials(source: str, protocol: str) -> Trials:
+    """The trials that `source` gives under `protocol`, by the durations of its files."""
+    return trials.make(source, protocol, _seconds)
+
+
+def default_codecs(source: str) -> tuple[str, ...]:
+    """A few codecs; of a folder of published conversions, all of its systems."""
     if not source.startswith(published.PREFIX):
         return DEFAULT_CODECS
     folder = Path(source.removeprefix(published.PREFIX).partition("#")[0]).expanduser()
@@ -189,8 +200,7 @@ def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return row_files.typed(records)
 
 
-def seconds(path: Path) -> float:
-    """Duration of an audio file, s."""
+def _seconds(path: Path) -> float:
     import soundfile
 
     return float(soundfile.info(path).duration)

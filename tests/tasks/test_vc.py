@@ -81,9 +81,9 @@ def test_chain_leaves_out_who_cannot_be_enrolled() -> None:
 
 
 def test_embedded_sets() -> None:
-    embedded = trials.make("embedded", "focalcodec", vc.seconds)
+    embedded = trials.make("embedded", "focalcodec", vc._seconds)
     assert len(embedded.dataset) == 2 * 27
-    any_to_six = trials.make("embedded", "freecodec", vc.seconds)
+    any_to_six = trials.make("embedded", "freecodec", vc._seconds)
     assert not any_to_six.parallel and 84 - 6 <= len(any_to_six.dataset) <= 84
     prompts = {t.target for t in any_to_six.trials.values()}
     assert not prompts & {t.source.path for t in any_to_six.trials.values()}
@@ -93,7 +93,7 @@ def test_embedded_sets() -> None:
 
 
 def test_published_conversions(shared: Path) -> None:
-    made = trials.make(f"published:{shared}/data/published/freecodec-demo#vc", "focalcodec", vc.seconds)
+    made = trials.make(f"published:{shared}/data/published/freecodec-demo#vc", "focalcodec", vc._seconds)
     assert not made.parallel and len(made.dataset) >= 15
     assert all(t.target.stem.endswith(t.id.rpartition("-")[2]) for t in made.trials.values())
 
@@ -144,7 +144,7 @@ THREE = "embedded#parallel+af_alloy+af_heart+am_adam"
 
 
 def test_enrolment_is_part_of_the_key(tmp_path: Path) -> None:
-    made = trials.make(THREE, "focalcodec", vc.seconds)
+    made = trials.make(THREE, "focalcodec", vc._seconds)
     [system] = planning.systems(["codec2@1200"])
     first = made.dataset.utterances[0]
     other = replace(first, enrolment=(first.path,), id="other")
