@@ -74,7 +74,8 @@ def _features(segment: Wave) -> Any:
     """
     import torch
 
-    last = int(np.flatnonzero(segment)[-1])
+    heard = np.flatnonzero(segment)
+    last = int(heard[-1]) if heard.size else 0  # a segment of a long pause may hold nothing but zeros
     frames = min(FRAMES, last // FRAME_HOP + 2 + 4 * MARGIN)
     frames += frames % 2
     part = _network().cnn(torch.from_numpy(segment[None, : frames * FRAME_HOP]))

@@ -59,6 +59,22 @@ def test_distillmos_shortcut_through_silence_changes_nothing(voice):
                 assert torch.allclose(_features(segment), whole, atol=1e-4)
 
 
+def test_distillmos_scores_a_clip_that_starts_with_silence(voice):
+    """The first segments hold nothing but zeros: their features are those of silence, as the whole network gives them."""
+    import torch
+
+    from bench.metrics.distillmos import _features, _network
+
+    zeros = np.zeros(SEGMENT, np.float32)
+    with torch.inference_mode():
+        whole = _network().cnn(torch.from_numpy(zeros[None])).permute(0, 2, 1)
+        assert torch.allclose(_features(zeros), whole, atol=1e-4)
+    padded = np.concatenate([np.zeros(14 * 16_000, np.float32), voice])
+    first, *_, last = segments(padded)
+    assert not first.any() and last.any()
+    assert 1.0 <= distillmos(padded) <= 5.0
+
+
 @pytest.mark.parametrize("name", [n for n in EVERY if n not in ("noise2s", "synth_glide")])
 def test_resemblyzer_golden(name, clip, golden):
     wanted = golden("nonintrusive")[name]
