@@ -17,13 +17,10 @@ from typing import Any
 
 from bench.cards import Point
 from bench.errors import UnknownName, WeightsInvalid, WeightsMissing
+from bench.fetch.files import file_sha256 as file_sha256
+from bench.fetch.homes import cache_dir as cache_dir
 
 KINDS = ("official", "nano", "random", "path", "none")
-
-
-def cache_dir() -> Path:
-    """Where downloads and recorded hashes live: $BENCH_CACHE, else ~/.cache/speech-codec-bench."""
-    return Path(os.environ.get("BENCH_CACHE", Path.home() / ".cache" / "speech-codec-bench"))
 
 
 @dataclass(frozen=True)
@@ -57,19 +54,6 @@ class Weights:
         if len(self.files) != 1:
             raise WeightsInvalid(f"expected one weights file, got {sorted(self.files) or 'none'} from {self.source}")
         return next(iter(self.files.values()))
-
-
-def file_sha256(path: Path) -> str:
-    """sha256 of a file; remembered in this process by (path, size, mtime) so that big files are read once."""
-    stat = path.stat()
-    key = (str(path), stat.st_size, stat.st_mtime_ns)
-    if key not in _hashes:
-        with path.open("rb") as stream:
-            _hashes[key] = hashlib.file_digest(stream, "sha256").hexdigest()
-    return _hashes[key]
-
-
-_hashes: dict[tuple[str, int, int], str] = {}
 
 
 def choose(point: Point, profile: str = "embedded") -> str:
