@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from bench.errors import BenchError, UnknownName
@@ -80,6 +81,8 @@ class Metric:
     version: str = "1"
     packages: tuple[str, ...] = ()
     needs_text: bool = False
+    weights: Callable[[], Sequence[Path]] = tuple
+    """Pretrained files that a score depends on, those inside packages too; fetched if not here. Raises WeightsMissing."""
     one_sided: bool = False
     """True when the score reads the degraded signal only (MOS predictors): the reference's own score is its ceiling."""
 

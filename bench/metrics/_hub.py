@@ -42,6 +42,11 @@ def locate(source: Source) -> dict[str, Path]:
     return {name: _checked(source, name, _from_url(source, name)) for name in source.files}
 
 
+def paths(source: Source) -> list[Path]:
+    """Local paths of all files of `source`. Raises as `locate`."""
+    return list(locate(source).values())
+
+
 def folder_of(source: Source) -> Path:
     """The folder that holds all files of `source`, for loaders that want one. Raises as `locate`."""
     return next(iter(locate(source).values())).parent

@@ -13,6 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,7 +74,12 @@ class _Model:
     pieces: tuple[bytes, ...]
 
 
-def _file(name: str) -> Any:
+def weights() -> list[Path]:
+    """The model's files inside the package. Raises WeightsMissing."""
+    return [package_file("moonshine_cpp", "models", "base-en", name) for name in SHA256]
+
+
+def _file(name: str) -> Path:
     return check_sha256(package_file("moonshine_cpp", "models", "base-en", name), SHA256[name])
 
 

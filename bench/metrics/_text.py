@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from functools import cache, lru_cache
+from pathlib import Path
 from typing import Any
 
 from bench.metrics import Ratio
+from bench.metrics._common import package_file
 
 # Whisper's two normalisers: the English one rewrites numbers, contractions and spellings; the basic one drops symbols.
 ENGLISH, BASIC = "english", "basic"
@@ -15,6 +17,11 @@ ENGLISH, BASIC = "english", "basic"
 def normalise(text: str, rules: str = ENGLISH) -> str:
     """`text` after Whisper's normaliser `rules` ("english" or "basic"), single spaces, no ends."""
     return " ".join(_normaliser(rules)(text).split())
+
+
+def normaliser_files() -> list[Path]:
+    """The table of spellings that the English rules read. Raises WeightsMissing."""
+    return [package_file("whisper_normalizer", "normalizers", "english.json")]
 
 
 @cache

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -93,11 +94,15 @@ def _silence() -> Any:
     return _network().cnn(torch.zeros(1, SEGMENT))
 
 
+def _file() -> Path:
+    return package_file("distillmos", "weights", "distill_mos_v7.pt")
+
+
 @cache
 def _network() -> Any:
     import torch
 
-    weights = check_sha256(package_file("distillmos", "weights", "distill_mos_v7.pt"), SHA256)
+    weights = check_sha256(_file(), SHA256)
     with quiet_stdout():
         from distillmos.sqa import ConvTransformerSQAModel
 
@@ -123,5 +128,6 @@ METRIC = Metric(
     score=_score,
     analyse=_analyse,
     packages=("distillmos", "xls_r_sqa", "torch"),
+    weights=lambda: [_file()],
     one_sided=True,
 )

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -79,9 +80,13 @@ def p835(wave: NDArray[Any]) -> dict[str, float]:
     return {name: float(np.polyval(c, x).mean()) for (name, c), x in zip(POLYNOMIALS.items(), columns, strict=True)}
 
 
+def _file(name: str) -> Path:
+    return package_file("speechmos", "dnsmos_models", name)
+
+
 @cache
 def _session(file: str) -> Any:
-    return onnx_session(check_sha256(package_file("speechmos", "dnsmos_models", file), SHA256[file]))
+    return onnx_session(check_sha256(_file(file), SHA256[file]))
 
 
 def _log_mel(window: Wave) -> Wave:
@@ -119,6 +124,7 @@ METRICS = (
         score=_score_p808,
         analyse=_analyse_p808,
         packages=("speechmos", "onnxruntime"),
+        weights=lambda: [_file("model_v8.onnx")],
         one_sided=True,
     ),
     Metric(
@@ -131,6 +137,7 @@ METRICS = (
         score=_score_p835,
         analyse=_analyse_p835,
         packages=("speechmos", "onnxruntime"),
+        weights=lambda: [_file("sig_bak_ovr.onnx")],
         one_sided=True,
     ),
 )

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.metrics import Analysis, Column, Metric, MetricFailure, Signal, Value
-from bench.metrics._common import analysis_of, check, check_rate, each, value
+from bench.metrics._common import analysis_of, check, check_rate, each, package_file, value
 
 RATE_HZ = 16_000
 LOWEST_HZ, HIGHEST_HZ = 71.0, 800.0
@@ -163,6 +163,7 @@ METRICS = (
         ),
         score=_score_swift,
         analyse=_analyse_swift,
+        weights=lambda: [package_file("swift_f0", "model.onnx")],
         packages=("swift-f0", "onnxruntime"),
     ),
 )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,9 +37,13 @@ def pdnsmos(wave: NDArray[Any]) -> dict[str, float]:
     return {name: float(np.polyval(c, x).mean()) for (name, c), x in zip(POLYNOMIALS.items(), columns, strict=True)}
 
 
+def _file() -> Path:
+    return package_file("speechmos", "pdnsmos_models", "sig_bak_ovr.onnx")
+
+
 @cache
 def _session() -> Any:
-    return onnx_session(check_sha256(package_file("speechmos", "pdnsmos_models", "sig_bak_ovr.onnx"), SHA256))
+    return onnx_session(check_sha256(_file(), SHA256))
 
 
 def _analyse(signals: Sequence[Signal]) -> list[Analysis | MetricFailure]:
@@ -63,5 +68,6 @@ METRIC = Metric(
     score=_score,
     analyse=_analyse,
     packages=("speechmos", "onnxruntime"),
+    weights=lambda: [_file()],
     one_sided=True,
 )

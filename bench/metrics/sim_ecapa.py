@@ -102,5 +102,6 @@ METRIC = Metric(
     columns=(Column("sim_ecapa", "Sim (ECAPA)", "%", "higher", -1.0, 1.0, 0.002, 1, 100.0),),
     score=_score,
     analyse=_analyse,
+    weights=lambda: _hub.paths(SOURCE),
     packages=("speechbrain", "torch"),
 )

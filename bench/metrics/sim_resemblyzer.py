@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -101,11 +102,15 @@ def embed_speech(speech: NDArray[Any]) -> Wave:
     return mean / np.linalg.norm(mean)
 
 
+def _file() -> Path:
+    return package_file("resemblyzer", "pretrained.pt")
+
+
 @cache
 def _network() -> tuple[Any, Any]:
     import torch
 
-    path = check_sha256(package_file("resemblyzer", "pretrained.pt"), SHA256)
+    path = check_sha256(_file(), SHA256)
     state = torch.load(path, map_location="cpu", weights_only=True)["model_state"]
     lstm = torch.nn.LSTM(40, 256, 3, batch_first=True)
     linear = torch.nn.Linear(256, 256)
@@ -130,5 +135,6 @@ METRIC = Metric(
     columns=(Column("sim_resemblyzer", "Sim (Resemblyzer)", "%", "higher", 0.0, 1.0, 0.002, 1, 100.0),),
     score=_score,
     analyse=_analyse,
+    weights=lambda: [_file()],
     packages=("resemblyzer", "webrtcvad-wheels", "torch"),
 )

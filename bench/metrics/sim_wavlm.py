@@ -90,5 +90,6 @@ METRIC = Metric(
     columns=(Column("sim", "Sim (WavLM-SV)", "%", "higher", -1.0, 1.0, 0.002, 1, 100.0),),
     score=_score,
     analyse=_analyse,
+    weights=lambda: _hub.paths(SOURCE),
     packages=("transformers", "torch"),
 )

@@ -150,6 +150,7 @@ METRIC = Metric(
     columns=(Column("utmos", "UTMOS", "", "higher", 1.0, 5.0, margin=0.02),),
     score=_score,
     analyse=_analyse,
+    weights=lambda: _hub.paths(SOURCE),
     packages=("transformers", "torch"),
     one_sided=True,
 )

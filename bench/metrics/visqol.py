@@ -20,15 +20,20 @@ not_finite. Version 1.
 from __future__ import annotations
 
 from functools import cache, partial
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.metrics import Column, Metric, MetricFailure, Signal, Value
-from bench.metrics._common import check_pair, check_rate, value
+from bench.metrics._common import check_pair, check_rate, package_file, value
 
 MIN_S = 0.5
+MAPS = {
+    "speech": "lattice_tcditugenmeetpackhref_ls2_nl60_lr12_bs2048_learn.005_ep2400_train1_7_raw.tflite",
+    "audio": "libsvm_nu_svr_model.txt",
+}
 
 
 def visqol(ref: NDArray[Any], deg: NDArray[Any], mode: Literal["speech", "audio"] = "speech", rate_hz: int = 16_000) -> float:
@@ -46,6 +51,11 @@ def measure(ref: NDArray[Any], deg: NDArray[Any], mode: Literal["speech", "audio
         return _api(mode).measure_from_arrays(ref.astype(np.float64), deg.astype(np.float64), rate_hz)
     except (IndexError, ValueError) as error:
         raise MetricFailure("tool", f"{type(error).__name__}: {error}") from error
+
+
+def map_file(mode: str) -> Path:
+    """The map from similarities to opinion scores that `mode` reads. Raises WeightsMissing."""
+    return package_file("visqol", "model", MAPS[mode])
 
 
 @cache
@@ -75,11 +85,13 @@ METRICS = (
         columns=(Column("visqol", "ViSQOL", "", "higher", 1.0, 4.64, margin=0.03),),
         score=partial(_score, column="visqol", mode="speech"),
         packages=("visqol-python", "ai-edge-litert"),
+        weights=lambda: [map_file("speech")],
     ),
     Metric(
         name="visqol_audio",
         columns=(Column("visqol_audio", "ViSQOL (audio mode)", "", "higher", 1.0, 4.74, margin=0.03),),
         score=partial(_score, column="visqol_audio", mode="audio"),
         packages=("visqol-python", "libsvm-official"),
+        weights=lambda: [map_file("audio")],
     ),
 )

@@ -22,7 +22,7 @@ from functools import partial
 
 from bench.metrics import Analysis, Column, Metric, MetricFailure, Ratio, Signal, Value, _moonshine
 from bench.metrics._common import Wave, analysis_of, check, check_rate, checked_batch, value
-from bench.metrics._text import char_errors, normalise, word_errors
+from bench.metrics._text import char_errors, normalise, normaliser_files, word_errors
 
 RATE_HZ = 16_000
 
@@ -74,5 +74,6 @@ METRIC = Metric(
     ),
     score=_score,
     analyse=_analyse,
+    weights=lambda: [*_moonshine.weights(), *normaliser_files()],
     packages=("moonshine-cpp", "whisper-normalizer", "rapidfuzz"),
 )

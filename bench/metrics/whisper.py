@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from bench.metrics import Analysis, Column, Metric, MetricFailure, Signal, Value, _hub
 from bench.metrics._common import Wave, analysis_of, check, check_rate, checked_batch, one_thread, value
-from bench.metrics._text import char_errors, normalise, word_errors
+from bench.metrics._text import char_errors, normalise, normaliser_files, word_errors
 
 RATE_HZ = 16_000
 WINDOW_S = 30
@@ -118,6 +118,7 @@ def _metric(size: str) -> Metric:
         ),
         score=partial(_score, size=size),
         analyse=partial(_analyse, size=size),
+        weights=lambda: [*_hub.paths(SOURCES[size]), *normaliser_files()],
         packages=("transformers", "torch", "whisper-normalizer", "rapidfuzz"),
     )
 

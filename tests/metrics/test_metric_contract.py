@@ -45,6 +45,27 @@ def test_every_column_gets_a_value_or_a_typed_failure(name, voice):
             assert all(np.isfinite(number) for number in numbers)
 
 
+@pytest.mark.parametrize("name", [n for n in FIRST_PARTY if n not in NEEDS_WEIGHTS])
+def test_weights_are_files_that_are_here(name):
+    paths = metrics.find(name).weights()
+    assert all(path.is_file() for path in paths) and len(set(paths)) == len(paths)
+
+
+def test_every_metric_with_a_network_names_its_weights():
+    networks = ("distillmos", "dnsmos_p808", "dnsmos_p835", "pdnsmos", "sim_resemblyzer", "error_rates", "f0_swift", "visqol")
+    assert all(metrics.find(name).weights() for name in networks)
+
+
+def test_naming_weights_imports_nothing_heavy():
+    names = [name for name in FIRST_PARTY if name not in NEEDS_WEIGHTS]
+    script = (
+        f"import sys; from bench import metrics; [metrics.find(name).weights() for name in {names}]; "
+        "print([m for m in ('torch', 'librosa', 'onnxruntime', 'transformers', 'numba', 'scipy', 'visqol') if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert ast.literal_eval(out.strip()) == []
+
+
 def test_listing_imports_nothing_heavy():
     script = (
         "import sys; from bench import metrics; metrics.names(); "
