@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from bench import adapters, cards, weights
 from bench.codec import Codec
 
-# The three architectures of `transformers`, shrunk: the same code paths with few channels.
+# Architectures shrunk, by the card's `model` or by its adapter: the same code paths with few channels.
 SMALL: dict[str, dict[str, Any]] = {
     "encodec": {"num_filters": 4, "hidden_size": 16, "codebook_dim": 16},
     "dac": {"encoder_hidden_size": 4, "decoder_hidden_size": 48},
+    "ticodec": {"channels": 16, "block_kernels": [3]},
     "mimi": {
         "hidden_size": 32, "num_filters": 4, "codebook_dim": 16, "vector_quantization_hidden_dimension": 16,
         "num_hidden_layers": 1, "intermediate_size": 64, "num_attention_heads": 2, "num_key_value_heads": 2,
@@ -50,8 +51,9 @@ def choose(name: str) -> Subject:
     point = cards.resolve(name)
     if not point.needs_weights:
         return make(name, "none", {})
-    if point.adapter == "hf":
-        return make(name, "random", SMALL[point.settings["model"]])
+    small = SMALL.get(point.settings.get("model", point.adapter))
+    if small is not None:
+        return make(name, "random", small)
     for kind in ("nano", "official"):
         if kind in point.weights and weights.available(point, kind):
             return make(name, kind, {})

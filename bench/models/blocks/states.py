@@ -1,0 +1,39 @@
+"""State dicts that are taken over whole: every tensor that a network has must be there, in its shape, and finite."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+SHOWN = 4
+
+
+class StateDictError(ValueError):
+    """A state dict that does not belong to the network."""
+
+
+def load_strict(module: nn.Module, state: Mapping[str, Tensor], unused: Iterable[str] = (), where: str = "") -> None:
+    """Load `state` as float32 into `module`, which may be on the meta device. Tensors whose names match a pattern of
+    `unused` are known and left out.
+
+    Raises StateDictError that names `where` and the tensors which are missing, unknown, misshapen or not finite.
+    """
+    patterns = [re.compile(pattern) for pattern in unused]
+    given = {key: value for key, value in state.items() if not any(pattern.fullmatch(key) for pattern in patterns)}
+    wanted = module.state_dict()
+    problems = [f"{key} is missing" for key in wanted if key not in given]
+    problems += [f"{key} is unknown" for key in given if key not in wanted]
+    for key in wanted.keys() & given.keys():
+        value, shape = given[key], tuple(wanted[key].shape)
+        if tuple(value.shape) != shape:
+            problems.append(f"{key} has shape {tuple(value.shape)}, not {shape}")
+        elif value.is_floating_point() and not value.is_meta and not bool(torch.isfinite(value).all()):
+            problems.append(f"{key} holds NaN or infinite values")
+    if problems:
+        rest = f" and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+        raise StateDictError(f"{where or type(module).__name__}: {'; '.join(sorted(problems)[:SHOWN])}{rest}")
+    own = {key: value.float() if value.is_floating_point() else value for key, value in given.items()}
+    module.load_state_dict(own, assign=True)
