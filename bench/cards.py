@@ -1,65 +1,168 @@
 """Cards: what is known of a codec family, as data (TOML), and the names of operating points such as focalcodec@50.
 
 Cards live in codecs/ of the repository; another package adds its own through the entry point group `bench.cards`, whose
-value names a package directory with *.toml. Unknown keys are errors.
+value names a package directory with *.toml. `CardFile` and the records below it say which keys a card may have.
 """
 
 from __future__ import annotations
 
+import math
 import os
-import tomllib
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
 from importlib.resources import files as package_files
 from pathlib import Path
-from typing import Any
+from pkgutil import iter_modules
+from typing import Annotated, Any, Literal
 
+from msgspec import Meta
+
+from bench import toml
 from bench.errors import BadCard, UnknownName
+from bench.toml import Record
 
 ROOT = Path(__file__).resolve().parent.parent
 CODECS = Path(os.environ.get("BENCH_CODECS", ROOT / "codecs"))
 
-_CARD_KEYS = {
-    "family", "title", "adapter", "kind", "licence", "url", "paper", "sample_rate", "causal", "summary",
-    "weights", "settings", "points", "reported", "facts", "packages", "baseline",
-}  # fmt: skip
-_CARD_NEEDS = ("family", "title", "adapter", "kind", "licence", "sample_rate", "points")
-_POINT_KEYS = {
-    "bitrate_kbps", "settings", "weights", "streams", "latency_ms", "params_m", "macs_g", "facts", "summary",
-    "sample_rate",
-}  # fmt: skip
-_STREAM_KEYS = {"name", "rate_hz", "sizes", "bits", "note"}
-_REPORTED_KEYS = {"point", "source", "data", "scores", "note", "condition", "task"}
-_WEIGHTS_KEYS = {
-    "repo",
-    "revision",
-    "files",
-    "sha256",
-    "file",
-    "url",
-    "urls",
-    "licence",
-    "note",
-    "card",
-    "search",
-    "bytes",
-}
-_KINDS = ("waveform", "parametric", "neural", "reference")
+RateHz = Annotated[int, Meta(ge=1000, le=768000)]
+Positive = Annotated[float, Meta(gt=0)]
+NotNegative = Annotated[float, Meta(ge=0)]
+Size = Annotated[int, Meta(ge=2, le=2**32)]
+
+_NAME = re.compile(r"[A-Za-z0-9][\w.+-]*", re.ASCII)
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_RATES_AGREE = 0.02
+"""Papers round rates: 0.7 kbps for 25 x 2 x log2(15625)."""
 
 
-@dataclass(frozen=True)
-class Reported:
-    """Scores that a paper prints for one operating point; `scores` maps a column name to the printed number."""
+class Stream(Record, frozen=True):
+    """One stream of codes: `rate_hz` frames a second (0: once per utterance) of one index for each of `sizes`.
 
-    point: str
+    sizes: entries of each codebook. bits: bits of a frame where it is no set of indices (packets, fields, floats).
+    """
+
+    name: str
+    rate_hz: NotNegative
+    sizes: tuple[Size, ...] = ()
+    bits: Positive | None = None
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.sizes and self.bits is None:
+            raise ValueError(f"stream '{self.name}' has neither 'sizes' (entries of each codebook) nor 'bits' (of a frame)")
+
+    @property
+    def frame_bits(self) -> float:
+        """Bits of one frame: `bits`, else sum_k log2(sizes[k])."""
+        return self.bits if self.bits is not None else sum(math.log2(size) for size in self.sizes)
+
+    @property
+    def bits_per_s(self) -> float:
+        """rate_hz x frame_bits; 0 for what is sent once per utterance."""
+        return self.rate_hz * self.frame_bits
+
+
+class WeightsTable(Record, frozen=True):
+    """Where one kind of weights (official, nano) comes from: `file` (shipped), `repo` (a hub), `url` or `urls`, `search`.
+
+    bytes: size of the download. gated: the licence must be accepted at the hub first, at `licence_url`.
+    """
+
+    repo: str = ""
+    revision: str = ""
+    files: tuple[str, ...] = ()
+    file: str | tuple[str, ...] = ()
+    url: str = ""
+    urls: Mapping[str, str] = {}
+    search: tuple[str, ...] = ()
+    sha256: str | tuple[str, ...] | Mapping[str, str] = ()
+    bytes: Annotated[int, Meta(gt=0)] | None = None
+    licence: str = ""
+    licence_url: str = ""
+    gated: bool = False
+    note: str = ""
+    card: str = ""
+
+    def __post_init__(self) -> None:
+        given = [self.sha256] if isinstance(self.sha256, str) else self.sha256
+        for digest in given.values() if isinstance(given, Mapping) else given:
+            if not _SHA256.fullmatch(digest):
+                raise ValueError(f"sha256 '{digest[:70]}' is not 64 hexadecimal digits in lower case")
+
+
+class PointTable(Record, frozen=True):
+    """[points.NAME]: what tells this operating point from the others of its family."""
+
+    bitrate_kbps: Positive | None = None
+    sample_rate: RateHz | None = None
+    output_rate: RateHz | None = None
+    streams: tuple[Stream, ...] = ()
+    settings: Mapping[str, Any] = {}
+    weights: Mapping[str, WeightsTable] = {}
+    latency_ms: NotNegative | None = None
+    params_m: Positive | None = None
+    macs_g: Positive | None = None
+    facts: Mapping[str, Any] = {}
+    summary: str = ""
+
+    def __post_init__(self) -> None:
+        names = [stream.name for stream in self.streams]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"two streams are called '{min(twice)}'; give each a name of its own")
+        stated, given = self.bitrate_kbps, sum(stream.bits_per_s for stream in self.streams) / 1000
+        if stated is not None and self.streams and abs(given - stated) > _RATES_AGREE * stated:
+            raise ValueError(f"bitrate_kbps is {stated:g}, but the streams make {given:g} kbps; correct one of them")
+
+
+class Reported(Record, frozen=True):
+    """[[reported]]: scores that a paper prints for one operating point, column name -> the printed number."""
+
     source: str
     data: str
-    scores: Mapping[str, float]
+    scores: Annotated[Mapping[str, float], Meta(min_length=1)]
+    point: str = "default"
     note: str = ""
     condition: str = ""
     task: str = "resynthesis"
+
+
+class CardFile(Record, frozen=True):
+    """One codecs/FAMILY.toml.
+
+    adapter: the file of bench/adapters that reaches the codec; left out, only the numbers in [[reported]] are known.
+    sample_rate: Hz that go in; output_rate: Hz that come out, where they differ. packages: distributions it runs with.
+    requirements, interpreter: pip requirements, and the Python, of an environment of its own.
+    """
+
+    family: str
+    title: str
+    kind: Literal["waveform", "parametric", "neural", "reference"]
+    licence: str
+    sample_rate: RateHz
+    points: Annotated[Mapping[str, PointTable], Meta(min_length=1)]
+    adapter: str = ""
+    output_rate: RateHz | None = None
+    url: str = ""
+    paper: str = ""
+    causal: bool | None = None
+    summary: str = ""
+    weights: Mapping[str, WeightsTable] = {}
+    settings: Mapping[str, Any] = {}
+    packages: tuple[str, ...] = ()
+    requirements: tuple[str, ...] = ()
+    interpreter: str = ""
+    facts: Mapping[str, Any] = {}
+    reported: tuple[Reported, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in (self.family, *self.points):
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"the name '{name}' must be of letters, digits and . _ + - and begin with a letter or digit")
+        if not self.adapter and not self.reported:
+            raise ValueError("key 'adapter' is missing; only a card with [[reported]] numbers can do without one")
 
 
 @dataclass(frozen=True)
@@ -77,7 +180,6 @@ class Card:
     paper: str = ""
     causal: bool | None = None
     summary: str = ""
-    weights: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     reported: tuple[Reported, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     path: Path = Path()
@@ -85,7 +187,10 @@ class Card:
 
 @dataclass(frozen=True)
 class Point:
-    """An operating point: everything that tells one row of the leaderboard from another, weights apart."""
+    """An operating point: everything that tells one row of the leaderboard from another, weights apart.
+
+    adapter: empty where nothing but reported numbers is known. weights: kind -> the keys of a `WeightsTable` that are set.
+    """
 
     family: str
     point: str
@@ -94,7 +199,7 @@ class Point:
     sample_rate: int
     settings: Mapping[str, Any]
     bitrate_kbps: float | None
-    streams: tuple[Mapping[str, Any], ...]
+    streams: tuple[Stream, ...]
     weights: Mapping[str, Mapping[str, Any]]
     latency_ms: float | None = None
     params_m: float | None = None
@@ -102,6 +207,14 @@ class Point:
     facts: Mapping[str, Any] = field(default_factory=dict)
     summary: str = ""
     packages: tuple[str, ...] = ()
+    requirements: tuple[str, ...] = ()
+    interpreter: str = ""
+    output_rate: int = 0
+    """Hz of the decoded wave; `sample_rate` unless the card says otherwise."""
+
+    def __post_init__(self) -> None:
+        if not self.output_rate:
+            object.__setattr__(self, "output_rate", self.sample_rate)
 
     @property
     def name(self) -> str:
@@ -117,110 +230,123 @@ class Point:
         """A network always does, whether or not anybody has published any."""
         return bool(self.weights) or self.kind == "neural"
 
+    @property
+    def needs_environment(self) -> bool:
+        """Whether the codec runs in a Python environment of its own."""
+        return bool(self.requirements or self.interpreter)
+
     def weights_table(self, kind: str) -> Mapping[str, Any] | None:
         """The card's table for `kind` of weights (official, nano), or None."""
         return self.weights.get(kind)
 
 
-def _check(table: Mapping[str, Any], allowed: set[str], where: str) -> None:
-    for key in table:
-        if key not in allowed:
-            raise BadCard(f"{where}: {UnknownName('key', key, allowed)}")
-
-
 def parse(path: Path) -> Card:
     """Read and check one card; raises BadCard naming the file and key."""
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise BadCard(f"{path}: {error}") from error
-    _check(raw, _CARD_KEYS, str(path))
-    for key in _CARD_NEEDS:
-        if key not in raw:
-            raise BadCard(f"{path}: key '{key}' is missing")
-    if raw["kind"] not in _KINDS:
-        raise BadCard(f"{path}: kind '{raw['kind']}' is none of {', '.join(_KINDS)}")
-    if raw["family"] != path.stem:
-        raise BadCard(f"{path}: family '{raw['family']}' must equal the file's name")
-    weights = raw.get("weights", {})
-    for kind, table in weights.items():
-        _check(table, _WEIGHTS_KEYS, f"{path} [weights.{kind}]")
-    points = {str(name): _point(raw, str(name), table, path) for name, table in raw["points"].items()}
-    reported = tuple(_reported(entry, points, path) for entry in raw.get("reported", ()))
+    made = toml.read(path, CardFile)
+    if made.family != path.stem:
+        raise BadCard(f"{path}: family '{made.family}' must equal the file's name")
+    if made.adapter and made.adapter not in adapters():
+        raise BadCard(f"{path}: {UnknownName('adapter', made.adapter, adapters())}")
+    points = {name: _point(made, name, table, path) for name, table in made.points.items()}
+    for number, entry in enumerate(made.reported, 1):
+        if entry.point not in points:
+            raise BadCard(f"{path} [reported] entry {number}: {UnknownName('point', entry.point, points)}")
     return Card(
-        family=raw["family"], title=raw["title"], adapter=raw["adapter"], kind=raw["kind"], licence=raw["licence"],
-        sample_rate=raw["sample_rate"], points=points, url=raw.get("url", ""), paper=raw.get("paper", ""),
-        causal=raw.get("causal"), summary=raw.get("summary", ""), weights=weights, reported=reported,
-        facts=raw.get("facts", {}), path=path,
+        family=made.family, title=made.title, adapter=made.adapter, kind=made.kind, licence=made.licence,
+        sample_rate=made.sample_rate, points=points, url=made.url, paper=made.paper, causal=made.causal,
+        summary=made.summary, reported=made.reported, facts=made.facts, path=path,
     )  # fmt: skip
 
 
-def _point(raw: Mapping[str, Any], name: str, table: Mapping[str, Any], path: Path) -> Point:
-    where = f"{path} [points.{name}]"
-    _check(table, _POINT_KEYS, where)
-    for stream in table.get("streams", ()):
-        _check(stream, _STREAM_KEYS, f"{where} streams")
-    own = table.get("weights", {})
-    for kind, entry in own.items():
-        _check(entry, _WEIGHTS_KEYS, f"{where} weights.{kind}")
-    shared = raw.get("weights", {})
-    # A point's table overrides the family's key by key, so that a repo is named once and a revision per point.
-    weights = {kind: {**shared.get(kind, {}), **own.get(kind, {})} for kind in {**shared, **own}}
+def _point(card: CardFile, name: str, table: PointTable, path: Path) -> Point:
+    weights = {
+        kind: _weights(card.weights.get(kind), table.weights.get(kind), f"{path} [points.{name}.weights.{kind}]")
+        for kind in {**card.weights, **table.weights}
+    }
     return Point(
-        family=raw["family"], point=name, adapter=raw["adapter"], kind=raw["kind"],
-        sample_rate=table.get("sample_rate", raw["sample_rate"]),
-        settings={**raw.get("settings", {}), **table.get("settings", {})},
-        bitrate_kbps=table.get("bitrate_kbps"), streams=tuple(table.get("streams", ())), weights=weights,
-        latency_ms=table.get("latency_ms"), params_m=table.get("params_m"), macs_g=table.get("macs_g"),
-        facts=table.get("facts", {}), summary=table.get("summary", ""),
-        packages=tuple(raw.get("packages", ())),
+        family=card.family, point=name, adapter=card.adapter, kind=card.kind,
+        sample_rate=table.sample_rate or card.sample_rate, output_rate=table.output_rate or card.output_rate or 0,
+        settings={**card.settings, **table.settings}, bitrate_kbps=table.bitrate_kbps, streams=table.streams,
+        weights=weights, latency_ms=table.latency_ms, params_m=table.params_m, macs_g=table.macs_g, facts=table.facts,
+        summary=table.summary, packages=card.packages, requirements=card.requirements, interpreter=card.interpreter,
     )  # fmt: skip
 
 
-def _reported(entry: Mapping[str, Any], points: Mapping[str, Point], path: Path) -> Reported:
-    _check(entry, _REPORTED_KEYS, f"{path} [[reported]]")
-    point = str(entry.get("point", "default"))
-    if point not in points:
-        raise BadCard(f"{path} [[reported]]: {UnknownName('point', point, points)}")
-    return Reported(**{**entry, "point": point})
+def _weights(shared: WeightsTable | None, own: WeightsTable | None, where: str) -> Mapping[str, Any]:
+    """A point's table over the family's, key by key, so that a repo is named once and a revision per point."""
+    both = {key: value for table in (shared, own) if table is not None for key, value in toml.as_table(table).items()}
+    if not both.keys() & {"file", "repo", "url", "urls", "search"}:
+        raise BadCard(f"{where}: says no place; give 'file' (in codecs/), 'repo' (of a hub), 'url', 'urls' or 'search'")
+    if both.keys() & {"repo", "search"} and "files" not in both:
+        raise BadCard(f"{where}: key 'files' is missing; name the files of the repository or folder")
+    return both
+
+
+def adapters() -> dict[str, str]:
+    """Adapter name -> module path, ours and other packages' (entry point group `bench.adapters`). Nothing is imported."""
+    own = {module.name: f"bench.adapters.{module.name}" for module in iter_modules([str(Path(__file__).parent / "adapters")])}
+    return own | {entry.name: entry.value for entry in entry_points(group="bench.adapters")}
+
+
+class Paths(dict[str, Path]):
+    """Family -> its card's path. clashes: family -> another card of that name; faults: what could not be looked into."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clashes: dict[str, Path] = {}
+        self.faults: list[BadCard] = []
 
 
 @cache
-def paths() -> dict[str, Path]:
-    """Family -> its card's path, ours and other packages'."""
-    folders = [CODECS, *(Path(str(package_files(entry.value))) for entry in entry_points(group="bench.cards"))]
-    found: dict[str, Path] = {}
-    for folder in folders:
-        for path in sorted(folder.glob("*.toml")):
-            if path.stem in found:
-                raise BadCard(f"{path}: the family '{path.stem}' has a card already: {found[path.stem]}")
-            found[path.stem] = path
+def paths() -> Paths:
+    """Where every card lies, ours and other packages'."""
+    found, folders = Paths(), [CODECS]
+    for entry in entry_points(group="bench.cards"):
+        try:
+            folders.append(Path(str(package_files(entry.value))))
+        except (ImportError, TypeError) as error:
+            found.faults.append(BadCard(f"entry point bench.cards '{entry.name}': {entry.value}: {error}"))
+    for path in (path for folder in folders for path in sorted(folder.glob("*.toml"))):
+        (found.clashes if path.stem in found else found)[path.stem] = path
     return found
 
 
 @cache
 def load(family: str) -> Card:
-    """The card of `family`; raises UnknownName with the nearest ones."""
+    """The card of `family`; raises UnknownName with the nearest ones, BadCard."""
     if family not in paths():
         raise UnknownName("codec", family, paths())
+    if other := paths().clashes.get(family):
+        raise BadCard(f"{other}: the family '{family}' has a card already: {paths()[family]}; rename one")
     return parse(paths()[family])
 
 
+def readable() -> tuple[list[Card], list[BadCard]]:
+    """Every card that can be read, in order of their names, and what is wrong with the others."""
+    found, faults = [], list(paths().faults)
+    for family in sorted(paths()):
+        try:
+            found.append(load(family))
+        except BadCard as fault:
+            faults.append(fault)
+    return found, faults
+
+
 def all_points() -> list[Point]:
-    """Every operating point of every card, in the cards' order."""
-    return [point for family in sorted(paths()) for point in load(family).points.values()]
+    """Every operating point that an adapter reaches, in the cards' order. Raises BadCard."""
+    return [point for family in sorted(paths()) for point in load(family).points.values() if point.adapter]
 
 
 def resolve(name: str) -> Point:
     """`family@point` -> Point. A family with a single point, or one called "default", may be named alone."""
     family, _, point = name.partition("@")
-    card = load(family)
-    if not point:
-        if "default" in card.points:
-            return card.points["default"]
-        if len(card.points) == 1:
-            return next(iter(card.points.values()))
-        raise UnknownName("operating point", name, (p.name for p in card.points.values()))
-    if point not in card.points:
-        raise UnknownName("operating point", name, (p.name for p in card.points.values()))
-    return card.points[point]
+    points = load(family).points
+    if not point and "default" not in points and len(points) == 1:
+        return next(iter(points.values()))
+    if (point or "default") not in points:
+        raise UnknownName("operating point", name, _names(points.values()))
+    return points[point or "default"]
+
+
+def _names(points: Iterable[Point]) -> list[str]:
+    return [point.name for point in points]

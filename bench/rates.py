@@ -13,13 +13,17 @@ the whole codebook. H is low by about (used - 1) / (2 N ln 2) bits (Miller and M
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bench.codes import Codes, Tokens
 from bench.entropy import Prior, coded_bits
+
+if TYPE_CHECKING:
+    from bench.cards import Stream
 
 
 @dataclass(frozen=True)
@@ -61,17 +65,13 @@ def measure(codes: Codes, seconds: float, prior: Prior | None = None) -> Rate:
     return Rate(codes.nominal_bits, codes.payload_bits, coded_bits(codes, prior), seconds)
 
 
-def nominal_bits_per_s(streams: Iterable[Mapping], seconds: float | None = None) -> float:
+def nominal_bits_per_s(streams: Sequence[Stream], seconds: float | None = None) -> float:
     """Rate by the formula of papers, from a card's streams: sum of rate_hz x sum_k log2 V_k (or x `bits`).
 
     A stream with rate_hz 0 is sent once per utterance: it counts as bits / `seconds`, or not at all without `seconds`.
     """
-    total = 0.0
-    for stream in streams:
-        bits = float(stream["bits"]) if "bits" in stream else sum(math.log2(size) for size in stream["sizes"])
-        rate = stream.get("rate_hz", 0)
-        total += bits * rate if rate else (bits / seconds if seconds else 0.0)
-    return total
+    per_utterance = sum(stream.frame_bits for stream in streams if not stream.rate_hz)
+    return sum(stream.bits_per_s for stream in streams) + (per_utterance / seconds if seconds else 0.0)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bench.cards import Stream
 from bench.codes import Codes, Packets, Tokens, Vector
 from bench.rates import Rate, Usage, measure, nominal_bits_per_s
 
@@ -15,11 +16,11 @@ def tokens(indices: np.ndarray, size: int, name: str = "t") -> Codes:
 
 def test_nominal_rates_of_the_papers() -> None:
     for rate, kbps in ((50, 0.65), (25, 0.325), (12.5, 0.1625)):
-        assert nominal_bits_per_s([{"rate_hz": rate, "sizes": [8192]}]) == pytest.approx(1000 * kbps)
-    two = [{"rate_hz": 57, "sizes": [256]}, {"rate_hz": 0, "sizes": [1024] * 8}]
+        assert nominal_bits_per_s([Stream("tokens", rate, (8192,))]) == pytest.approx(1000 * kbps)
+    two = [Stream("content", 57, (256,)), Stream("speaker", 0, (1024,) * 8)]
     assert nominal_bits_per_s(two) == pytest.approx(456)
     assert nominal_bits_per_s(two, seconds=4.0) == pytest.approx(456 + 80 / 4)
-    assert nominal_bits_per_s([{"rate_hz": 50, "bits": 95}]) == pytest.approx(4750)
+    assert nominal_bits_per_s([Stream("packets", 50, bits=95)]) == pytest.approx(4750)
 
 
 def test_measured_rate_counts_side_information_over_the_seconds_asked_for() -> None:

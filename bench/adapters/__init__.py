@@ -9,22 +9,18 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Iterable
-from importlib.metadata import entry_points
-from pkgutil import iter_modules
 from types import ModuleType
 
+from bench import cards
 from bench.cards import Point
 from bench.codec import Codec
 from bench.errors import BadCard, UnknownName
 from bench.weights import Weights
 
-GROUP = "bench.adapters"
-
 
 def targets() -> dict[str, str]:
     """Adapter name -> module path, ours and other packages'. Nothing is imported."""
-    own = {module.name: f"{__name__}.{module.name}" for module in iter_modules(__path__)}
-    return own | {entry.name: entry.value for entry in entry_points(group=GROUP)}
+    return cards.adapters()
 
 
 def module(name: str) -> ModuleType:

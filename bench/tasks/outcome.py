@@ -177,7 +177,7 @@ def shown(rows: pd.DataFrame) -> dict[str, Column]:
     """
     known = columns()
     card = task_cards.load(str(rows["task"].iloc[0]))
-    named = card.columns or tuple(task_cards.profile(str(rows["profile"].iloc[0]))["columns"])
+    named = card.columns or task_cards.profile(str(rows["profile"].iloc[0])).columns
     pairs = rows[["metric", "column"]].astype(str).drop_duplicates()
     chosen = set(pairs.loc[pairs["column"].isin(named), "metric"])
     present = set(pairs.loc[pairs["column"].isin(named) | ~pairs["metric"].isin(chosen), "column"])

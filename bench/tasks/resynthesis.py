@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 
 from bench import data
-from bench.engine import lengths
 from bench.engine import plan as planning
 from bench.engine.plan import Plan
 from bench.engine.rows import ENGINE_COLUMNS
@@ -28,7 +27,7 @@ def run(wanted: Options) -> outcome.Outcome:
     systems = planning.systems(
         wanted.codecs or DEFAULT_CODECS, profile=known_profile, want=wanted.weights, device=device
     )
-    columns = wanted.metrics or tuple(profile["columns"])
+    columns = wanted.metrics or profile.columns
     results = outcome.Outcome()
     for source in sources:
         dataset = data.load(source).limit(wanted.limit)
@@ -36,7 +35,7 @@ def run(wanted: Options) -> outcome.Outcome:
             task="resynthesis", systems=tuple(systems), dataset=dataset,
             columns=tuple(c for c in columns if c not in ENGINE_COLUMNS),
             profile=wanted.profile, device=device, workers=wanted.workers or planning.cores(),
-            length=profile.get("protocol", {}).get("length", lengths.ZEROS),
+            length=profile.protocol.length,
         )  # fmt: skip
         results.add(outcome.execute(plan, wanted))
     return results

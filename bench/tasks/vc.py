@@ -131,7 +131,7 @@ def _systems(names: Sequence[str], profile: str, want: str | None, device: str) 
 
 def _converts(system: System) -> bool:
     """Whether the card tells of two codebooks to take apart, or the adapter has a class that converts."""
-    books = sum(len(stream.get("sizes", ())) for stream in system.point.streams if stream["rate_hz"])
+    books = sum(len(stream.sizes) for stream in system.point.streams if stream.rate_hz)
     if system.point.kind == "neural" and books > 1:
         return True
     classes = (item for item in vars(adapters.module(system.point.adapter)).values() if isinstance(item, type))

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from bench import audio
 from bench.errors import BenchError, DataMissing
+from bench.toml import Record
 
 if TYPE_CHECKING:
     from bench.speech import Dataset, Utterance
 
 
-@dataclass(frozen=True)
-class Augmentation:
+class Augmentation(Record, frozen=True):
     """How crops are varied. Input and target stay the same signal: a codec should keep what it hears.
 
     gain_db: (low, high), uniform. speed: (low, high) factor of pitch and tempo together, or None; with probability

@@ -92,7 +92,7 @@ class Loop:
         self.average = Average(self.recipe, card.run.average) if card.run.average else None
         self.schedule = Schedule(opt)
         self.clock = Clock(card.run)
-        self.precision = card.run.precision
+        self.precision: str = card.run.precision
         self.history: list[dict[str, Any]] = []
         self.best = -math.inf
         self.waited_s = 0.0

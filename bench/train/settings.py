@@ -6,38 +6,47 @@ Cards lie beside the codec's own: codecs/focalcodec/recipe.nano.toml. Tables: [m
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
-import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal
 
+import msgspec
+from msgspec import Meta
+
+from bench import toml
 from bench.errors import BadCard, UnknownName
+from bench.toml import Record
 from bench.train.data import Augmentation
 
+Count = Annotated[int, Meta(ge=0)]
+Positive = Annotated[float, Meta(gt=0)]
+NotNegative = Annotated[float, Meta(ge=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
 
-@dataclass(frozen=True)
-class DataSettings:
+
+class DataSettings(Record, frozen=True):
     """Where the speech comes from and how it is cut.
 
     sources: data set names; weights: how much more often the items of each source are drawn than their length says.
     held_out: voices of the first source kept back for validation. crop_s: seconds. resample: convert other rates.
     """
 
-    sources: tuple[str, ...]
-    crop_s: float
-    batch: int
-    weights: tuple[float, ...] = ()
-    held_out: int = 0
+    sources: Annotated[tuple[str, ...], Meta(min_length=1)]
+    crop_s: Positive
+    batch: Annotated[int, Meta(ge=1)]
+    weights: tuple[NotNegative, ...] = ()
+    held_out: Count = 0
     resample: bool = False
-    augmentation: Augmentation = field(default_factory=Augmentation)
+    augmentation: Augmentation = Augmentation()
+
+    def __post_init__(self) -> None:
+        if len(self.weights) > len(self.sources):
+            raise ValueError(f"{len(self.weights)} weights for {len(self.sources)} sources; give one for each")
 
 
-@dataclass(frozen=True)
-class RunSettings:
+class RunSettings(Record, frozen=True):
     """How long, how exactly and how often.
 
     Either `steps` or `minutes` (of training time, pauses between resumptions not counted) ends the run; the schedule
@@ -45,20 +54,23 @@ class RunSettings:
     average: decay of the moving average of the weights that is validated and exported; 0 uses the weights themselves.
     """
 
-    steps: int = 0
-    minutes: float = 0.0
-    seed: int = 0
-    precision: str = "fp32"
-    average: float = 0.0
-    log_every: int = 50
-    checkpoint_every_s: float = 120.0
-    validate_every_s: float = 0.0
-    validate_items: int = 8
-    validate_metrics: tuple[str, ...] = ("stoi",)
+    steps: Count = 0
+    minutes: NotNegative = 0.0
+    seed: Count = 0
+    precision: Literal["fp32", "bf16", "auto"] = "fp32"
+    average: Share = 0.0
+    log_every: Annotated[int, Meta(ge=1)] = 50
+    checkpoint_every_s: NotNegative = 120.0
+    validate_every_s: NotNegative = 0.0
+    validate_items: Annotated[int, Meta(ge=1)] = 8
+    validate_metrics: Annotated[tuple[str, ...], Meta(min_length=1)] = ("stoi",)
+
+    def __post_init__(self) -> None:
+        if not self.steps and not self.minutes:
+            raise ValueError("nothing ends the run; set 'steps' or 'minutes'")
 
 
-@dataclass(frozen=True)
-class OptimiserSettings:
+class OptimiserSettings(Record, frozen=True):
     """AdamW (Adam when weight_decay is 0) for generator and discriminator.
 
     schedule: "constant", "cosine" (to `final` times the rate, after `warmup` of the run), "exponential" (times `decay`
@@ -66,21 +78,20 @@ class OptimiserSettings:
     clip: largest gradient norm of the generator, 0 for none.
     """
 
-    lr: float
-    betas: tuple[float, float]
-    discriminator_lr: float = 0.0
-    weight_decay: float = 0.0
-    schedule: str = "constant"
-    warmup: float = 0.0
-    final: float = 0.05
-    decay: float = 0.999
-    decay_steps: int = 1000
+    lr: Positive
+    betas: tuple[Share, Share]
+    discriminator_lr: NotNegative = 0.0
+    weight_decay: NotNegative = 0.0
+    schedule: Literal["constant", "cosine", "exponential", "newbob"] = "constant"
+    warmup: Share = 0.0
+    final: NotNegative = 0.05
+    decay: Positive = 0.999
+    decay_steps: Annotated[int, Meta(ge=1)] = 1000
     threshold: float = 0.0025
-    clip: float = 0.0
+    clip: NotNegative = 0.0
 
 
-@dataclass(frozen=True)
-class DiscriminatorSettings:
+class DiscriminatorSettings(Record, frozen=True):
     """Which discriminators judge, and how their words weigh.
 
     stft: FFT sizes (samples) of the MS-STFT one, with `filters` and `frequency_stride`; periods with `period_channels`
@@ -106,14 +117,13 @@ class DiscriminatorSettings:
     crop: int = 0
     start: float = 0.0
     relative: bool = False
-    reduce: str = "mean"
+    reduce: Literal["mean", "sum"] = "mean"
     clipped: bool = True
     initial: str = ""
 
 
-@dataclass(frozen=True)
-class RecipeCard:
-    """One configuration of one recipe."""
+class RecipeFile(Record, frozen=True):
+    """The tables of one configuration of one recipe."""
 
     recipe: str
     title: str
@@ -121,16 +131,21 @@ class RecipeCard:
     data: DataSettings
     run: RunSettings
     optimiser: OptimiserSettings
-    loss: Mapping[str, Any] = field(default_factory=dict)
+    loss: Mapping[str, Any] = {}
     discriminator: DiscriminatorSettings | None = None
-    stages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    sources: Mapping[str, str] = field(default_factory=dict)
+    stages: Mapping[str, Mapping[str, Any]] = {}
+    sources: Mapping[str, str] = {}
+
+
+class RecipeCard(RecipeFile, frozen=True):
+    """One configuration of one recipe, and the file that it stands in."""
+
     path: Path = Path()
 
     @property
     def fingerprint(self) -> str:
         """Hash of what shapes the networks: a checkpoint of another configuration is refused by it."""
-        judges = dataclasses.asdict(self.discriminator) if self.discriminator else {}
+        judges = msgspec.structs.asdict(self.discriminator) if self.discriminator else {}
         for name in ("adversarial", "features", "power", "level", "crop", "start", "relative", "reduce", "clipped", "initial"):
             judges.pop(name, None)
         shape = {"recipe": self.recipe, "model": self.model, "discriminator": judges}
@@ -139,69 +154,31 @@ class RecipeCard:
 
 def read(path: Path, stage: str = "", overrides: Mapping[str, Any] | None = None) -> RecipeCard:
     """Parse a card; `stage` merges the table [stages.STAGE] over the others. Raises BadCard."""
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise BadCard(f"{path}: {error}") from error
-    return parse(raw, path, stage, overrides)
+    return parse(toml.load(path), path, stage, overrides)
 
 
 def parse(raw: Mapping[str, Any], path: Path = Path(), stage: str = "", overrides: Mapping[str, Any] | None = None) -> RecipeCard:
     """A card from its tables; `overrides` maps dotted keys ("run.steps") to values and wins over the stage."""
     tables: dict[str, Any] = {k: dict(v) if isinstance(v, Mapping) else v for k, v in raw.items()}
-    stages = tables.get("stages", {})
+    stages, where = tables.get("stages", {}), str(path)
     if stage:
-        if stage not in stages:
+        if not isinstance(stages, Mapping) or stage not in stages:
             raise BadCard(f"{path}: {UnknownName('stage', stage, stages)}")
         for name, table in stages[stage].items():
             tables[name] = {**tables.get(name, {}), **table} if isinstance(table, Mapping) else table
+        where += f", stage {stage}"
     elif stages:
         raise BadCard(f"{path}: trains in stages; choose one with --stage: {', '.join(stages)}")
     for key, value in (overrides or {}).items():
         head, _, tail = key.partition(".")
-        if not tail or head not in {f.name for f in dataclasses.fields(RecipeCard)}:
+        if not tail or head not in RecipeFile.__struct_fields__:
             raise BadCard(f"--set {key}: {UnknownName('table', head, ('model', 'data', 'run', 'optimiser', 'loss'))}")
-        tables.setdefault(head, {})[tail] = value
-    return _build(RecipeCard, {**tables, "path": path}, str(path))
-
-
-_NESTED: Mapping[str, type] = {
-    "DataSettings": DataSettings,
-    "RunSettings": RunSettings,
-    "OptimiserSettings": OptimiserSettings,
-    "DiscriminatorSettings | None": DiscriminatorSettings,
-    "Augmentation": Augmentation,
-}
-
-T = TypeVar("T")
-
-
-def _build(cls: type[T], table: Mapping[str, Any], where: str) -> T:
-    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    values: dict[str, Any] = {}
-    for key, value in table.items():
-        if key not in fields:
-            raise BadCard(f"{where}: {UnknownName('key', key, fields)}")
-        kind = str(fields[key].type)
-        if kind in _NESTED and value is not None:
-            value = _build(_NESTED[kind], value, f"{where} [{key}]")
-        elif kind.startswith("tuple") and isinstance(value, list):
-            value = tuple(value)
-        elif kind == "float" and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-        elif kind in ("int", "float", "str", "bool") and type(value).__name__ != kind:
-            raise BadCard(f"{where}: key '{key}' is {value!r}; it must be of type {kind}")
-        values[key] = value
-    missing = [
-        f.name
-        for f in fields.values()
-        if f.name not in values and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-    ]
-    if missing:
-        raise BadCard(f"{where}: missing key {', '.join(missing)}")
-    return cls(**values)
+        tables[head] = {**tables.get(head, {}), tail: value}
+    made = toml.typed(tables, RecipeFile, where)
+    return RecipeCard(**msgspec.structs.asdict(made), path=path)
 
 
 def as_table(settings: Any) -> dict[str, Any]:
     """Settings as plain values, for the record of a run."""
-    return json.loads(json.dumps(dataclasses.asdict(settings), default=str))
+    table: dict[str, Any] = msgspec.to_builtins(settings, enc_hook=str)
+    return table

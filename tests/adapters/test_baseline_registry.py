@@ -34,8 +34,8 @@ def test_unknown_adapters_name_their_neighbours() -> None:
 
 
 def test_adapters_of_other_packages_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    entries = [EntryPoint("theirs", "bench.adapters.mulaw", adapters.GROUP), EntryPoint("empty", "math", adapters.GROUP)]
-    monkeypatch.setattr(adapters, "entry_points", lambda group: entries if group == adapters.GROUP else [])
+    entries = [EntryPoint("theirs", "bench.adapters.mulaw", "bench.adapters"), EntryPoint("empty", "math", "bench.adapters")]
+    monkeypatch.setattr(cards, "entry_points", lambda group: entries if group == "bench.adapters" else [])
     assert adapters.module("theirs").__name__ == "bench.adapters.mulaw"
     with pytest.raises(BadCard, match="load"):
         adapters.module("empty")

@@ -141,14 +141,14 @@ def test_the_card_says_what_is_sent(name: str, subject: Get, bursts: Signal) -> 
     seconds = 1.0
     wave = bursts(made.codec.sample_rate, seconds)
     [codes] = encode(made.codec, [pad(made.codec, check_wave(wave))])
-    assert [part.name for part in codes.parts] == [stream["name"] for stream in made.point.streams]
+    assert [part.name for part in codes.parts] == [stream.name for stream in made.point.streams]
     for part, stream in zip(codes.parts, made.point.streams, strict=True):
-        if "sizes" in stream and hasattr(part, "sizes"):
-            assert list(part.sizes) == list(stream["sizes"])
+        if stream.sizes and hasattr(part, "sizes"):
+            assert list(part.sizes) == list(stream.sizes)
         if hasattr(part, "rate_hz"):
-            assert part.rate_hz == pytest.approx(stream["rate_hz"])
+            assert part.rate_hz == pytest.approx(stream.rate_hz)
     variable = made.point.settings.get("options", {}).get("vbr") == "on"
-    if made.point.bitrate_kbps and all(stream.get("rate_hz") for stream in made.point.streams):
+    if made.point.bitrate_kbps and all(stream.rate_hz for stream in made.point.streams):
         assert nominal_bits_per_s(made.point.streams) == pytest.approx(1000 * made.point.bitrate_kbps, rel=0.02)
     stated = nominal_bits_per_s(made.point.streams, codes.seconds) * codes.seconds
     # A stream slower than the codec's frame rounds its number of tokens up; one that looks 400 samples wide every 320

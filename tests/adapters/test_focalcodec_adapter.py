@@ -72,7 +72,7 @@ def test_card_agrees_with_the_model(point: str) -> None:
     assert entry.params_m == sum(p.numel() for p in codec.parameters()) / 1e6
     assert entry.latency_ms == codec.latency
     [stream] = entry.streams
-    assert (stream["rate_hz"], stream["sizes"]) == (codec.token_rate, [config.quantizer.codebook_size])
+    assert (stream.rate_hz, stream.sizes) == (codec.token_rate, (config.quantizer.codebook_size,))
     assert math.isclose(entry.bitrate_kbps, codec.token_rate * config.bits / 1000)
     assert entry.weights_table("official")["repo"] == f"lucadellalib/focalcodec_{POINTS[point]}"
     assert any(reported.point == point for reported in card.reported)

@@ -97,11 +97,11 @@ def test_streams_match_the_card(codec: freecodec.FreeCodecAdapter) -> None:
     [codes] = encode(codec, [speech(1.0)])
     name = next(n for n in ("v1", "v2", "v3") if version(codec.network.config, n) == codec.network.config)
     for declared in cards.resolve(f"freecodec@{name}").streams:
-        part = codes.part(declared["name"])
+        part = codes.part(declared.name)
         if isinstance(part, Tokens):
-            assert (part.rate_hz, list(part.sizes)) == (declared["rate_hz"], declared["sizes"])
+            assert (part.rate_hz, part.sizes) == (declared.rate_hz, declared.sizes)
         else:
-            assert part.bits == declared["bits"]
+            assert part.bits == declared.bits
 
 
 def test_batch_equals_one_by_one(codec: freecodec.FreeCodecAdapter) -> None:

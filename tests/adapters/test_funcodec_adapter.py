@@ -161,8 +161,8 @@ def test_cards_agree_with_the_networks(family: str) -> None:
         codes = point.streams[0]
         assert point.bitrate_kbps is not None
         count = codebooks_for(point.bitrate_kbps, config.frame_rate, 1024, 32, point.name)
-        assert list(codes["sizes"]) == [1024] * count
-        assert codes["rate_hz"] == config.frame_rate
+        assert codes.sizes == (1024,) * count
+        assert codes.rate_hz == config.frame_rate
         assert point.weights["official"]["repo"].startswith("alibaba-damo/")
 
 

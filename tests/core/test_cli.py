@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import cli, doctor
+from bench import cli
+from bench.cli import doctor
 
 LIGHT = """
 import sys

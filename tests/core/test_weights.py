@@ -13,7 +13,7 @@ from bench.errors import BenchError, WeightsInvalid, WeightsMissing
 CARD = """
 family = "toy"
 title = "Toy"
-adapter = "toy"
+adapter = "identity"
 kind = "neural"
 licence = "MIT"
 sample_rate = 16000

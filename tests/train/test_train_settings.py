@@ -51,8 +51,8 @@ def test_whole_numbers_become_floats_and_lists_tuples() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"data": {"sources": [], "crop": 1, "batch": 2}}, "crop_s"),
-        ({"data": {"sources": ["embedded"], "batch": 2}}, "missing key crop_s"),
+        ({"data": {"sources": ["embedded"], "crop": 1, "batch": 2}}, "crop_s"),
+        ({"data": {"sources": ["embedded"], "batch": 2}}, "key .crop_s. is missing"),
         ({"run": {"steps": "many"}}, "'steps' is 'many'"),
         ({"optimizer": {}}, "optimiser"),
         ({"data": {**TABLES["data"], "augmentation": {"gain": 3}}}, "gain_db"),

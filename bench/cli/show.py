@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -144,15 +143,13 @@ def _rates(point: Point) -> Iterator[tuple[str, str]]:
         yield "bitrate", f"{point.bitrate_kbps:g} kbps nominal"
     running, once, tokens = 0.0, 0.0, 0.0
     for stream in point.streams:
-        sizes = stream.get("sizes", ())
-        bits = stream.get("bits", sum(math.log2(size) for size in sizes))
-        rate = stream.get("rate_hz", 0)
+        sizes, bits, rate = stream.sizes, stream.frame_bits, stream.rate_hz
         running, once = (running + rate * bits, once) if rate else (running, once + bits)
         tokens += rate * len(sizes)
         books = " x ".join(dict.fromkeys(str(size) for size in sizes))
         count = f"{len(sizes)} x {books}" if sizes else "continuous"
         yield (
-            f"stream {stream['name']}",
+            f"stream {stream.name}",
             f"{f'{rate:g} Hz' if rate else 'once per utterance'}, {count}, {bits:g} bits a frame",
         )
     if point.streams:

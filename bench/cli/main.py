@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from pathlib import Path
 
 from bench import __version__
@@ -17,30 +16,29 @@ from bench.tasks import options
 
 
 def _list(argv: Sequence[str]) -> int:
-    from bench import describe
+    from bench.cli import show
 
     made = options.Parser(prog="bench list", description="Codecs, tasks, metrics and data sets.")
     made.add_argument("what", nargs="?", default="codecs", help="codecs (default), tasks, metrics, data, all")
-    print(describe.listing(made.parse_args(argv).what))
+    print(show.listing(made.parse_args(argv).what))
     return 0
 
 
 def _show(argv: Sequence[str]) -> int:
-    from bench import describe
+    from bench.cli import show
 
     made = options.Parser(prog="bench show", description="Everything known and derived of an operating point.")
     made.add_argument("name", help="family@point, a family, a metric or a task")
     made.add_argument("--weights", default=None, help="official, nano, random, or a path")
     parsed = made.parse_args(argv)
-    print(describe.show(parsed.name, parsed.weights))
+    print(show.show(parsed.name, parsed.weights))
     return 0
 
 
 def _run(argv: Sequence[str]) -> int:
     parsed = options.parser(prog="bench run").parse_args(argv)
     wanted = options.options(parsed)
-    module = import_module(task_cards.load(wanted.task).module)
-    return int(module.run(wanted).code)
+    return int(task_cards.module(wanted.task).run(wanted).code)
 
 
 def _rows(path: str) -> list[Path]:
@@ -113,7 +111,7 @@ def _listen(argv: Sequence[str]) -> int:
 
 
 def _doctor(argv: Sequence[str]) -> int:
-    from bench import doctor
+    from bench.cli import doctor
 
     return doctor.main(argv)
 
