@@ -68,6 +68,7 @@ class Stream(Record, frozen=True):
 class WeightsTable(Record, frozen=True):
     """Where one kind of weights (official, nano) comes from: `file` (shipped), `repo` (a hub), `url` or `urls`, `search`.
 
+    files: of the repository or folder; left out where their names are not known, with a note on what the user gives.
     bytes: size of the download. gated: the licence must be accepted at the hub first, at `licence_url`.
     """
 
@@ -277,9 +278,9 @@ def _weights(shared: WeightsTable | None, own: WeightsTable | None, where: str) 
     both = {key: value for table in (shared, own) if table is not None for key, value in toml.as_table(table).items()}
     if not both.keys() & {"file", "repo", "url", "urls", "search"}:
         raise BadCard(f"{where}: says no place; give 'file' (in codecs/), 'repo' (of a hub), 'url', 'urls' or 'search'")
-    if both.keys() & {"repo", "search"} and "files" not in both:
-        raise BadCard(f"{where}: key 'files' is missing; name the files of the repository or folder")
-    return both
+    if not both.keys() & {"file", "url", "urls", "files", "note"}:
+        raise BadCard(f"{where}: key 'files' is missing; name the files of the repository or folder, or say why not in 'note'")
+    return {"files": ()} | both
 
 
 def adapters() -> dict[str, str]:

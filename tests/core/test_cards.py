@@ -44,7 +44,9 @@ def test_a_point_inherits_and_overrides(tmp_path: Path) -> None:
     card = cards.parse(write(tmp_path, GOOD))
     point = card.points["1"]
     assert point.name == "toy@1" and dict(point.settings) == {"width": 3, "depth": 2}
-    assert point.weights["official"] == {"repo": "someone/toy", "files": ("model.safetensors",), "revision": "abc"}
+    assert point.weights["official"] == {
+        "repo": "someone/toy", "files": ("model.safetensors",), "revision": "abc",
+    }  # fmt: skip
     assert card.reported[0].scores == {"stoi": 0.9}
 
 
