@@ -74,7 +74,7 @@ def test_a_point_inherits_and_overrides(tmp_path: Path) -> None:
         (("sizes = [1024]", "sizes = [1]"), "'sizes' is 1; it must be at least 2"),
         (("sizes = [1024]", "note = 'sizes'"), "stream 'tokens' has neither 'sizes'"),
         (("[points.1]", "[points.'a b']"), "the name 'a b' must be of letters"),
-        (("scores = { stoi = 0.9 }", "scores = { stoi = '0.9' }"), r"\[reported\] entry 1 \[scores\]: key 'stoi' is '0.9'; it must"),
+        (("scores = { stoi = 0.9 }", "scores = { stoi = '0.9' }"), r"\[reported\] entry 1 \[scores\]: key 'stoi' is '0.9'"),
         (("files = ", "fiels = "), r"\[weights\.official\]: unknown key 'fiels'. Did you mean: files"),
         (('files = ["model.safetensors"]', ""), r"\[points\.1\.weights\.official\]: key 'files' is missing"),
         (('repo = "someone/toy"', ""), r"\[points\.1\.weights\.official\]: says no place"),
