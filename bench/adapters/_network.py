@@ -95,16 +95,23 @@ def configured(point: Point, base: Config, keys: Sequence[str] = (), ignored: Se
     not fit the others.
     """
     check_settings(point, keys, ("config", *ignored))
-    names = {field.name for field in dataclasses.fields(base)}  # type: ignore[arg-type]
     given = {key: point.settings[key] for key in keys} | dict(point.settings.get("config", {}))
-    for key in given:
-        if key not in names:
-            raise BadCard(f"{point.name}: {UnknownName('dimension', key, names)}")
-    values = {key: _tuples(value) for key, value in given.items()}
     try:
-        return dataclasses.replace(base, **values)  # type: ignore[type-var]
+        return _replaced(point, base, given)
     except ValueError as error:
         raise BadCard(f"{point.name}: {error}") from error
+
+
+def _replaced(point: Point, base: Any, given: Mapping[str, Any]) -> Any:
+    names = {field.name for field in dataclasses.fields(base)}
+    values = {}
+    for key, value in given.items():
+        if key not in names:
+            raise BadCard(f"{point.name}: {UnknownName('dimension', key, names)}")
+        inner = getattr(base, key)
+        nested = dataclasses.is_dataclass(inner) and isinstance(value, Mapping)
+        values[key] = _replaced(point, inner, value) if nested else _tuples(value)
+    return dataclasses.replace(base, **values)
 
 
 def _tuples(value: Any) -> Any:

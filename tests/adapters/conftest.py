@@ -18,6 +18,13 @@ from bench.codec import Codec
 SMALL: dict[str, dict[str, Any]] = {
     "encodec": {"num_filters": 4, "hidden_size": 16, "codebook_dim": 16},
     "dac": {"encoder_hidden_size": 4, "decoder_hidden_size": 48},
+    "wavlm6km": {
+        "encoder": {
+            "hidden_dims": [16] * 7, "dim": 32, "ffn_dim": 64, "num_heads": 4, "conv_pos": 16, "conv_pos_groups": 4
+        },
+        "dequantizer": {"dim": 16, "num_layers": 1, "ffn_dim": 16},
+        "vocoder_channels": 32,
+    },
     "ticodec": {"channels": 16, "block_kernels": [3]},
     "mimi": {
         "hidden_size": 32, "num_filters": 4, "codebook_dim": 16, "vector_quantization_hidden_dimension": 16,
