@@ -14,6 +14,9 @@ import numpy as np
 
 from bench.errors import BadAudio
 
+DEFINITION = "audio"
+VERSION = "1"
+PACKAGES = ("soxr", "soundfile")
 RESAMPLER = "soxr-VHQ"
 
 

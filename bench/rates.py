@@ -25,6 +25,9 @@ from bench.entropy import Prior, coded_bits
 if TYPE_CHECKING:
     from bench.cards import Stream
 
+DEFINITION = "usage"
+VERSION = "1"
+
 
 @dataclass(frozen=True)
 class Rate:

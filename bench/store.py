@@ -19,11 +19,13 @@ from typing import Any
 
 import numpy as np
 
+from bench import content
 from bench.errors import BenchError
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, stage TEXT NOT NULL, data BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, sha256 TEXT);
+CREATE TABLE IF NOT EXISTS digests (path TEXT PRIMARY KEY, stamp TEXT NOT NULL, sha256 TEXT NOT NULL);
+DROP TABLE IF EXISTS files;
 """
 _BATCH = 400
 
@@ -140,30 +142,32 @@ class Store:
     def put(self, key: str, stage: str, value: Any) -> None:
         self.put_many([(key, stage, value)])
 
-    def file_sha256(self, paths: Sequence[Path]) -> dict[Path, str]:
-        """sha256 of files, remembered by (path, size, mtime) so that an unchanged file is read once, ever."""
-        names = {path: str(path.resolve()) for path in paths}
+    def file_sha256(self, paths: Iterable[Path]) -> dict[Path, str]:
+        """sha256 of files ("missing" where there is none), remembered while size, times and inode stay the same."""
+        names = {path: os.path.abspath(path) for path in paths}
         # Only the rows asked for: workers call this for every job, and the table holds every file ever seen.
-        rows = self._select("path, size, mtime_ns, sha256", list(names.values()), table="files", by="path")
-        known = {row[0]: row[1:] for row in rows}
+        rows = self._select("path, stamp, sha256", list(names.values()), table="digests", by="path")
+        known = {path: (stamp, sha256) for path, stamp, sha256 in rows}
         found: dict[Path, str] = {}
-        fresh: list[tuple[str, int, int, str]] = []
+        fresh: list[tuple[str, str, str]] = []
         for path, name in names.items():
             try:
-                stat = path.stat()
+                now = content.stamp(name)
+                text = " ".join(map(str, now))
+                entry = known.get(name)
+                if entry is not None and entry[0] == text:
+                    found[path] = entry[1]
+                    continue
+                found[path] = content.read_sha256(name)
             except OSError:
                 found[path] = "missing"
                 continue
-            entry = known.get(name)
-            if entry is not None and entry[:2] == (stat.st_size, stat.st_mtime_ns):
-                found[path] = entry[2]
-            else:
-                found[path] = hashlib.sha256(path.read_bytes()).hexdigest()
-                fresh.append((name, stat.st_size, stat.st_mtime_ns, found[path]))
+            if content.settled(now):
+                fresh.append((name, text, found[path]))
         if fresh:
             try:
                 self._db.execute("BEGIN IMMEDIATE")
-                self._db.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", fresh)
+                self._db.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?, ?)", fresh)
                 self._db.execute("COMMIT")
             except sqlite3.Error:
                 # Only a memory aid: without it the file is hashed again next time.

@@ -29,6 +29,8 @@ from bench.codes import Codes, Tokens, pack_bits, unpack_bits
 from bench.errors import BadCard, BenchError
 from bench.weights import Weights
 
+VERSION = "1"
+
 # Mode number of codec2_create; samples per frame; bits of the fields in the order sent; delay in samples.
 # v voicing, w pitch, e energy, l line spectra, x spare; 700C has two stages of a spectral VQ, energy and pitch.
 # Delay: the analysis window is centred 20 ms before the end of its block, where synthesis puts it; 700C interpolates

@@ -28,6 +28,8 @@ from bench.weights import Weights
 if TYPE_CHECKING:
     import av
 
+VERSION = "1"
+
 
 class Classical(Codec):
     """A libav encoder and decoder pair. Subclasses say what the packets are and how they are stored as codes."""

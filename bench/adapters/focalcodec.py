@@ -29,6 +29,8 @@ from bench.models.focalcodec.checkpoint import CheckpointError, load_files
 from bench.models.focalcodec.streaming import StreamDecoder, StreamEncoder
 from bench.weights import Weights
 
+VERSION = "1"
+
 _SETTINGS = ("model", "topk", "batch_seconds")
 # Working memory that does not grow with the signal: blocks of patches and of attention.
 BLOCK_BYTES = 512 * 2**20

@@ -31,6 +31,8 @@ from bench.weights import Weights
 if TYPE_CHECKING:
     from torch import Tensor
 
+VERSION = "1"
+
 _SETTINGS = ("version", "size")
 _SIZES = {"nano": NANO, "wave": NANO_WAVE, "paper": V1}
 ECAPA_REPO, ECAPA_FILE = "speechbrain/spkrec-ecapa-voxceleb", "embedding_model.ckpt"

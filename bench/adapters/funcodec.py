@@ -29,6 +29,8 @@ from bench.weights import Weights
 if TYPE_CHECKING:
     from torch import Tensor
 
+VERSION = "1"
+
 _SETTINGS = ("preset", "bitrate_kbps", "strict")
 LEVEL_STEPS = 256
 LEVEL_LOWEST_DB = -120.0

@@ -25,6 +25,8 @@ from bench.weights import Weights
 if TYPE_CHECKING:
     import torch
 
+VERSION = "1"
+
 
 class HubCodec(Codec):
     """What the three have in common: one token stream, K codebooks, waves one by one."""

@@ -13,6 +13,7 @@ from bench.codec import Codec, Wave
 from bench.codes import Codes, Packets
 from bench.weights import Weights
 
+VERSION = "1"
 PACKET = 320
 """Samples per packet."""
 

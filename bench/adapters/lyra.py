@@ -23,6 +23,7 @@ from bench.codes import Codes, Tokens
 from bench.errors import BadCard, WeightsMissing
 from bench.weights import Weights
 
+VERSION = "1"
 ENCODER, QUANTIZER, DECODER = "soundstream_encoder.tflite", "quantizer.tflite", "lyragan.tflite"
 STAGES, ENTRIES, FRAME, RATE_HZ = 46, 16, 320, 16000
 

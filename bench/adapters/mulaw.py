@@ -18,6 +18,8 @@ from bench.codec import Codec, Wave
 from bench.codes import Codes, Tokens
 from bench.weights import Weights
 
+VERSION = "1"
+
 _BIAS = 33
 
 

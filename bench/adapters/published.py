@@ -22,6 +22,7 @@ from bench.codes import Codes
 from bench.errors import BenchError, DataMissing
 from bench.weights import Weights
 
+VERSION = "1"
 PREFIX = "published:"
 SUFFIXES = (".flac", ".wav", ".ogg", ".mp3", ".opus")
 

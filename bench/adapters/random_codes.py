@@ -18,6 +18,9 @@ from bench.codes import Codes, Packets, Part, Tokens, Vector
 from bench.errors import BadCard
 from bench.weights import Weights
 
+VERSION = "1"
+WRAPS = "codec"
+
 
 class RandomCodes(Codec):
     """`inner` with its tokens replaced; vectors are kept (they have no alphabet to draw from), packets refused."""

@@ -22,6 +22,7 @@ from bench.errors import DataMissing
 from bench.speech import Dataset, Utterance
 from bench.weights import file_sha256
 
+DEFINITION = "mixing"
 VERSION = "1"
 SNR_DB = (0.0, 20.0)
 MADE = ("babble", "pink", "hum")

@@ -19,6 +19,8 @@ from bench.engine.stages import Clock, audio_record
 from bench.errors import BadAudio, BenchError
 from bench.speech import Utterance
 
+DEFINITION = "producer:conversion"
+VERSION = "1"
 OWN, SWAP = "convert", "swap"
 
 

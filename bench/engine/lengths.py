@@ -15,6 +15,8 @@ import numpy as np
 from bench.engine import stages
 from bench.errors import UnknownName
 
+DEFINITION = "lengths"
+VERSION = "1"
 ZEROS, REPLICATE, CUT, AS_DECODED = "zeros", "replicate", "cut", "as decoded"
 RULES = (ZEROS, REPLICATE, CUT, AS_DECODED)
 

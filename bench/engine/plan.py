@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-from bench import adapters, audio, cards, metrics, provenance, weights
+from bench import cards, definitions, metrics, weights
 from bench.adapters import published
 from bench.cards import Point
 from bench.data import published as listing
-from bench.engine.lengths import ZEROS, check
+from bench.engine import keys
+from bench.engine.lengths import ZEROS
 from bench.errors import BenchError, DataMissing
 from bench.metrics import Metric
-from bench.speech import Dataset, Utterance
-from bench.store import Store, key_of
+from bench.speech import Dataset
 from bench.weights import Weights
-
-ENGINE_CODE = "bench.engine.stages"
-CONVERSION_CODE = "bench.engine.conversion"
 
 
 @dataclass(frozen=True)
@@ -43,16 +39,13 @@ class System:
 
     @cached_property
     def code_version(self) -> str:
-        return provenance.code_version(adapters.targets()[self.point.adapter])
+        """Hash of the adapter's and its model's code: evidence beside the key."""
+        return definitions.adapter(self.point.adapter).code
 
     @cached_property
     def key(self) -> str:
-        """Identity of the coded output: settings, weights, code, packages, kind of device, resampler."""
-        packages = provenance.package_versions(self.point.packages)
-        return key_of(
-            "system", self.name, self.point.settings, self.weights.digest, self.code_version, packages,
-            self.device.split(":")[0], audio.RESAMPLER, provenance.code_version(ENGINE_CODE),
-        )  # fmt: skip
+        """Identity of the system (see `bench.engine.keys`)."""
+        return keys.system_key(self.point, self.weights.digest, self.device)
 
 
 def resolve(name: str) -> Point:
@@ -129,68 +122,3 @@ class Plan:
     @cached_property
     def metrics(self) -> tuple[Metric, ...]:
         return tuple(metrics.find_all([*self.columns, *self.always]))
-
-
-def metric_key(metric: Metric) -> list[Any]:
-    """What a score of `metric` depends on besides its signals."""
-    code = provenance.code_version(metrics.module_of(metric))
-    return [
-        metric.name,
-        metric.version,
-        code,
-        provenance.package_versions(metric.packages),
-        metric.rate_hz,
-        audio.RESAMPLER,
-    ]
-
-
-class Keys:
-    """Keys of every stage of a plan. Files are hashed once, ever (the store remembers by size and time)."""
-
-    def __init__(self, dataset: Dataset, chosen: Sequence[Metric], store: Store, length: str = ZEROS) -> None:
-        self._length = () if length == ZEROS else (check(length),)
-        paths = [path for u in dataset for path in (u.path, u.reference, *u.enrolment) if path is not None]
-        self._files: Mapping[Path, str] = store.file_sha256(paths)
-        self._store = store
-        self._published: dict[str, published.Published] = {}
-        self._conversion = provenance.code_version(CONVERSION_CODE)
-        self._metrics = {metric.name: key_of(metric_key(metric)) for metric in chosen}
-
-    def spoken(self, utterance: Utterance) -> str:
-        """The codec's input: the file and, if mixed, the mixture's own description."""
-        mix = repr(utterance.mix) if utterance.mix is not None else None
-        return key_of("input", self._files[utterance.path], mix)
-
-    def reference(self, utterance: Utterance) -> str:
-        return key_of("input", self._files[utterance.reference or utterance.path], None)
-
-    def coded(self, system: System, utterance: Utterance) -> str:
-        if system.point.adapter == "published":
-            decoded = self._decoded_file(system, utterance)
-            whole = () if utterance.aligned else ("whole",)
-            return key_of("coded", system.key, self.spoken(utterance), decoded, *whole)
-        if utterance.enrolment:
-            voice = [self._files[path] for path in utterance.enrolment]
-            return key_of("converted", system.key, self.spoken(utterance), voice, self._conversion)
-        return key_of("coded", system.key, self.spoken(utterance))
-
-    def _decoded_file(self, system: System, utterance: Utterance) -> str:
-        """Hash of the file that somebody else decoded."""
-        if system.key not in self._published:
-            folder = published.Published(Path(system.point.settings["path"]), system.point.sample_rate)
-            self._store.file_sha256(list(folder.files.values()))
-            self._published[system.key] = folder
-        path = self._published[system.key].path_for(utterance.extra.get("output", utterance.id))
-        return self._store.file_sha256([path])[path] if path is not None else "missing"
-
-    def analysis(self, metric: Metric, signal_key: str, language: str, *, decoded: bool = False) -> str:
-        rule = self._length if decoded else ()
-        return key_of("analysis", self._metrics[metric.name], signal_key, language, *rule)
-
-    def score(self, metric: Metric, utterance: Utterance, coded_key: str) -> str:
-        text = utterance.text if metric.needs_text else None
-        whole = () if utterance.aligned else ("whole",)
-        return key_of(
-            "score", self._metrics[metric.name], self.reference(utterance), coded_key, text, utterance.language, *whole,
-            *self._length,
-        )

@@ -11,12 +11,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import metrics, provenance
+from bench import definitions, metrics, provenance
 from bench.codes import Codes
-from bench.engine.plan import Keys, Plan, System, metric_key
+from bench.engine.keys import Keys, engine_key, metric_key
+from bench.engine.plan import Plan, System
 from bench.metrics import Column, Metric
 from bench.rates import Usage
-from bench.store import Store, key_of
+from bench.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +33,7 @@ SCHEMA: Mapping[str, str] = {
     "codec": "family@point",
     "weights": "none, official, nano, random or path:hash",
     "weights_sha256": "digest of the weights",
-    "system_key": "identity of codec, settings, weights, code and packages",
+    "system_key": "identity of codec, settings, weights, definitions and packages",
     "settings": "settings of the operating point (JSON)",
     "device": "cpu, or the CUDA device",
     "threads": "compute threads",
@@ -43,7 +44,7 @@ SCHEMA: Mapping[str, str] = {
     "column": "column name",
     "metric": "metric that yields the column",
     "metric_version": "version of its definition",
-    "metric_key": "hash of definition, code and packages of the metric",
+    "metric_key": "identity of the metric: definition, its own weights and packages",
     "value": "score of this utterance; null on failure",
     "num": "numerator of a corpus-level rate",
     "den": "denominator of a corpus-level rate",
@@ -107,7 +108,7 @@ def typed(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 def _rows(plan: Plan, store: Store, failures: Mapping[str, tuple[str, str]]) -> Iterator[dict[str, Any]]:
     keys = Keys(plan.dataset, plan.metrics, store, plan.length)
     start = base(plan)
-    about = {metric.name: _metric_facts(metric) for metric in plan.metrics}
+    about = {metric.name: _metric_facts(metric, store) for metric in plan.metrics}
     for system in plan.systems:
         of_system = start | system_facts(system)
         coded = {u.id: keys.coded(system, u) for u in plan.dataset}
@@ -161,10 +162,15 @@ def system_facts(system: System) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _metric_facts(metric: Metric) -> dict[str, Any]:
+def _metric_facts(metric: Metric, store: Store) -> dict[str, Any]:
     return {
-        "metric": metric.name, "metric_version": metric.version, "metric_key": key_of(metric_key(metric)),
+        "metric": metric.name, "metric_version": metric.version, "metric_key": metric_key(metric, store),
     }  # fmt: skip
+
+
+def engine_facts() -> dict[str, Any]:
+    """The metric's fields of a row that the engine itself measures."""
+    return {"metric": "engine", "metric_version": definitions.get("usage").version, "metric_key": engine_key()}
 
 
 def _value(value: Any) -> dict[str, Any]:
@@ -178,7 +184,7 @@ def _value(value: Any) -> dict[str, Any]:
 
 def _usage_rows(row: Mapping[str, Any], usage: Usage) -> Iterator[dict[str, Any]]:
     books = [asdict(book) | {"usage": book.usage, "entropy_of_used": book.entropy_of_used} for book in usage.codebooks()]
-    of_set = dict(row) | {"metric": "engine", "metric_version": "1", "metric_key": "engine", "utterance": "(set)"}
+    of_set = dict(row) | engine_facts() | {"utterance": "(set)"}
     for column, value in usage.summary().items():
         yield of_set | {"speaker": WHOLE_SET, "language": "-", "column": column, "value": value, "detail": json.dumps(books)}
 
@@ -186,7 +192,7 @@ def _usage_rows(row: Mapping[str, Any], usage: Usage) -> Iterator[dict[str, Any]
 def _engine_rows(
     row: Mapping[str, Any], record: Mapping[str, Any] | None, lost: tuple[str, str]
 ) -> Iterator[dict[str, Any]]:
-    base = dict(row) | {"metric": "engine", "metric_version": "1", "metric_key": "engine"}
+    base = dict(row) | engine_facts()
     if record is None:
         for column in (name for name in ENGINE_COLUMNS if name not in SET_COLUMNS):
             yield base | {"column": column, "failure": lost[0], "detail": lost[1]}

@@ -14,7 +14,8 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 
 from bench.engine import worker
-from bench.engine.plan import Keys, Plan
+from bench.engine.keys import Keys
+from bench.engine.plan import Plan
 from bench.engine.worker import Job, JobReport
 from bench.progress import Progress
 from bench.speech import Utterance

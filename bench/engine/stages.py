@@ -16,6 +16,9 @@ from bench.entropy import coded_bits
 from bench.metrics import Metric, MetricFailure, Ratio, Signal
 from bench.speech import Utterance
 
+DEFINITION = "producer:resynthesis"
+VERSION = "1"
+
 
 class Clock:
     """Seconds of computing: process CPU time on a CPU (unmoved by neighbours), synchronised wall time on CUDA."""

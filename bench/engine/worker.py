@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bench import adapters
 from bench.engine import conversion, lengths, stages
-from bench.engine.plan import Keys, System
+from bench.engine.keys import Keys
+from bench.engine.plan import System
 from bench.errors import BenchError
 from bench.metrics import Metric, MetricFailure, Signal, find
 from bench.speech import Dataset, Utterance

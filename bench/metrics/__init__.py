@@ -113,6 +113,11 @@ def names() -> list[str]:
     return sorted({column.name for target in set(_index().values()) for m in _metrics_of(target) for column in m.columns})
 
 
+def every() -> list[Metric]:
+    """Every metric, ours and other packages'."""
+    return [metric for target in sorted(set(_index().values())) for metric in _metrics_of(target)]
+
+
 def find(name: str) -> Metric:
     """The metric called `name`, or the one that yields the column `name`."""
     if name not in _index():

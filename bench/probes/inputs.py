@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from bench.codes import Codes, Tokens, Vector
 from bench.errors import BadCodes
 
+DEFINITION = "probe-inputs"
+VERSION = "1"
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 MEL_RATE_HZ = 50.0

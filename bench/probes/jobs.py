@@ -10,6 +10,10 @@ from bench.probes.division import PARTS, Division
 from bench.probes.settings import Settings
 from bench.store import Store
 
+DEFINITION = "probe"
+VERSION = "1"
+PACKAGES = ("torch", "speechbrain")
+
 
 @dataclass(frozen=True)
 class Job:

@@ -15,7 +15,8 @@ from bench import audio, data
 from bench.engine import plan as planning
 from bench.engine import rows as row_files
 from bench.engine import stages
-from bench.engine.plan import Keys, Plan, System
+from bench.engine.keys import Keys
+from bench.engine.plan import Plan, System
 from bench.engine.runner import Runner
 from bench.errors import BenchError, UnknownName
 from bench.metrics import Column, MetricFailure

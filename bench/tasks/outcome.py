@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import adapters, cards, provenance, weights
+from bench import cards, weights
+from bench.content import package_sha256
 from bench.engine import rows as row_files
-from bench.engine.plan import Plan, System
+from bench.engine.keys import system_key
+from bench.engine.plan import Plan
 from bench.engine.runner import Runner
 from bench.errors import BenchError
 from bench.speech import Dataset
@@ -70,7 +72,7 @@ def execute(plan: Plan, wanted: Options) -> Outcome:
     with Store(wanted.store) as store:
         runner = Runner(plan, store)
         runner.run()
-        done = key_of("published", runner.key, str(folder), provenance.code_version("bench.tasks.outcome"))
+        done = key_of("published", runner.key, str(folder), package_sha256("bench", "*.py"))
         before = store.get(done) if not runner.failures else None
         if before is not None and _intact(before, folder):
             if not wanted.quiet:
@@ -253,10 +255,11 @@ def stale(codec: str, label: str, device: str, group: pd.DataFrame, current: Map
     try:
         point = cards.resolve(name)
         if label in weights.KINDS:
-            if System(point, weights.resolve(point, label), device).key != str(group["system_key"].iloc[0]):
-                return "its code, settings, packages or weights have changed"
-        elif provenance.code_version(adapters.targets()[point.adapter]) not in str(group["code_version"].iloc[0]):
-            return "its code has changed"
+            digest = weights.resolve(point, label).digest
+        else:
+            digest = str(group["weights_sha256"].iloc[0])  # given by path: whoever gave them knows whether they changed
+        if system_key(point, digest, device) != str(group["system_key"].iloc[0]):
+            return "its definition, settings, packages or weights have changed"
     except BenchError as error:
         return str(error)
     return None

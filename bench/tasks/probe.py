@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from bench import adapters, audio, data, provenance
+from bench import adapters, audio, data, definitions
 from bench.codec import Codec, HasCodebooks, HasFeatures
 from bench.codes import Codes
 from bench.engine import plan as planning
-from bench.engine.plan import Keys, Plan, System
+from bench.engine.keys import Keys, probe_key
+from bench.engine.plan import Plan, System
 from bench.engine.runner import Runner
 from bench.engine.worker import begin
 from bench.errors import BenchError, UnknownName
@@ -112,7 +113,7 @@ def _subjects(
     def subject(name: str, kind: Literal["tokens", "decoded", "features", "mel"], system: System | None) -> Subject:
         of = [keys.coded(system, u) if system and kind != "features" else keys.spoken(u) for u in plan.dataset]
         who = system.key if system and kind == "features" else ""
-        key = key_of("probe inputs", kind, who, of, provenance.code_version("bench.probes.inputs"))
+        key = key_of("probe inputs", kind, who, of, definitions.get("probe-inputs").identity)
         return Subject(name, kind, system, key)
 
     yield subject(TOPLINE, "mel", None)
@@ -145,7 +146,6 @@ def _train(
     seeds: Sequence[int],
 ) -> list[Probed]:  # fmt: skip
     """Every training that is not in the store yet, in worker processes."""
-    code = provenance.code_version("bench.probes.jobs"), provenance.package_versions(["torch", "speechbrain"])
     place = plan.device.split(":")[0]
     found = []
     folder = tempfile.TemporaryDirectory(prefix="bench-probes-")
@@ -153,7 +153,7 @@ def _train(
     for subject in subjects:
         for division in divisions:
             for seed in seeds:
-                about = (plan.task, subject.key, division.sha256, chosen.asdict(), seed, code, place)
+                about = (plan.task, subject.key, division.sha256, probe_key(chosen.asdict()), seed, place)
                 key = key_of("probe", *about)
                 job = Job(plan.task, path[subject.key], division, chosen, seed, store.path, key, plan.device)
                 found.append(Probed(subject.name, subject.system, division, seed, job, {}))

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
-from bench import provenance
 from bench.engine import rows as row_files
-from bench.engine.plan import Keys, Plan, System
+from bench.engine.keys import Keys, probe_key
+from bench.engine.plan import Plan, System
 from bench.probes.division import Division
 from bench.probes.jobs import Job
 from bench.probes.settings import Settings
-from bench.store import Store, key_of
+from bench.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +47,7 @@ def frame(
         subjects[one.name].append(one)
     start = row_files.base(plan) | {
         "metric": "probe", "metric_version": "1",
-        "metric_key": key_of("probe", settings.asdict(), provenance.code_version("bench.probes.jobs")),
+        "metric_key": probe_key(settings.asdict()),
     }  # fmt: skip
     seeds = sorted({one.seed for one in probed})
     start["settings"] = json.dumps(settings.asdict() | {"seeds": seeds})
@@ -158,5 +158,5 @@ def _bits(coded: Mapping[str, Mapping[str, Any]], some: Sequence[Probed]) -> Ite
         if record is None or record["bits_packed"] is None:
             continue
         num, den = record["bits_packed"] / 1000, record["seconds"]
-        row = {"utterance": name, "column": "bitrate_packed", "metric": "engine", "metric_version": "1", "seconds": den}
-        yield name, row | {"metric_key": "engine", "value": num / den, "num": num, "den": den}
+        row = {"utterance": name, "column": "bitrate_packed", "seconds": den}
+        yield name, row | row_files.engine_facts() | {"value": num / den, "num": num, "den": den}

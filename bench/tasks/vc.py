@@ -184,7 +184,7 @@ def _nominal(rows: pd.DataFrame, system: System) -> pd.DataFrame:
     if system.point.bitrate_kbps is None:
         return rows.iloc[:0]
     own = rows[rows["system_key"].astype(str) == system.key].drop_duplicates(["codec", "utterance"])
-    about = {"metric": "engine", "metric_version": "1", "metric_key": "engine", "failure": None, "detail": None}
+    about = row_files.engine_facts() | {"failure": None, "detail": None}
     nominal = {"column": "bitrate_nominal", "value": system.point.bitrate_kbps, "num": None, "den": None}
     return own.assign(**about, **nominal)
 

@@ -15,7 +15,7 @@ from bench.engine import conversion
 from bench.engine import plan as planning
 from bench.engine import rows as row_files
 from bench.engine.conversion import NoConversion, convert, fitted, swap
-from bench.engine.plan import Keys
+from bench.engine.keys import Keys
 from bench.errors import BadAudio, BenchError
 from bench.speech import Dataset, Utterance
 from bench.store import Store
