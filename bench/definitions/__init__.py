@@ -82,7 +82,7 @@ def adapter(name: str) -> Definition:
         raise UnknownName("adapter", name, targets)
     module = targets[name]
     if not _is_own(module):
-        return Definition(ADAPTER + name, "plug-in", (), content=_plugin(adapters.GROUP, module))
+        return Definition(ADAPTER + name, "plug-in", (), content=_plugin("bench.adapters", module))
     fields = _fields(module)
     if "VERSION" not in fields:
         raise BenchError(f'{evidence.path_of(module)}: has no version: add a line VERSION = "1" below its imports')
