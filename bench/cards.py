@@ -285,7 +285,8 @@ def _weights(shared: WeightsTable | None, own: WeightsTable | None, where: str) 
 
 def adapters() -> dict[str, str]:
     """Adapter name -> module path, ours and other packages' (entry point group `bench.adapters`). Nothing is imported."""
-    own = {module.name: f"bench.adapters.{module.name}" for module in iter_modules([str(Path(__file__).parent / "adapters")])}
+    names = [module.name for module in iter_modules([str(Path(__file__).parent / "adapters")])]
+    own = {name: f"bench.adapters.{name}" for name in names if not name.startswith("_")}
     return own | {entry.name: entry.value for entry in entry_points(group="bench.adapters")}
 
 

@@ -25,6 +25,7 @@ from bench.models.ticodec.checkpoint import PARTS
 from bench.models.ticodec.model import Streams
 from bench.weights import Weights
 
+VERSION = "1"
 if TYPE_CHECKING:
     import torch
 

@@ -27,6 +27,7 @@ from bench.models.wavlm6km import load as load_network
 from bench.models.wavlm6km.checkpoint import PARTS
 from bench.weights import Weights
 
+VERSION = "1"
 if TYPE_CHECKING:
     import torch
 
