@@ -21,7 +21,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from bench import toml
-from bench.errors import BadCard, UnknownName
+from bench.errors import BadCard, BenchError, UnknownName
 from bench.toml import Record
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -246,7 +246,7 @@ def parse(path: Path) -> Card:
     made = toml.read(path, CardFile)
     if made.family != path.stem:
         raise BadCard(f"{path}: family '{made.family}' must equal the file's name")
-    if made.adapter and made.adapter not in adapters():
+    if made.adapter and made.adapter not in _own_adapters() and made.adapter not in adapters():
         raise BadCard(f"{path}: {UnknownName('adapter', made.adapter, adapters())}")
     points = {name: _point(made, name, table, path) for name, table in made.points.items()}
     for number, entry in enumerate(made.reported, 1):
@@ -285,9 +285,14 @@ def _weights(shared: WeightsTable | None, own: WeightsTable | None, where: str) 
 
 def adapters() -> dict[str, str]:
     """Adapter name -> module path, ours and other packages' (entry point group `bench.adapters`). Nothing is imported."""
-    names = [module.name for module in iter_modules([str(Path(__file__).parent / "adapters")])]
-    own = {name: f"bench.adapters.{name}" for name in names if not name.startswith("_")}
-    return own | {entry.name: entry.value for entry in entry_points(group="bench.adapters")}
+    return _own_adapters() | {entry.name: entry.value for entry in entry_points(group="bench.adapters")}
+
+
+@cache
+def _own_adapters() -> dict[str, str]:
+    folder = Path(__file__).parent / "adapters"
+    names = [module.name for module in iter_modules([str(folder)]) if not module.name.startswith("_")]
+    return {name: f"bench.adapters.{name}" for name in names}
 
 
 class Paths(dict[str, Path]):
@@ -348,6 +353,17 @@ def resolve(name: str) -> Point:
     if (point or "default") not in points:
         raise UnknownName("operating point", name, _names(points.values()))
     return points[point or "default"]
+
+
+def runnable(name: str) -> Point:
+    """`resolve`, for a codec that is to run. Raises BenchError where its card knows reported numbers only."""
+    point = resolve(name)
+    if not point.adapter:
+        raise BenchError(
+            f"{point.name}: its card has reported numbers only; there is nothing to run. For audio that its authors "
+            "decoded: CODEC=published:FOLDER"
+        )
+    return point
 
 
 def _names(points: Iterable[Point]) -> list[str]:

@@ -20,8 +20,9 @@ def _list(argv: Sequence[str]) -> int:
 
     made = options.Parser(prog="bench list", description="Codecs, tasks, metrics and data sets.")
     made.add_argument("what", nargs="?", default="codecs", help="codecs (default), tasks, metrics, data, all")
-    print(show.listing(made.parse_args(argv).what))
-    return 0
+    listed = show.listing(made.parse_args(argv).what)
+    print(listed)
+    return 1 if listed.faults else 0
 
 
 def _show(argv: Sequence[str]) -> int:
@@ -136,14 +137,16 @@ def usage() -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit codes: 0 done, 1 failed or gate broken, 2 unknown name or flag."""
-    argv = list(sys.argv[1:] if argv is None else argv)
+    return guarded(lambda: _main(list(sys.argv[1:] if argv is None else argv)))
+
+
+def _main(argv: Sequence[str]) -> int:
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(usage())
         return 0
-    if argv[0] == "--version":
+    if argv[0] in ("--version", "-V"):
         print(__version__)
         return 0
     if argv[0] not in COMMANDS:
-        print(f"error: {UnknownName('command', argv[0], COMMANDS)}", file=sys.stderr)
-        return 2
-    return guarded(lambda: COMMANDS[argv[0]][0](argv[1:]))
+        raise UnknownName("command", argv[0], COMMANDS)
+    return COMMANDS[argv[0]][0](argv[1:])

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from bench import cards, weights
 from bench.cards import Card, Point
-from bench.errors import BenchError, UnknownName
+from bench.errors import BadCard, BenchError, UnknownName
+from bench.presence import presence
 from bench.tasks import cards as task_cards
 
 
-def listing(what: str) -> str:
+@dataclass(frozen=True)
+class Listing:
+    """What is listed, and the cards that could not be read."""
+
+    text: str
+    faults: Sequence[BadCard] = ()
+
+    def __str__(self) -> str:
+        return "\n".join([self.text, *(f"broken: {fault}" for fault in self.faults)])
+
+
+def listing(what: str) -> Listing:
     """Tables of codecs, tasks, metrics, data sets, or all of them. Imports no torch."""
     sections = {"codecs": _codecs, "tasks": _tasks, "metrics": _metrics, "data": _data}
     if what == "all":
-        return "\n\n".join(f"{name.upper()}\n{make()}" for name, make in sections.items())
+        made = {name: make() for name, make in sections.items()}
+        text = "\n\n".join(f"{name.upper()}\n{part.text}" for name, part in made.items())
+        return Listing(text, [fault for part in made.values() for fault in part.faults])
     if what not in sections:
         raise UnknownName("listing", what, [*sections, "all"])
     return sections[what]()
@@ -30,21 +45,29 @@ def table(rows: Sequence[tuple[str, ...]], head: tuple[str, ...]) -> str:
     return "\n".join(lines)
 
 
-def _codecs() -> str:
+def _codecs() -> Listing:
+    found, faults = cards.readable()
+    if not found and not faults:
+        raise BenchError(f"{cards.CODECS}: no cards of codecs there; run in a checkout, or set BENCH_CODECS to its codecs/")
     rows = []
-    for point in cards.all_points():
-        here = [kind for kind in ("nano", "official") if weights.available(point, kind) and kind in point.weights]
-        state = "no weights needed" if not point.needs_weights else (", ".join(here) if here else "weights not here")
-        rate = f"{point.bitrate_kbps:g}" if point.bitrate_kbps is not None else "-"
-        rows.append((point.name, rate, f"{point.sample_rate / 1000:g}", point.kind, state, point.card.title))
-    return table(rows, ("codec", "kbps", "kHz", "kind", "weights here", "title"))
+    for card in found:
+        for point in card.points.values():
+            rate = f"{point.bitrate_kbps:g}" if point.bitrate_kbps is not None else "-"
+            rows.append((point.name, rate, _rate_khz(point), card.kind, str(presence(point)), card.title))
+    return Listing(table(rows, ("codec", "kbps", "kHz", "kind", "here", "title")), faults)
 
 
-def _tasks() -> str:
-    return table([(name, task_cards.load(name).summary) for name in task_cards.paths()], ("task", "what it does"))
+def _rate_khz(point: Point) -> str:
+    rates = dict.fromkeys((point.sample_rate, point.output_rate))
+    return " to ".join(f"{rate / 1000:g}" for rate in rates)
 
 
-def _metrics() -> str:
+def _tasks() -> Listing:
+    found, faults = task_cards.readable()
+    return Listing(table([(card.task, card.summary) for card in found], ("task", "what it does")), faults)
+
+
+def _metrics() -> Listing:
     from bench import metrics
 
     arrows = {"higher": "up", "lower": "down", "neither": ""}
@@ -52,13 +75,13 @@ def _metrics() -> str:
         (name, column.title, column.unit, arrows[column.better], metrics.find(name).version)
         for name, column in sorted(metrics.columns().items())
     ]
-    return table(rows, ("column", "title", "unit", "better", "version"))
+    return Listing(table(rows, ("column", "title", "unit", "better", "version")))
 
 
-def _data() -> str:
+def _data() -> Listing:
     from bench import data
 
-    return table([(name, data.summary(name)) for name in data.names()], ("data", "what it is"))
+    return Listing(table([(name, data.summary(name)) for name in data.names()], ("data", "what it is")))
 
 
 def show(name: str, want: str | None = None) -> str:
@@ -120,6 +143,9 @@ def facts(point: Point, want: str | None = None) -> Iterator[tuple[str, str]]:
     yield "url", card.url or "-"
     yield "licence", card.licence
     yield "sample rate", f"{point.sample_rate} Hz"
+    if point.output_rate != point.sample_rate:
+        yield "output rate", f"{point.output_rate} Hz"
+    yield "here", str(presence(point))
     yield from _rates(point)
     if point.latency_ms is not None:
         yield "latency", f"{point.latency_ms:g} ms algorithmic"

@@ -82,6 +82,17 @@ def load(task: str) -> TaskCard:
     return toml.read(paths()[task], TaskCard)
 
 
+def readable() -> tuple[list[TaskCard], list[BadCard]]:
+    """Every card that can be read, in order of their names, and what is wrong with the others."""
+    found, faults = [], []
+    for task in paths():
+        try:
+            found.append(load(task))
+        except BadCard as fault:
+            faults.append(fault)
+    return found, faults
+
+
 def module(task: str) -> ModuleType:
     """The module that runs `task`. Raises UnknownName, or BadCard where the card names none that runs."""
     card, path = load(task), paths()[task]

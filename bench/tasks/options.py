@@ -5,13 +5,17 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from bench import cards as codec_cards
 from bench.cards import ROOT
-from bench.errors import UnknownName
+from bench.errors import BadCard, BenchError, UnknownName
+from bench.presence import ENVIRONMENT, PACKAGE, WEIGHTS, presence
+from bench.tasks import cards
 
 RESULTS = Path(os.environ.get("BENCH_RESULTS", ROOT / "results"))
 
@@ -48,9 +52,53 @@ class Parser(argparse.ArgumentParser):
         super().error(message)
 
 
-def names(text: str) -> tuple[str, ...]:
-    """`a,b c` -> (a, b, c)."""
-    return tuple(word for word in re.split(r"[,\s]+", text.strip()) if word)
+def names(text: str, between: str = r"[,\s]+") -> tuple[str, ...]:
+    r"""`a,b c` -> (a, b, c). A comma or space that belongs to a name has a backslash before it: `published:/my\ clips`."""
+    words = re.split(rf"(?<!\\){between}", text.strip())
+    return tuple(re.sub(r"\\([,\s\\])", r"\1", word) for word in words if word)
+
+
+def sources(text: str) -> tuple[str, ...]:
+    r"""`embedded,folder:/my clips` -> its two sources. A comma that belongs to a path is written `\,`."""
+    return names(text, between=",")
+
+
+def compared(given: Sequence[str]) -> tuple[str, ...]:
+    """`paper:NAME` among names of codecs -> the codecs that this paper's table compares, less those that cannot run.
+
+    What is left out is told on stderr. Raises UnknownName, BenchError when nothing is left.
+    """
+    found: list[str] = []
+    for name in given:
+        found += _of_paper(name) if name.startswith("paper:") else [name]
+    return tuple(dict.fromkeys(found))
+
+
+def _of_paper(paper: str) -> list[str]:
+    listed = cards.profile(paper).codecs
+    if not listed:
+        raise BenchError(f"CODEC={paper}: its profile names no codecs; name some: CODEC=opus@6,codec2@1200")
+    run, lost = [], []
+    for name in listed:
+        try:
+            point = codec_cards.runnable(name)
+        except UnknownName:
+            lost.append(f"{name} (no card yet)")
+        except BadCard as fault:
+            lost.append(f"{name} (broken card: {fault})")
+        except BenchError:
+            lost.append(f"{name} (reported numbers only)")
+        else:
+            state = presence(point)
+            if state.state in (ENVIRONMENT, PACKAGE, WEIGHTS):
+                lost.append(f"{name} ({state})")
+            else:
+                run.append(name)
+    if lost:
+        print(f"{paper}: {len(lost)} of its {len(listed)} codecs cannot run here: {'; '.join(lost)}", file=sys.stderr)
+    if not run:
+        raise BenchError(f"CODEC={paper}: none of its codecs can run here")
+    return run
 
 
 def parser(task: str | None = None, prog: str | None = None) -> Parser:
@@ -58,7 +106,7 @@ def parser(task: str | None = None, prog: str | None = None) -> Parser:
     made = Parser(prog=prog, description="Run a benchmark task and print its leaderboard.")
     if task is None:
         made.add_argument("--task", default="resynthesis", help="task name (default: resynthesis)")
-    made.add_argument("--codec", type=names, default=(), metavar="NAMES", help="family@point[,more], or all")
+    made.add_argument("--codec", type=names, default=(), metavar="NAMES", help="family@point[,more], all, or paper:focalcodec")
     made.add_argument(
         "--data",
         type=str,
@@ -94,7 +142,7 @@ def parser(task: str | None = None, prog: str | None = None) -> Parser:
 def options(parsed: argparse.Namespace, task: str | None = None) -> Options:
     """argparse's namespace -> Options."""
     return Options(
-        task=task or parsed.task, codecs=parsed.codec, data=tuple(s for s in parsed.data.split(",") if s),
+        task=task or parsed.task, codecs=compared(parsed.codec), data=sources(parsed.data),
         profile=parsed.profile,
         weights=parsed.weights, device=parsed.device, limit=parsed.limit, metrics=parsed.metrics,
         workers=parsed.workers,
