@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench import __version__
-from bench.errors import UnknownName
+from bench.errors import BenchError, UnknownName
 from bench.guard import guarded
 from bench.tasks import cards as task_cards
 from bench.tasks import options
@@ -39,13 +39,13 @@ def _show(argv: Sequence[str]) -> int:
 def _run(argv: Sequence[str]) -> int:
     parsed = options.parser(prog="bench run").parse_args(argv)
     wanted = options.options(parsed)
+    if wanted.task == "gate":
+        raise BenchError("--task gate: the gate has a command of its own: bench gate (make gate)")
     return int(task_cards.module(wanted.task).run(wanted).code)
 
 
 def _rows(path: str) -> list[Path]:
     """Rows files named by a folder, a file, or nothing (all of results/)."""
-    from bench.errors import BenchError
-
     base = Path(path) if path else options.RESULTS
     found = [base] if base.is_file() else sorted(base.rglob("rows.parquet"))
     if not found:

@@ -74,6 +74,8 @@ def module(name: str) -> ModuleType:
     """The module behind a name. Raises UnknownName with the nearest ones."""
     found = targets()
     if name not in found:
+        if "/" in name or Path(name).exists():
+            raise BenchError(f"data source '{name}' is a path; a folder of audio is written folder:{name}")
         raise UnknownName("data set", name, [*found, *(key + NOISY for key in found)])
     return importlib.import_module(found[name])
 

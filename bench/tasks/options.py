@@ -41,6 +41,13 @@ class Options:
     continuous: bool = False
 
 
+_NOT_OF = {
+    "resynthesis": ("protocol", "seeds", "continuous"), "vc": ("seeds", "continuous"),
+    "asr": ("metrics",), "si": ("metrics",), "ser": ("metrics",),
+}  # fmt: skip
+"""Flags that a task does not read: given to it, they are refused."""
+
+
 class Parser(argparse.ArgumentParser):
     """argparse that names the nearest flag when one is unknown (exit 2, as for every unknown name)."""
 
@@ -140,15 +147,52 @@ def parser(task: str | None = None, prog: str | None = None) -> Parser:
 
 
 def options(parsed: argparse.Namespace, task: str | None = None) -> Options:
-    """argparse's namespace -> Options."""
+    """argparse's namespace -> Options. Raises BenchError for what is unknown, or not of this task, before anything runs."""
+    task = task or parsed.task
+    _check_flags(task, parsed)
+    _check_sources(parsed.data)
+    _check_metrics(parsed.metrics)
     return Options(
-        task=task or parsed.task, codecs=compared(parsed.codec), data=sources(parsed.data),
+        task=task, codecs=compared(parsed.codec), data=sources(parsed.data),
         profile=parsed.profile,
         weights=parsed.weights, device=parsed.device, limit=parsed.limit, metrics=parsed.metrics,
         workers=parsed.workers,
         store=parsed.store, results=parsed.results, quiet=parsed.quiet,
         protocol=parsed.protocol, seeds=parsed.seeds, continuous=parsed.continuous,
     )  # fmt: skip
+
+
+def _check_flags(task: str, parsed: argparse.Namespace) -> None:
+    cards.load(task)
+    for flag in _NOT_OF.get(task, ()):
+        if getattr(parsed, flag):
+            raise BenchError(f"--{flag} is no flag of the task {task}; leave it out ({flag.upper()}= of make)")
+    for flag in ("limit", "workers"):
+        if (value := getattr(parsed, flag)) is not None and value < 1:
+            raise BenchError(f"--{flag} {value}: must be at least 1")
+
+
+def _check_sources(text: str) -> None:
+    from bench import data
+
+    before = ""
+    for source in sources(text):
+        name = data.Source.parse(source).name
+        if "/" in before and name not in data.targets() and name.removesuffix(data.NOISY) not in data.targets():
+            raise BenchError(rf"--data {text}: '{source}' is no data set; a comma that belongs to a path is written '\,'")
+        data.module(name.removesuffix(data.NOISY))
+        before = source
+
+
+def _check_metrics(wanted: Sequence[str]) -> None:
+    if wanted:
+        from bench import metrics
+        from bench.tasks.outcome import columns
+
+        known = {*columns(), *metrics.names()}
+        for name in wanted:
+            if name not in known:
+                metrics.find(name)
 
 
 def parse(task: str, argv: Sequence[str] | None) -> Options:

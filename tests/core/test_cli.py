@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from bench import cli
+from bench import cards, cli
 from bench.cli import doctor
+from bench.errors import UnknownName
+from bench.tasks import cards as task_cards
+from bench.tasks import options
+
+ROOT = Path(__file__).resolve().parents[2]
 
 LIGHT = """
 import sys
@@ -76,3 +82,82 @@ def test_show_prints_what_a_user_decides_by(capsys: pytest.CaptureFixture[str]) 
     for word in ("6 kbps", "BSD", "RFC 6716", "ms algorithmic"):
         assert word in out
     assert Path(cli.__file__).is_file()
+
+
+def run(line: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """`python -m bench LINE` through a shell, with `more` environment."""
+    command = f"set -o pipefail; {sys.executable} -m bench {line}"
+    return subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, check=False, env={**os.environ, **more}, cwd=ROOT
+    )
+
+
+def test_a_reader_that_stops_early_is_no_error() -> None:
+    done = run("list all | true")
+    assert done.returncode == 128 + 13 and done.stderr == ""
+
+
+def test_a_full_disk_is_one_line() -> None:
+    done = run("list > /dev/full")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: No space left on device") and done.stderr.count("\n") == 1
+
+
+def test_a_bad_card_is_listed_as_broken_beside_the_others(tmp_path: Path) -> None:
+    good = (cards.CODECS / "mulaw.toml").read_text()
+    (tmp_path / "mulaw.toml").write_text(good)
+    (tmp_path / "mulow.toml").write_text(good.replace("mulaw", "mulow", 1).replace("16000", "'fast'", 1))
+    done = run("list", BENCH_CODECS=str(tmp_path))
+    assert done.returncode == 1 and "mulaw@128" in done.stdout
+    [line] = [line for line in done.stdout.splitlines() if line.startswith("broken: ")]
+    assert "mulow.toml: key 'sample_rate' is 'fast'; it must be a whole number" in line
+
+
+def test_an_installation_without_cards_says_so(tmp_path: Path) -> None:
+    done = run("list", BENCH_CODECS=str(tmp_path))
+    assert done.returncode == 1 and "no cards" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (["run", "--data", "/my/speech"], "folder:/my/speech"),
+        (["run", "--data", "folder:/a,b"], r"'b' is no data set; a comma that belongs to a path is written '\,'"),
+        (["run", "--limit", "0"], "--limit 0: must be at least 1"),
+        (["run", "--seeds", "1"], "--seeds is no flag of the task resynthesis"),
+        (["run", "--task", "asr", "--metrics", "stoi"], "--metrics is no flag of the task asr"),
+        (["run", "--task", "gate"], "bench gate"),
+        (["run", "--codec", "paper:funcodec"], "names no codecs"),
+    ],
+)
+def test_what_would_be_dropped_is_refused_before_anything_runs(
+    argv: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(argv) == 1
+    captured = capsys.readouterr()
+    assert told in captured.err and captured.out == ""
+
+
+def test_names_may_hold_commas_and_spaces() -> None:
+    assert options.names(r"a, b c,,d") == ("a", "b", "c", "d")
+    assert options.names(r"published:/my\ clips,x\,y") == ("published:/my clips", "x,y")
+    assert options.sources(r"embedded,folder:/my clips\, more") == ("embedded", "folder:/my clips, more")
+
+
+def test_a_papers_codecs_are_known_or_have_no_card_yet(capsys: pytest.CaptureFixture[str]) -> None:
+    """A family that has a card has the point that the paper compares, under the name that its list gives."""
+    for paper in ("paper:focalcodec", "paper:freecodec"):
+        listed = task_cards.profile(paper).codecs
+        unknown = {name for name in listed if name.partition("@")[0] in cards.paths() and not _known(name)}
+        assert unknown <= {"dac@0.5"}
+        found = options.compared([paper])
+        told = capsys.readouterr().err
+        assert found and set(found) < set(listed)
+        assert all(name in told for name in set(listed) - set(found))
+
+
+def _known(name: str) -> bool:
+    try:
+        return bool(cards.resolve(name))
+    except UnknownName:
+        return False
