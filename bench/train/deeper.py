@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from bench.models.blocks.seanet import ResidualBlock
 from bench.models.funcodec import FunCodec
 from bench.models.funcodec.config import FunCodecConfig
-from bench.models.funcodec.seanet import ResidualBlock
 
 
 @torch.no_grad()

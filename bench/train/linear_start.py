@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench.models.blocks.seanet import ResidualBlock
 from bench.models.funcodec import FunCodec
 from bench.models.funcodec.config import BINS
-from bench.models.funcodec.seanet import ResidualBlock
 
 FLOOR = -6.9
 """Smallest log magnitude that counts, at unit level."""

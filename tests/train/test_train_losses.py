@@ -8,9 +8,9 @@ import pytest
 import scipy.signal
 import torch
 
+from bench.models.blocks.seanet import ResidualBlock
 from bench.models.focalcodec.quantizer import BinarySphericalQuantizer, normalize
 from bench.models.funcodec import FunCodec
-from bench.models.funcodec.seanet import ResidualBlock
 from bench.train.freqcodec import config_of
 from bench.train.linear_start import start_linear
 from bench.train.losses import WAVE_LOSSES, EnvelopeCorrelation, MelL1, MultiMelL1, WaveLosses, bit_spread

@@ -12,10 +12,10 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.models.blocks import weight_norm
 from bench.models.blocks.cpu_conv2d import CPUConv2d, CPUConvTranspose2d
 
 Norm = Literal["time_group_norm", "weight_norm", "none"]
@@ -44,58 +44,20 @@ def end_padding(length: int, kernel: int, stride: int, total: int) -> int:
     return (frames - 1) * stride + (kernel - total) - length
 
 
-class _WeightNormed:
-    """Weight as direction `weight_v` and length `weight_g` per slice of the first axis (Salimans & Kingma 2016)."""
-
-    def split_weight(self) -> None:
-        assert isinstance(self, nn.Module)
-        weight = self._parameters.pop("weight")
-        assert weight is not None
-        self.weight_g = nn.Parameter(torch.linalg.vector_norm(weight.detach(), dim=tuple(range(1, weight.ndim)), keepdim=True))
-        self.weight_v = nn.Parameter(weight.detach().clone())
-
-    def kernel(self) -> Tensor:
-        length = torch.linalg.vector_norm(self.weight_v, dim=tuple(range(1, self.weight_v.ndim)), keepdim=True)
-        return self.weight_v * (self.weight_g / length)
-
-
-class _WeightNormConv1d(nn.Conv1d, _WeightNormed):
-    def forward(self, input: Tensor) -> Tensor:
-        return self._conv_forward(input, self.kernel(), self.bias)
-
-
-class _WeightNormConv2d(nn.Conv2d, _WeightNormed):
-    def forward(self, input: Tensor) -> Tensor:
-        return self._conv_forward(input, self.kernel(), self.bias)
-
-
-class _WeightNormConvTranspose1d(nn.ConvTranspose1d, _WeightNormed):
-    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
-        return F.conv_transpose1d(input, self.kernel(), self.bias, self.stride, groups=self.groups)
-
-
-class _WeightNormConvTranspose2d(nn.ConvTranspose2d, _WeightNormed):
-    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
-        return F.conv_transpose2d(input, self.kernel(), self.bias, self.stride, groups=self.groups)
-
-
 _KINDS: dict[tuple[int, bool, bool], type[nn.Module]] = {
     (1, False, False): nn.Conv1d,
-    (1, False, True): _WeightNormConv1d,
+    (1, False, True): weight_norm.Conv1d,
     (1, True, False): nn.ConvTranspose1d,
-    (1, True, True): _WeightNormConvTranspose1d,
+    (1, True, True): weight_norm.ConvTranspose1d,
     (2, False, False): CPUConv2d,
-    (2, False, True): _WeightNormConv2d,
+    (2, False, True): weight_norm.Conv2d,
     (2, True, False): CPUConvTranspose2d,
-    (2, True, True): _WeightNormConvTranspose2d,
+    (2, True, True): weight_norm.ConvTranspose2d,
 }
 
 
 def _make(dims: int, transposed: bool, norm: Norm, *sizes: int | tuple[int, ...], **options: object) -> nn.Module:
-    layer = _KINDS[dims, transposed, norm == "weight_norm"](*sizes, **options)
-    if isinstance(layer, _WeightNormed):
-        layer.split_weight()
-    return layer
+    return _KINDS[dims, transposed, norm == "weight_norm"](*sizes, **options)
 
 
 def _norm(norm: Norm, channels: int) -> nn.Module:

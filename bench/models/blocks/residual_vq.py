@@ -174,28 +174,29 @@ class ResidualVQ(nn.Module):
         self.commit_all = commit_all
         self.levels = nn.ModuleList(EMACodebook(size, dim, **codebook) for _ in range(levels))  # type: ignore[arg-type]
 
-    def _books(self, count: int | None = None) -> list[EMACodebook]:
-        return [level for level in self.levels if isinstance(level, EMACodebook)][:count]
+    def _books(self, count: int | None = None, first: int = 0) -> list[EMACodebook]:
+        return [level for level in self.levels if isinstance(level, EMACodebook)][first:count]
 
     def _count(self, asked: int | None) -> int:
         """Levels to use; None means all. Asking for more than there are is clipped, as bandwidth requests are."""
         return len(self.levels) if asked is None else max(1, min(asked, len(self.levels)))
 
-    def encode(self, x: Tensor, levels: int | None = None) -> Tensor:
-        """x [..., D] -> indices [K, ...] of the first `levels` codebooks."""
+    def encode(self, x: Tensor, levels: int | None = None, first: int = 0) -> Tensor:
+        """x [..., D] -> indices [K, ...] of the first `levels` codebooks, those before `first` left out: they quantize
+        nothing, and nothing is subtracted for them."""
         residual, found = x, []
-        for codebook in self._books(self._count(levels)):
+        for codebook in self._books(self._count(levels), first):
             indices = codebook.encode(residual)
             residual = residual - codebook.decode(indices)
             found.append(indices)
         return torch.stack(found)
 
-    def decode(self, indices: Tensor) -> Tensor:
-        """indices [K, ...] of the first K levels -> sum of codewords [..., D]."""
-        if indices.shape[0] > len(self.levels):
-            raise ValueError(f"{indices.shape[0]} rows of codes, but there are {len(self.levels)} codebooks")
-        first, *rest = self._books(indices.shape[0])
-        total = first.decode(indices[0])
+    def decode(self, indices: Tensor, first: int = 0) -> Tensor:
+        """indices [K, ...] of K levels from `first` on -> sum of codewords [..., D]."""
+        if first + indices.shape[0] > len(self.levels):
+            raise ValueError(f"{indices.shape[0]} rows of codes, but there are {len(self.levels) - first} codebooks")
+        start, *rest = self._books(first + indices.shape[0], first)
+        total = start.decode(indices[0])
         for codebook, row in zip(rest, indices[1:], strict=True):
             total = total + codebook.decode(row)
         return total

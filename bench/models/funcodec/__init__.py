@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from bench.models.funcodec.config import PRESETS, FunCodecConfig, Side
-from bench.models.funcodec.load import StateDictError, from_state_dict, infer_config, load, save
+from bench.models.blocks.seanet import Side
+from bench.models.blocks.states import StateDictError
+from bench.models.funcodec.config import PRESETS, FunCodecConfig
+from bench.models.funcodec.load import from_state_dict, infer_config, load, save
 from bench.models.funcodec.model import FunCodec, Trained
 
 __all__ = [

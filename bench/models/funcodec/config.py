@@ -11,6 +11,7 @@ from math import prod
 from typing import Any, Literal
 
 from bench.models.blocks.padded_conv import Norm
+from bench.models.blocks.seanet import Side
 
 Domain = Literal["time", "mag_phase", "mag_angle", "stft"]
 CHANNELS: dict[str, int] = {"time": 1, "mag_phase": 3, "mag_angle": 2, "stft": 2}
@@ -18,25 +19,6 @@ CHANNELS: dict[str, int] = {"time": 1, "mag_phase": 3, "mag_angle": 2, "stft": 2
 STFT_SIZE = 512
 STFT_HOP = 160
 BINS = STFT_SIZE // 2 + 1
-
-
-@dataclass(frozen=True)
-class Side:
-    """The settings that encoder and decoder have each for itself.
-
-    A group ratio r > 0 makes the two-dimensional convolutions grouped by channels // 2 // r (1: as near to depthwise as
-    the design gets); 0 or less leaves them dense.
-    """
-
-    width: int = 32
-    kernel_size: int = 7
-    last_kernel_size: int = 7
-    residual_kernel_size: int = 3
-    residual_layers: int = 1
-    dilation_base: int = 2
-    lstm_layers: int = 2
-    conv_group_ratio: int = -1
-    transposed_group_ratio: int = -1
 
 
 @dataclass(frozen=True)
@@ -74,6 +56,11 @@ class FunCodecConfig:
                 bins //= ratio_f
             if bins != 1:
                 raise ValueError(f"the frequency strides of {self.ratios} leave {bins} of {BINS} bins; they must leave one")
+
+    @property
+    def strides(self) -> list[tuple[int, ...]]:
+        """Strides of the decoder's stages, one number or a (frequency, time) pair each."""
+        return [ratio if isinstance(ratio, tuple) else (ratio,) for ratio in self.ratios]
 
     @property
     def flat(self) -> bool:

@@ -13,17 +13,15 @@ import torch
 from torch import Tensor
 
 from bench.models.blocks.int8 import unpack
-from bench.models.funcodec.config import BINS, Domain, FunCodecConfig, Side
+from bench.models.blocks.seanet import Side
+from bench.models.blocks.states import StateDictError, load_strict
+from bench.models.funcodec.config import BINS, Domain, FunCodecConfig
 from bench.models.funcodec.model import FunCodec
 
 # Training-only parts of a published file, and buffers that are constants here.
 IGNORED = re.compile(r"^(discriminator|mel_spec_transforms|.*spec_transform)\.|_trans_func\.window$")
 _STACK = "quantizer.rq.model."
 _DOMAINS: dict[int, Domain] = {3: "mag_phase", 2: "mag_angle"}
-
-
-class StateDictError(ValueError):
-    """A state dict that is no FunCodec network."""
 
 
 def infer_config(state: Mapping[str, Tensor], *, causal: bool = False, domain: Domain | None = None) -> FunCodecConfig:
@@ -155,7 +153,6 @@ def from_state_dict(state: Mapping[str, Tensor], config: FunCodecConfig | None =
 
 
 def _fill(model: FunCodec, own: Mapping[str, Tensor]) -> None:
-    wanted = model.state_dict()
     own = {k: v.float() if v.is_floating_point() else v for k, v in own.items()}
     for level in range(len(model.quantizer.levels)):
         # Inference files may leave out the averages, which only training needs.
@@ -164,14 +161,7 @@ def _fill(model: FunCodec, own: Mapping[str, Tensor]) -> None:
             own.setdefault(stem + "inited", torch.ones(1))
             own.setdefault(stem + "cluster_size", torch.full((own[stem + "embed"].shape[0],), 2.0))
             own.setdefault(stem + "embed_avg", own[stem + "embed"] * own[stem + "cluster_size"][:, None])
-    if missing := sorted(set(wanted) - set(own)):
-        raise StateDictError(f"{len(missing)} tensors are missing, the first is {missing[0]!r}")
-    if extra := sorted(set(own) - set(wanted)):
-        raise StateDictError(f"{len(extra)} tensors belong to no layer, the first is {extra[0]!r}")
-    for key, tensor in own.items():
-        if tensor.shape != wanted[key].shape:
-            raise StateDictError(f"{key!r} is {tuple(tensor.shape)}, the network needs {tuple(wanted[key].shape)}")
-    model.load_state_dict(own, assign=True)
+    load_strict(model, own)
     fresh = type(model.transform)(model.config.domain, model.config.flat)
     model.transform = fresh  # its window is a constant that no file carries
 

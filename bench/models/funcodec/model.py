@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from bench.models.blocks.residual_vq import ResidualVQ
+from bench.models.blocks.seanet import Decoder, Encoder
 from bench.models.funcodec.config import FunCodecConfig
-from bench.models.funcodec.seanet import Decoder, Encoder
 from bench.models.funcodec.transforms import Transform
 
 SCALE_FLOOR = 1e-8
@@ -40,7 +40,8 @@ class FunCodec(nn.Module):
         super().__init__()
         self.config = config
         self.transform = Transform(config.domain, config.flat)
-        self.encoder = Encoder(config)
+        shape = config.channels, config.dim
+        self.encoder = Encoder(*shape, config.strides[::-1], config.encoder, config.norm, config.causal)
         self.quantizer = ResidualVQ(
             config.codebooks,
             config.codebook_size,
@@ -48,7 +49,7 @@ class FunCodec(nn.Module):
             decay=config.codebook_decay,
             dropout=tuple(n for n in config.dropout if n <= config.codebooks),
         )
-        self.decoder = Decoder(config)
+        self.decoder = Decoder(*shape, config.strides, config.decoder, config.norm, config.causal)
 
     def normalise(self, wave: Tensor) -> tuple[Tensor, Tensor]:
         """Wave [B, T] at unit level, and the level [B, 1] it had (root mean square)."""

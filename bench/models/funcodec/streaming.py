@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.models.blocks.padded_conv import PaddedConv, PaddedConvTranspose, reflect_pad
+from bench.models.blocks.seanet import ResidualBlock, ResidualLSTM
 from bench.models.blocks.streaming import (
     Chain,
     ConvStream,
@@ -17,7 +18,6 @@ from bench.models.blocks.streaming import (
 )
 from bench.models.funcodec.config import STFT_HOP, STFT_SIZE
 from bench.models.funcodec.model import FunCodec
-from bench.models.funcodec.seanet import ResidualBlock, ResidualLSTM
 from bench.models.funcodec.transforms import Transform
 
 HALF = STFT_SIZE // 2
