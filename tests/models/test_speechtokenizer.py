@@ -109,5 +109,5 @@ def test_config_json_is_checked() -> None:
     with pytest.raises(ValueError, match="activation is 'GELU', must be one of ELU, Snake"):
         SpeechTokenizerConfig.from_published(published | {"activation": "GELU"})
     published.pop("n_q")
-    with pytest.raises(ValueError, match="config.json has no key 'n_q'"):
+    with pytest.raises(ValueError, match=r"config\.json has no key 'n_q'"):
         SpeechTokenizerConfig.from_published(published)

@@ -24,7 +24,7 @@ from .compressor import CompressorState
 from .config import FocalCodecConfig, with_overrides
 from .decoder import DecoderState
 from .decompressor import DecompressorState
-from .matching import convert_feats, nearest
+from ..blocks.matching import convert_feats, nearest
 from .presets import preset
 from .quantizer import normalize
 from .steps import Steps, check_signal

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from ..blocks.context import Fill
 from ..blocks.convnext import ConvNeXtBlock, pad_frames
 from ..blocks.fast_linear import Linear, PatchConv1d
-from ..blocks.istft import istft_same
 from ..blocks.lengths import zero_padding
+from ..blocks.vocos import VocosHead
 from .config import VocosConfig, WaveNeXtConfig
 
 # Contexts of the embedding convolution and of each block, [B, kernel - 1, C].
@@ -42,23 +42,6 @@ class Backbone(nn.Module):
         return self.output_norm(x), tuple(c for c in following if c is not None)
 
 
-class VocosHead(nn.Module):
-    """Log-magnitude and phase of each frame -> wave by inverse STFT."""
-
-    def __init__(self, config: VocosConfig) -> None:
-        super().__init__()
-        self.n_fft, self.hop, self.causal = config.n_fft, config.hop_length, config.causal
-        self.proj = Linear(config.dim, config.n_fft + 2)
-
-    def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
-        """x [B, T, dim] -> wave [B, T * hop]. Causal: the last hop samples of each frame, not overlapped."""
-        magnitude, phase = self.proj(x).chunk(2, dim=-1)
-        spectrum = torch.polar(magnitude.exp().clamp(max=100.0), phase)
-        if self.causal:
-            return torch.fft.irfft(spectrum, n=self.n_fft, dim=-1)[..., -self.hop :].flatten(1)
-        return istft_same(spectrum, self.n_fft, self.hop, lengths)
-
-
 class WaveNeXtHead(nn.Module):
     """A linear layer that writes the samples of each frame."""
 
@@ -79,7 +62,7 @@ class Decoder(nn.Module):
         self.hop = config.hop_length
         if isinstance(config, VocosConfig):
             self.backbone = Backbone(config, "replicate" if config.causal else None)
-            self.head: nn.Module = VocosHead(config)
+            self.head: nn.Module = VocosHead(config.dim, config.n_fft, config.hop_length, config.causal)
         else:
             self.backbone = Backbone(config, "zeros" if config.causal else None)
             self.head = WaveNeXtHead(config)
