@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from bench.models.blocks.fast_linear import pack
-from bench.models.focalcodec import DecodeState, EncodeState, FocalCodec
 from bench.models.blocks.matching import convert_feats
+from bench.models.focalcodec import DecodeState, EncodeState, FocalCodec
 
 SECONDS = 10
 OFFLINE = ("50hz", "25hz", "12_5hz")

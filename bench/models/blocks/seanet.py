@@ -44,17 +44,20 @@ class Side:
 
 
 class ResidualLSTM(nn.Module):
-    """x + LSTM(x) over time, [B, C, T], from a zero state. Bidirectional: [x; x] + LSTM(x), [B, 2 C, T]."""
+    """x + LSTM(x) over time, [B, C, T], from a zero state; `hidden` is C unless given. Bidirectional: the outputs of both
+    directions lie side by side, 2 `hidden` channels, and x is repeated to as many."""
 
-    def __init__(self, channels: int, layers: int, bidirectional: bool = False) -> None:
+    def __init__(self, channels: int, layers: int, bidirectional: bool = False, hidden: int | None = None) -> None:
         super().__init__()
-        self.lstm = nn.LSTM(channels, channels, layers, bidirectional=bidirectional)
+        hidden = hidden or channels
+        self.lstm = nn.LSTM(channels, hidden, layers, bidirectional=bidirectional)
+        self.repeats = hidden * (2 if bidirectional else 1) // channels
 
     def forward(self, x: Tensor) -> Tensor:
         steps = x.permute(2, 0, 1)
         out, _ = self.lstm(steps)
-        if self.lstm.bidirectional:
-            steps = torch.cat([steps, steps], dim=-1)
+        if self.repeats > 1:
+            steps = torch.cat([steps] * self.repeats, dim=-1)
         return (out + steps).permute(1, 2, 0)
 
 

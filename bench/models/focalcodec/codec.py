@@ -20,11 +20,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..blocks.matching import convert_feats, nearest
 from .compressor import CompressorState
 from .config import FocalCodecConfig, with_overrides
 from .decoder import DecoderState
 from .decompressor import DecompressorState
-from ..blocks.matching import convert_feats, nearest
 from .presets import preset
 from .quantizer import normalize
 from .steps import Steps, check_signal
