@@ -25,6 +25,9 @@ SMALL: dict[str, dict[str, Any]] = {
         "dequantizer": {"dim": 16, "num_layers": 1, "ffn_dim": 16},
         "vocoder_channels": 32,
     },
+    "speechtokenizer": {"width": 4, "dim": 32, "semantic_dim": 24},
+    "wavtokenizer": {"width": 4, "dim": 24, "backbone_dim": 64, "ffn_dim": 96, "layers": 2},
+    "bigcodec": {"width": 4, "dim": 24, "decoder_width": 96},
     "ticodec": {"channels": 16, "block_kernels": [3]},
     "mimi": {
         "hidden_size": 32, "num_filters": 4, "codebook_dim": 16, "vector_quantization_hidden_dimension": 16,

@@ -57,7 +57,7 @@ def _shape(state: Mapping[str, Tensor], key: str) -> tuple[int, ...]:
     return tuple(state[key].shape)
 
 
-def from_state_dict(state: Mapping[str, Tensor], *, fold: bool = True) -> BigCodec:
+def from_state_dict(state: Mapping[str, Tensor], *, fold: bool = True, where: str = "checkpoint") -> BigCodec:
     """A network in evaluation mode from the published tensors, named `CodecEnc.` and `generator.`; StateDictError names
     those that do not fit. `fold` puts the split weights together, which inference wants and training does not."""
     config, own, expected = infer_config(state), {}, half_band()
@@ -72,7 +72,7 @@ def from_state_dict(state: Mapping[str, Tensor], *, fold: bool = True) -> BigCod
         own[name] = tensor
     with torch.device("meta"):
         network = BigCodec(config)
-    load_strict(network, own)
+    load_strict(network, own, where=where)
     for module in network.modules():
         if "kernel" in module._buffers:
             module.register_buffer("kernel", expected, persistent=False)  # on no device so far; no file carries it

@@ -110,3 +110,7 @@ class BigCodec(nn.Module):
     def decode_embedding(self, embedding: Tensor) -> Tensor:
         """What codes stand for, or any embeddings [B, frames, dim], -> wave [B, frames * hop]."""
         return self.decoder(embedding.transpose(1, 2)).squeeze(1)
+
+    def tables(self) -> list[Tensor]:
+        """What the indices of each codebook stand for, [codebook_size, dim]."""
+        return self.quantizer.tables()

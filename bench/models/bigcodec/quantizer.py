@@ -53,6 +53,15 @@ class ResidualFactorizedVQ(nn.Module):
         """indices [K, ...] -> sum over the codebooks [..., dim]."""
         return torch.stack([book.decode(row) for book, row in zip(self.books(), indices, strict=True)]).sum(0)
 
+    @torch.no_grad()
+    def spread(self, vectors: Tensor) -> None:
+        """Tables at random around `vectors` [M, dim] and what each level leaves over; see `ResidualVQ.spread`."""
+        for book in self.books():
+            projected = F.normalize(book.in_proj(vectors), dim=-1)
+            table = book.codebook.weight
+            table.copy_(projected.mean(0) + projected.std(0) * torch.randn_like(table))
+            vectors = vectors - book.decode(book.encode(vectors))
+
     def tables(self) -> list[Tensor]:
         """Per codebook, what its indices stand for: [V, dim]."""
         return [book.out_proj(book.codebook.weight) for book in self.books()]

@@ -217,6 +217,20 @@ class ResidualVQ(nn.Module):
             residual = residual - words if self.commit_all else (residual - words).detach()
         return Quantized(x + (total - x).detach() if self.training else total, indices, commitment)
 
+    @torch.no_grad()
+    def spread(self, vectors: Tensor) -> None:
+        """Tables at random around `vectors` [M, D] and around what each level leaves over, so that an untrained network
+        uses many codewords. For tests: trained tables learn from their inputs."""
+        residual = vectors.float()
+        for level in self._books():
+            level.embed.copy_(residual.mean(0) + residual.std(0) * torch.randn_like(level.embed))
+            level.inited.fill_(1.0)
+            residual = residual - level.decode(level.encode(residual))
+
+    def tables(self) -> list[Tensor]:
+        """The codewords of each level, [V, D]."""
+        return [level.embed for level in self._books()]
+
     def stacked(self) -> dict[str, Tensor]:
         """The state as [K, ...] tensors: inited [K, 1], cluster_size [K, V], embed and embed_avg [K, V, D]."""
         names = ("inited", "cluster_size", "embed", "embed_avg")

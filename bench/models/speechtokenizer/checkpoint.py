@@ -14,13 +14,13 @@ from bench.models.speechtokenizer.model import SpeechTokenizer
 
 
 def from_state_dict(
-    state: Mapping[str, Tensor], config: SpeechTokenizerConfig | None = None, *, fold: bool = True
+    state: Mapping[str, Tensor], config: SpeechTokenizerConfig | None = None, *, fold: bool = True, where: str = "checkpoint"
 ) -> SpeechTokenizer:
     """A network in evaluation mode from the published tensors; StateDictError names those that do not fit. `fold` puts
     the split weights together, which inference wants and training does not."""
     with torch.device("meta"):
         network = SpeechTokenizer(config)
-    load_strict(network, {_name(key): _value(key, tensor) for key, tensor in state.items()})
+    load_strict(network, {_name(key): _value(key, tensor) for key, tensor in state.items()}, where=where)
     if fold:
         fold_weight_norm(network)
     return network.eval()

@@ -42,3 +42,7 @@ class SpeechTokenizer(nn.Module):
     def semantic(self, codes: Tensor) -> Tensor:
         """Codes [K, B, frames] -> what the first codebook says of the teacher's features, [B, frames, semantic_dim]."""
         return self.transform(self.quantizer.decode(codes[:1]))
+
+    def tables(self) -> list[Tensor]:
+        """The codewords of each codebook, [codebook_size, dim]."""
+        return self.quantizer.tables()

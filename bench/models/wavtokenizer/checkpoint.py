@@ -64,7 +64,9 @@ def _shape(state: Mapping[str, Tensor], key: str) -> tuple[int, ...]:
     return tuple(state[key].shape)
 
 
-def from_state_dict(state: Mapping[str, Tensor], *, bandwidth: int = BANDWIDTH, fold: bool = True) -> WavTokenizer:
+def from_state_dict(
+    state: Mapping[str, Tensor], *, bandwidth: int = BANDWIDTH, fold: bool = True, where: str = "checkpoint"
+) -> WavTokenizer:
     """A network in evaluation mode from the published tensors; what is not of the generator is left out. StateDictError
     names tensors that do not fit. `fold` puts the split weights together, which inference wants and training does not."""
     with torch.device("meta"):
@@ -76,7 +78,7 @@ def from_state_dict(state: Mapping[str, Tensor], *, bandwidth: int = BANDWIDTH, 
             for old, new in _RENAMES:
                 name = re.sub(old, new, name)
             own[name] = tensor[bandwidth] if key.endswith((".scale.weight", ".shift.weight")) else tensor
-    load_strict(network, own)
+    load_strict(network, own, where=where)
     if fold:
         fold_weight_norm(network)
     return network.eval()

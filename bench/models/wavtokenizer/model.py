@@ -42,3 +42,7 @@ class WavTokenizer(nn.Module):
     def decode_embedding(self, embedding: Tensor) -> Tensor:
         """Codewords, or any embeddings [B, frames, dim], -> wave [B, frames * hop]."""
         return self.head(self.backbone(embedding))
+
+    def tables(self) -> list[Tensor]:
+        """The codewords of the one codebook, [codebook_size, dim]."""
+        return self.quantizer.tables()
