@@ -14,6 +14,8 @@ from bench.errors import WeightsInvalid
 from bench.models.bigcodec import BigCodec, BigCodecConfig, from_state_dict
 from bench.weights import Weights
 
+VERSION = "1"
+
 PARTS = ("CodecEnc.", "generator.")
 
 

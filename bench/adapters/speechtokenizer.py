@@ -23,6 +23,8 @@ from bench.weights import Weights
 if TYPE_CHECKING:
     import torch
 
+VERSION = "1"
+
 _PICKLES = (".pt", ".pth", ".dev", ".safetensors")
 
 

@@ -16,6 +16,8 @@ from bench.models.wavtokenizer import PRESETS, WavTokenizer, from_state_dict
 from bench.models.wavtokenizer.checkpoint import GENERATOR
 from bench.weights import Weights
 
+VERSION = "1"
+
 
 def load(point: Point, weights: Weights, device: str) -> Codec:
     """The codec of an operating point. WeightsInvalid: a checkpoint of something else, or of other dimensions."""
