@@ -21,7 +21,7 @@ from bench.cards import Point
 from bench.codec import Codec, Wave, check_wave, fit, pad
 from bench.codes import Codes, Part
 from bench.errors import BadAudio, BadCard, WeightsInvalid, WeightsMissing
-from bench.models.focalcodec.matching import convert_feats
+from bench.models.blocks.matching import convert_feats
 from bench.models.wavlm6km import WavLMKM, WavLMKMConfig, random_model
 from bench.models.wavlm6km import load as load_network
 from bench.models.wavlm6km.checkpoint import PARTS

@@ -28,6 +28,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "speechtokenizer": {"width": 4, "dim": 32, "semantic_dim": 24},
     "wavtokenizer": {"width": 4, "dim": 24, "backbone_dim": 64, "ffn_dim": 96, "layers": 2},
     "bigcodec": {"width": 4, "dim": 24, "decoder_width": 96},
+    "stablecodec": {"channels": 32, "transformer_depths": [1, 2], "sliding_window": [7, 8]},
     "ticodec": {"channels": 16, "block_kernels": [3]},
     "mimi": {
         "hidden_size": 32, "num_filters": 4, "codebook_dim": 16, "vector_quantization_hidden_dimension": 16,
