@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from bench.errors import BenchError
 
 @dataclass(frozen=True)
 class Utterance:
-    """One utterance. `path` is what the codec hears; `reference` (if any) is the clean recording scores refer to.
+    """One utterance. `path` is what the codec hears (None: there is only a text); `reference` (if any) is the clean
+    recording scores refer to; `recordings` are others by name, such as the target and the source of a conversion.
 
     `mix`, when given, makes the codec's input from the audio of `path` (float32 [T], rate) -> [T], e.g. adds noise.
     `enrolment`: recordings of the voice that `path` is to be converted to. `aligned`: the reference is the same
@@ -26,7 +27,7 @@ class Utterance:
     """
 
     id: str
-    path: Path
+    path: Path | None
     speaker: str
     text: str | None = None
     language: str = "en"
@@ -38,12 +39,29 @@ class Utterance:
     enrolment: tuple[Path, ...] = ()
     aligned: bool = True
     mix: Callable[[np.ndarray, int], np.ndarray] | None = field(default=None, compare=False)
+    recordings: Mapping[str, Path] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict, compare=False)
 
-    def read(self, rate_hz: int | None = None) -> tuple[np.ndarray, int]:
-        """The codec's input: (float32 [T], Hz), resampled when `rate_hz` is given."""
-        wave, rate = audio.read(self.path)
-        if self.mix is not None:
+    @property
+    def paths(self) -> Iterator[Path]:
+        """Every file that belongs to the utterance."""
+        return (one for one in (self.path, self.reference, *self.enrolment, *self.recordings.values()) if one is not None)
+
+    def recording(self, name: str = "") -> Path:
+        """The file of a recording by name; "" is what the codec hears. Raises BenchError where there is none."""
+        path = self.path if not name else self.recordings.get(name)
+        if path is None:
+            raise BenchError(f"{self.id}: there is no recording" + (f" '{name}'" if name else ""))
+        return path
+
+    def reference_path(self, name: str = "") -> Path:
+        """The file that scores refer to; "" is the clean original. Raises BenchError where there is none."""
+        return self.reference if not name and self.reference is not None else self.recording(name)
+
+    def read(self, rate_hz: int | None = None, name: str = "") -> tuple[np.ndarray, int]:
+        """The codec's input, or another recording by name: (float32 [T], Hz), resampled when `rate_hz` is given."""
+        wave, rate = audio.read(self.recording(name))
+        if self.mix is not None and not name:
             wave = self.mix(wave, rate)
         return (wave, rate) if rate_hz is None else (audio.resample(wave, rate, rate_hz), rate_hz)
 
@@ -51,9 +69,9 @@ class Utterance:
         """Recordings of the target voice, float32 [T] each."""
         return [audio.resample(*audio.read(path), rate_hz) for path in self.enrolment]
 
-    def read_reference(self, rate_hz: int | None = None) -> tuple[np.ndarray, int]:
-        """What scores are measured against: the clean recording, or the unmixed input itself."""
-        wave, rate = audio.read(self.reference or self.path)
+    def read_reference(self, rate_hz: int | None = None, name: str = "") -> tuple[np.ndarray, int]:
+        """What scores are measured against: the recording called `name`; "" is the clean original (unmixed)."""
+        wave, rate = audio.read(self.reference_path(name))
         return (wave, rate) if rate_hz is None else (audio.resample(wave, rate, rate_hz), rate_hz)
 
 

@@ -112,6 +112,10 @@ class Store:
         """Those of `keys` that are there."""
         return {key: loads(data) for key, data in self._select("key, data", keys)}
 
+    def get_raw(self, keys: Sequence[str]) -> dict[str, bytes]:
+        """Those of `keys` that are there, as they are stored (see `loads`)."""
+        return dict(self._select("key, data", keys))
+
     def has_many(self, keys: Sequence[str]) -> set[str]:
         """The subset of `keys` that is there, without reading values."""
         return {row[0] for row in self._select("key", keys)}
@@ -124,7 +128,10 @@ class Store:
 
     def put_many(self, entries: Iterable[tuple[str, str, Any]]) -> None:
         """Write (key, stage, value) triples in one transaction: all of them or none."""
-        rows = [(key, stage, dumps(value)) for key, stage, value in entries]
+        self.put_raw([(key, stage, dumps(value)) for key, stage, value in entries])
+
+    def put_raw(self, rows: Sequence[tuple[str, str, bytes]]) -> None:
+        """`put_many` of values that are `dumps`ed already."""
         if not rows:
             return
         try:

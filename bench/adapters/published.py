@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,12 @@ class Published(Codec):
         self._names = _unique((path.rpartition("/")[2], path) for path in self.files)
         self._alike = _unique([(_plain(path), path) for path in self.files])
         self._names_alike = _unique([(_plain(path.rpartition("/")[2]), path) for path in self.files])
+
+    @classmethod
+    @cache
+    def of(cls, folder: str, sample_rate: int) -> Published:
+        """The one of a folder, listed once per process."""
+        return cls(Path(folder), sample_rate)
 
     def path_for(self, utterance_id: str) -> Path | None:
         """The decoded file of an utterance, or None."""

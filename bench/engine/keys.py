@@ -12,22 +12,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import cards, definitions, provenance
-from bench.adapters import published
 from bench.cards import Point
-from bench.engine.lengths import ZEROS, check
+from bench.engine.pairing import ZEROS, check
 from bench.metrics import Metric
 from bench.speech import Dataset, Utterance
 from bench.store import Store, key_of
 
 if TYPE_CHECKING:
-    from bench.engine.plan import System
+    from bench.engine.plan import Line
 
 _WINDOW = 1024
 """Utterances whose files are looked up at a time."""
@@ -73,7 +72,7 @@ def audio_sha256(dataset: Dataset, store: Store) -> str:
     digest = hashlib.sha256()
     everything = iter(dataset)
     while some := list(islice(everything, _WINDOW)):
-        paths = [list(_paths(u)) for u in some]
+        paths = [list(u.paths) for u in some]
         found = store.file_sha256(list(chain(*paths)))
         for u, of_one in zip(some, paths, strict=True):
             mix = repr(u.mix) if u.mix is not None else ""
@@ -82,12 +81,12 @@ def audio_sha256(dataset: Dataset, store: Store) -> str:
 
 
 class Keys:
-    """Keys of every stage of a run of `chosen` metrics on `dataset`."""
+    """Keys of every stage of a run of `chosen` metrics. Digests of files are looked up a window at a time (`prepare`)."""
 
-    def __init__(self, dataset: Dataset, chosen: Sequence[Metric], store: Store, length: str = ZEROS) -> None:
-        self._digests = _Digests(dataset, store)
+    def __init__(self, chosen: Sequence[Metric], store: Store, length: str = ZEROS) -> None:
         self._store = store
-        self._published: dict[str, published.Published] = {}
+        self._digests: dict[Path, str] = {}
+        self._before: dict[Path, str] = {}
         rule = _joined(*map(str, definitions.get("lengths").identity[:2]), check(length))
         audio = _text(definitions.get("audio").identity)
         self._input = _hasher("input", audio, _text(definitions.get("mixing").identity))
@@ -100,91 +99,51 @@ class Keys:
         }  # fmt: skip
         self._made: dict[tuple[str, str, str], hashlib._Hash] = {}
 
+    def prepare(self, items: Sequence[Utterance]) -> None:
+        """Look up the digests of everything that belongs to `items`; only these and the window before stay in memory."""
+        self._before, self._digests = self._digests, {}
+        paths = {path for u in items for path in u.paths}
+        known = {path: self._before[path] for path in paths if path in self._before}
+        self._digests = known | self._store.file_sha256([path for path in paths if path not in known])
+
     def digest(self, path: Path) -> str:
         """sha256 of a file's content, "missing" where there is none."""
-        return self._digests[path]
+        found = self._digests.get(path) or self._before.get(path)
+        if found is None:
+            found = self._digests[path] = self._store.file_sha256([path])[path]
+        return found
 
-    def spoken(self, utterance: Utterance) -> str:
-        """The codec's input: the file and, if mixed, the mixture's own description."""
-        if utterance.mix is None:
-            return _key(self._plain, self._digests[utterance.path])
-        return _key(self._input, self._digests[utterance.path], repr(utterance.mix))
+    def spoken(self, utterance: Utterance, recording: str = "") -> str:
+        """A recording as a codec hears it: the file and, of the utterance's own audio, how it is mixed."""
+        content = self.digest(utterance.recording(recording))
+        if utterance.mix is None or recording:
+            return _key(self._plain, content)
+        return _key(self._input, content, repr(utterance.mix))
 
-    def reference(self, utterance: Utterance) -> str:
-        """What scores are measured against."""
-        return _key(self._plain, self._digests[utterance.reference or utterance.path])
+    def reference(self, utterance: Utterance, against: str = "") -> str:
+        """The recording that scores refer to."""
+        return _key(self._plain, self.digest(utterance.reference_path(against)))
 
-    def made(self, producer: str, version: str, system: System, parts: Iterable[Any]) -> str:
-        """What `producer` makes with `system` of `parts`: digests, texts, settings."""
-        known = producer, version, system.key
+    def made(self, line: Line, utterance: Utterance) -> str:
+        """What the producer of `line` makes of an utterance."""
+        producer = line.producer
+        known = producer.id, producer.version, line.system.key
         if known not in self._made:
             self._made[known] = _hasher("made", *known)
+        parts = producer.parts(utterance, self)
         return _key(self._made[known], *(part if isinstance(part, str) else _text(part) for part in parts))
-
-    def coded(self, system: System, utterance: Utterance) -> str:
-        """The wave that is scored: coded, converted to the voice of the enrolment, or decoded by somebody else."""
-        if system.point.adapter == "published":
-            parts = [self.spoken(utterance), self._decoded_file(system, utterance), utterance.aligned]
-            return self.made("published", "1", system, parts)
-        if utterance.enrolment:
-            version = definitions.get("producer:conversion").version
-            voice = [self._digests[path] for path in utterance.enrolment]
-            return self.made("conversion", version, system, [self.spoken(utterance), *voice])
-        return self.made("resynthesis", definitions.get("producer:resynthesis").version, system, [self.spoken(utterance)])
-
-    def _decoded_file(self, system: System, utterance: Utterance) -> str:
-        """Hash of the file that somebody else decoded."""
-        if system.key not in self._published:
-            folder = published.Published(Path(system.point.settings["path"]), system.point.sample_rate)
-            self._published[system.key] = folder
-        path = self._published[system.key].path_for(utterance.extra.get("output", utterance.id))
-        return self._digests[path] if path is not None else "missing"
 
     def analysis(self, metric: Metric, signal_key: str, language: str, *, decoded: bool = False) -> str:
         """What `metric` finds in one signal by itself."""
         return _key(self._analyses[metric.name, decoded], signal_key, language)
 
-    def score(self, metric: Metric, utterance: Utterance, coded_key: str) -> str:
-        """What `metric` finds in an utterance and its coded wave."""
+    def score(self, metric: Metric, utterance: Utterance, reference: str, made: str) -> str:
+        """What `metric` finds in a wave, against the recording with the key `reference`."""
         text = utterance.text if metric.needs_text else None
         return _key(
-            self._scores[metric.name], self.reference(utterance), coded_key, utterance.language,
+            self._scores[metric.name], reference, made, utterance.language,
             "" if utterance.aligned else "whole", "no text" if text is None else f"text {text}",
         )  # fmt: skip
-
-
-class _Digests:
-    """Digest by path, looked up by windows of the data set in its order, one by one outside of it."""
-
-    def __init__(self, dataset: Dataset, store: Store) -> None:
-        self._dataset, self._store = dataset, store
-        self._known: dict[Path, str] = {}
-        self._before: dict[Path, str] = {}
-        self._next = 0
-
-    def __getitem__(self, path: Path) -> str:
-        found = self._known.get(path) or self._before.get(path)
-        return found if found is not None else self._look_up(path)
-
-    def _look_up(self, path: Path) -> str:
-        everything = self._dataset.utterances
-        for start in (self._next, 0):
-            if start < len(everything) and path in _paths(everything[start]):
-                some = everything[start : start + _WINDOW]
-                self._next = start + len(some)
-                self._before, self._known = self._known, self._store.file_sha256([p for u in some for p in _paths(u)])
-                return self._known[path]
-        if len(self._known) > 4 * _WINDOW:
-            self._before, self._known = self._known, {}
-        self._known |= self._store.file_sha256([path])
-        return self._known[path]
-
-
-def _paths(utterance: Utterance) -> Iterator[Path]:
-    yield utterance.path
-    if utterance.reference is not None:
-        yield utterance.reference
-    yield from utterance.enrolment
 
 
 def _text(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""What is to be run: systems (codecs with their weights) on a data set under a list of metrics, and all their keys."""
+"""What is to be run: lines of a table on a data set, compared with what, by which metrics."""
 
 from __future__ import annotations
 
@@ -6,87 +6,20 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 
-from bench import cards, definitions, metrics, weights
-from bench.adapters import published
-from bench.cards import Point
-from bench.data import published as listing
-from bench.engine import keys
-from bench.engine.lengths import ZEROS
-from bench.errors import BenchError, DataMissing
+from bench import metrics
+from bench.engine import executors, producers
+from bench.engine.pairing import ZEROS
+from bench.engine.producers import Producer
+from bench.engine.records import Keep
+from bench.engine.systems import System
 from bench.metrics import Metric
 from bench.speech import Dataset
-from bench.weights import Weights
-
-
-@dataclass(frozen=True)
-class System:
-    """One line of the leaderboard: an operating point, the weights it ran with and the device it ran on."""
-
-    point: Point
-    weights: Weights
-    device: str = "cpu"
-
-    @property
-    def name(self) -> str:
-        return self.point.name
-
-    @property
-    def label(self) -> str:
-        """`focalcodec@50 [nano]`; codecs without weights go by their name alone."""
-        return self.name if self.weights.kind == "none" else f"{self.name} [{self.weights.label}]"
-
-    @cached_property
-    def code_version(self) -> str:
-        """Hash of the adapter's and its model's code: evidence beside the key."""
-        return definitions.adapter(self.point.adapter).code
-
-    @cached_property
-    def key(self) -> str:
-        """Identity of the system (see `bench.engine.keys`)."""
-        return keys.system_key(self.point, self.weights.digest, self.device)
-
-
-def resolve(name: str) -> Point:
-    """`family@point`, or `published:PATH` for audio that somebody else decoded."""
-    return published.point(name) if name.startswith(published.PREFIX) else cards.resolve(name)
-
-
-def system(name: str, *, profile: str = "embedded", want: str | None = None, device: str = "cpu") -> System:
-    """Resolve `family@point` with the weights `want` (a kind, or a path; None: what the profile means)."""
-    point = resolve(name)
-    if want is None:
-        found = weights.resolve(point, weights.choose(point, profile))
-    elif want in weights.KINDS:
-        found = weights.resolve(point, want if point.needs_weights else "none")
-    elif Path(want).exists():
-        found = weights.resolve(point, path=want)
-    else:
-        raise BenchError(f"WEIGHTS={want}: neither a file or folder nor one of {', '.join(weights.KINDS)}")
-    return System(point, found, device)
-
-
-def systems(
-    names: Sequence[str], *, profile: str = "embedded", want: str | None = None, device: str = "cpu"
-) -> list[System]:
-    """Resolve several names; "all" means every point whose weights are on this machine, `published:PATH` every system
-    below PATH (or PATH itself, when it is one system's folder)."""
-    chosen: list[System] = []
-    for name in (one for several in names for one in _expanded(several)):
-        if name != "all":
-            chosen.append(system(name, profile=profile, want=want, device=device))
-            continue
-        for point in cards.all_points():
-            kind = (want if want in weights.KINDS else None) or weights.choose(point, profile)
-            if weights.available(point, kind) and not point.facts.get("floor_only"):
-                chosen.append(system(point.name, profile=profile, want=want, device=device))
-    unique = {item.label: item for item in chosen}
-    return list(unique.values())
-
 
 ALWAYS: tuple[str, ...] = ("pair",)
 """Metrics of every run unless a task says otherwise: delay, gain, polarity and length of each pair."""
+ORIGINAL = ""
+"""The recording that scores refer to unless a comparison names another: the clean original."""
 
 
 def cores() -> int:
@@ -94,20 +27,43 @@ def cores() -> int:
     return max(1, len(os.sched_getaffinity(0)))
 
 
-def _expanded(name: str) -> list[str]:
-    if not name.startswith(published.PREFIX):
-        return [name]
-    folder = Path(name.removeprefix(published.PREFIX)).expanduser()
-    try:
-        listing.originals(folder)
-        return [f"{published.PREFIX}{path}" for path in listing.systems(folder).values()]
-    except DataMissing:  # no originals beside it: one system's own folder
-        return [name]
+@dataclass(frozen=True)
+class Line:
+    """One line of a table: a system, and the producer that makes its waves. `name` is given to rows of reference."""
+
+    system: System
+    producer: Producer
+    name: str = ""
+
+    @property
+    def codec(self) -> str:
+        """The name that rows carry."""
+        return self.name or self.system.name
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One output of a producer against one recording of the utterance ("": the original), by some columns."""
+
+    columns: tuple[str, ...]
+    against: str = ORIGINAL
+    output: str = ""
+    always: tuple[str, ...] = ()
+
+    @cached_property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The distinct metrics that yield the columns."""
+        return tuple(metrics.find_all([*self.columns, *self.always]))
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A run. `columns` are what the table shows; the metrics that yield them are what is computed."""
+    """A run. `columns` are what the table shows; the metrics that yield them are what is computed.
+
+    lines: the table's lines, where they are not simply each system with its usual producer. comparisons: where a wave is
+    not simply compared with the original. two_lanes: coding and networks apart from CPU metrics (None: with CUDA).
+    keep: what the store keeps of coded speech. executor: where jobs run. window: utterances that are planned at a time.
+    """
 
     task: str
     systems: tuple[System, ...]
@@ -117,8 +73,31 @@ class Plan:
     device: str = "cpu"
     always: tuple[str, ...] = ALWAYS
     length: str = ZEROS
-    workers: int = field(default_factory=lambda: cores())
+    workers: int = field(default_factory=cores)
+    lines: tuple[Line, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
+    two_lanes: bool | None = None
+    keep: Keep = "audio"
+    window: int = 512
+    executor: str = executors.DEFAULT
+
+    def __post_init__(self) -> None:
+        if not self.lines:
+            usual = tuple(Line(system, producers.usual(system)) for system in self.systems)
+            object.__setattr__(self, "lines", usual)
+        if not self.comparisons:
+            object.__setattr__(self, "comparisons", (Comparison(self.columns, always=self.always),))
 
     @cached_property
     def metrics(self) -> tuple[Metric, ...]:
-        return tuple(metrics.find_all([*self.columns, *self.always]))
+        """The distinct metrics of all comparisons."""
+        return tuple({metric.name: metric for some in self.comparisons for metric in some.metrics}.values())
+
+    @property
+    def lanes(self) -> bool:
+        """Whether what has a network runs apart from what has none."""
+        return self.device.startswith("cuda") if self.two_lanes is None else self.two_lanes
+
+    def compared(self, line: Line) -> Sequence[Comparison]:
+        """The comparisons whose output `line` makes."""
+        return [some for some in self.comparisons if some.output in line.producer.outputs]

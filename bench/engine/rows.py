@@ -6,15 +6,18 @@ Rows are the only thing results are made of. `SCHEMA` documents every field.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import definitions, metrics, provenance
 from bench.codes import Codes
-from bench.engine.keys import Keys, engine_key, metric_key
-from bench.engine.plan import Plan, System
+from bench.engine.jobs import Due, output_key, output_keys
+from bench.engine.keys import engine_key, metric_key
+from bench.engine.plan import Plan
+from bench.engine.schedule import Schedule
+from bench.engine.systems import System
 from bench.metrics import Column, Metric
 from bench.rates import Usage
 from bench.store import Store
@@ -34,6 +37,9 @@ SCHEMA: Mapping[str, str] = {
     "weights": "none, official, nano, random or path:hash",
     "weights_sha256": "digest of the weights",
     "system_key": "identity of codec, settings, weights, definitions and packages",
+    "role": "what the system does: resynthesis, converted, ceiling, reference",
+    "output": "which of the waves that were made, where there are several",
+    "against": "the recording that the score refers to, where it is not the original",
     "settings": "settings of the operating point (JSON)",
     "device": "cpu, or the CUDA device",
     "threads": "compute threads",
@@ -77,6 +83,8 @@ Code usage and entropies belong to a set, not to an utterance: one row each, spe
 figures (JSON) in `detail`. Definitions: bench.rates.
 """
 
+_SLICE = 256
+"""Utterances whose records are in memory at a time."""
 SET_COLUMNS = ("code_usage", "norm_entropy", "norm_entropy_all")
 WHOLE_SET = "-"
 """Speaker of rows that belong to the set as a whole: code usage, a probe's parameters."""
@@ -105,34 +113,62 @@ def typed(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     return rows
 
 
+def joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Several frames of rows as one."""
+    import pandas as pd
+
+    whole = pd.concat(frames, ignore_index=True)
+    for name in whole.columns:
+        if any(isinstance(frame[name].dtype, pd.CategoricalDtype) for frame in frames):
+            whole[name] = whole[name].astype("string").astype("category")
+    return whole
+
+
 def _rows(plan: Plan, store: Store, failures: Mapping[str, tuple[str, str]]) -> Iterator[dict[str, Any]]:
-    keys = Keys(plan.dataset, plan.metrics, store, plan.length)
+    schedule = Schedule(plan, store)
     start = base(plan)
     about = {metric.name: _metric_facts(metric, store) for metric in plan.metrics}
-    for system in plan.systems:
-        of_system = start | system_facts(system)
-        coded = {u.id: keys.coded(system, u) for u in plan.dataset}
-        records = store.get_many(list(coded.values()))
-        wanted = [keys.score(m, u, coded[u.id]) for u in plan.dataset for m in plan.metrics]
-        scores = store.get_many(wanted)
+    everything = plan.dataset.utterances
+    for line in plan.lines:
+        of_line = start | system_facts(line.system) | {"codec": line.codec, "role": line.producer.role}
         usage = Usage()
-        for u in plan.dataset:
-            record = records.get(coded[u.id])
-            if record and "codes" in record:
-                usage.add(Codes.from_bytes(record["codes"]))
-            row = of_system | {"utterance": u.id, "speaker": u.speaker, "language": u.language}
-            row["seconds"] = record["seconds"] if record else None
-            lost = failures.get(coded[u.id], ("missing", "not in the store"))
-            yield from _engine_rows(row, record, lost)
-            for metric in plan.metrics:
-                key = keys.score(metric, u, coded[u.id])
-                values = scores.get(key)
-                if values is None:
-                    kind, detail = failures.get(key, lost)
-                    values = {column.name: {"failure": kind, "detail": detail} for column in metric.columns}
-                for column in metric.columns:
-                    yield row | about[metric.name] | {"column": column.name} | _value(values[column.name])
-        yield from _usage_rows(of_system, usage)
+        for at in range(0, len(everything), _SLICE):
+            keyed = schedule.keyed(line, everything[at : at + _SLICE])
+            records = store.get_many(output_keys(line, [one.made for one in keyed]))
+            scores = store.get_many([due.score for one in keyed for due in one.dues])
+            for one in keyed:
+                u, lost = one.item, failures.get(one.made, ("missing", "not in the store"))
+                row = of_line | {"utterance": u.id, "speaker": u.speaker, "language": u.language}
+                seconds = {}
+                for name in line.producer.outputs:
+                    record = records.get(output_key(one.made, name))
+                    seconds[name] = record["seconds"] if record else None
+                    if record and "codes" in record:
+                        usage.add(Codes.from_bytes(record["codes"]))
+                    yield from _engine_rows(row | {"output": name, "seconds": seconds[name]}, record, lost)
+                for due in one.dues:
+                    yield from _score_rows(row | {"seconds": seconds[due.output]}, due, about, scores, failures, lost)
+        yield from _usage_rows(of_line, usage)
+
+
+def _score_rows(
+    row: Mapping[str, Any], due: Due, about: Mapping[str, Mapping[str, Any]], scores: Mapping[str, Any],
+    failures: Mapping[str, tuple[str, str]], lost: tuple[str, str],
+) -> Iterator[dict[str, Any]]:  # fmt: skip
+    """Rows of one metric's columns for one utterance, output and recording that it is scored against."""
+    names = [column.name for column in metrics.find(due.metric).columns]
+    values = scores.get(due.score)
+    if values is None:
+        kind, detail = failures.get(due.score, lost)
+        values = {name: {"failure": kind, "detail": detail} for name in names}
+    of_metric = {**row, **about[due.metric], "output": due.output, "against": due.against}
+    for name in names:
+        yield of_metric | {"column": name + suffix(due.against)} | _value(values[name])
+
+
+def suffix(against: str) -> str:
+    """What is added to a column's name when it is not about the usual recording: "_to_source" and the like."""
+    return "" if against in ("", "target") else f"_to_{against}"
 
 
 def base(plan: Plan) -> dict[str, Any]:

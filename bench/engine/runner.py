@@ -1,178 +1,183 @@
-"""Runs a plan: cuts it into jobs, gives them to worker processes, shows progress, survives bad files and dying workers.
+"""The driver: gives a plan's jobs to an executor, puts what comes back into the store, survives bad files and lost workers.
 
-On a CPU each worker does the whole chain for its utterances. On CUDA one process drives the device and passes on to the
-CPU workers, which score while it decodes the next bucket. Either way results are in the store when a job ends, so that
-a killed run goes on where it was.
+Only the driver writes the store. What a job made is there when its report has come, so that a killed run goes on where
+it was. A lost worker costs its running job: that is tried again utterance by utterance, and what is lost again is a
+counted failure.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import replace
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, replace
 
-from bench.engine import worker
-from bench.engine.keys import Keys
+from bench.engine import executors, worker
+from bench.engine.executors import Executor, ExecutorOptions, LostWorker, Needs
+from bench.engine.jobs import Failure, Job, Report, Stage
 from bench.engine.plan import Plan
-from bench.engine.worker import Job, JobReport
+from bench.engine.records import kept
+from bench.engine.schedule import Schedule, Window
+from bench.engine.threads import one_thread
 from bench.progress import Progress
-from bench.speech import Utterance
-from bench.store import Store, key_of
+from bench.store import Store
 
-_CHUNK = 6
-"""Utterances per job: enough to batch a metric, few enough to keep all workers busy to the end."""
+GIVE_UP_AFTER = 3
+"""Utterances of one system, one after another, that may cost a worker before the rest is not tried any more."""
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """A job, the number of its window, and how often it was lost."""
+
+    job: Job
+    window: int
+    lost: int = 0
 
 
 class Runner:
     """Executes a Plan against a Store. `failures` maps a stage key to (kind, detail) for what broke unexpectedly."""
 
-    def __init__(self, plan: Plan, store: Store) -> None:
+    def __init__(self, plan: Plan, store: Store, executor: Executor | None = None) -> None:
         self.plan, self.store = plan, store
+        self.schedule = Schedule(plan, store)
         self.failures: dict[str, tuple[str, str]] = {}
-        self.key = ""
-        worker.one_thread()
+        self._given = executor is not None
+        self._executor = executor
+        self._queue: deque[_Attempt] = deque()
+        self._pending: dict[Future[Report], _Attempt] = {}
+        self._references: Counter[int] = Counter()
+        self._lost_in_a_row: Counter[str] = Counter()
+        one_thread()
+
+    @property
+    def key(self) -> str:
+        """Tells this run from any with another outcome; complete after `run`."""
+        return self.schedule.digest
 
     def run(self) -> None:
-        """Bring every stage of the plan into the store. `key` then tells this run from any with another outcome."""
-        jobs = list(self._due())
-        if not jobs:
+        """Bring every stage of the plan into the store."""
+        windows = iter(self.schedule)
+        settled = 0
+        for window in windows:
+            settled += window.settled
+            if window.jobs:
+                break
+        else:
             return
-        references = [job for job in jobs if job.system is None]
-        coded = [job for job in jobs if job.system is not None]
-        total = sum(len(job.utterances) for job in coded)
+        total = len(self.plan.dataset) * len(self.plan.lines)
         title = f"{self.plan.task} on {self.plan.dataset.name}"
-        with Progress(total, title, unit="utterance") as progress, _Pools(self.plan) as pools:
-            progress.note("references")
-            self._work(references, pools, progress, count=False)
-            self._work(coded, pools, progress, count=True)
+        try:
+            with Progress(total, title, unit="utterance") as progress:
+                progress.advance(settled)
+                self._run(window, windows, progress)
+        finally:
+            if self._executor is not None and not self._given:
+                self._executor.close()
+                self._executor = None
+        if self.schedule.coded_again:
+            print(f"  {self.schedule.coded_again} utterances were coded again: the store keeps {self.plan.keep} only")
 
-    def _due(self) -> Iterator[Job]:
-        """Jobs for whatever is not in the store: first what depends on references only, then system by system."""
-        plan = self.plan
-        keys = Keys(plan.dataset, plan.metrics, self.store, plan.length)
-        names = tuple(metric.name for metric in plan.metrics)
-        analysing = [metric for metric in plan.metrics if metric.analyse is not None]
-        due: list[Job] = []
-        touched: set[str] = set()
-        every: list[str] = [plan.task, plan.profile, plan.dataset.sha256]
-        for system in plan.systems:
-            coded = {u.id: keys.coded(system, u) for u in plan.dataset}
-            wanted = {u.id: [coded[u.id], *(keys.score(m, u, coded[u.id]) for m in plan.metrics)] for u in plan.dataset}
-            there = self.store.has_many([key for some in wanted.values() for key in some])
-            missing = [u for u in plan.dataset if not there.issuperset(wanted[u.id])]
-            every += [system.label, system.device, *(key for some in wanted.values() for key in some)]
-            touched.update(u.id for u in missing)
-            chunks = _chunks(missing, device=plan.device)
-            due += [Job(system, some, names, self.store.path, length=plan.length) for some in chunks]
-        self.key = key_of(every)
-        if analysing and touched:
-            spoken = [u for u in plan.dataset if u.id in touched]
-            wanted = {u.id: [keys.analysis(m, keys.reference(u), u.language) for m in analysing] for u in spoken}
-            there = self.store.has_many([key for some in wanted.values() for key in some])
-            missing = [u for u in spoken if not there.issuperset(wanted[u.id])]
-            names = tuple(metric.name for metric in analysing)
-            yield from (Job(None, some, names, self.store.path, length=plan.length) for some in _chunks(missing))
-        yield from due
+    def _run(self, first: Window, rest: Iterator[Window], progress: Progress) -> None:
+        window: Window | None = first
+        self._add(first.references, 0)
+        number = 0
+        while window is not None:
+            ahead = next(rest, None)
+            if ahead is not None:
+                # The next window's references come before this window's lines, and so are there when they are needed.
+                self._add(ahead.references, number + 1)
+                progress.advance(ahead.settled)
+            self._work(progress, lambda number=number: not self._references[number])  # type: ignore[misc]
+            self._add(window.jobs, number)
+            self._work(progress, lambda: len(self._queue) <= self.executor.places)
+            window, number = ahead, number + 1
+        self._work(progress, lambda: False)
 
-    def _work(self, jobs: Sequence[Job], pools: _Pools, progress: Progress, *, count: bool) -> None:
-        # With a device, coding and scoring are two jobs in two places; without, one job does both.
-        queue = [replace(job, stage="code") if pools.cuda and job.system else job for job in reversed(jobs)]
-        pending: dict[Future[JobReport], Job] = {}
-        while queue or pending:
-            # A bounded window keeps memory flat however long the list is.
-            while queue and len(pending) < 2 * pools.workers + 1:
-                job = queue.pop()
-                pending[pools.submit(job)] = job
-            done, _ = wait(pending, return_when=FIRST_COMPLETED)
+    def _add(self, jobs: Sequence[Job], window: int) -> None:
+        self._queue.extend(_Attempt(job, window) for job in jobs)
+        self._references[window] += sum(job.line is None for job in jobs)
+
+    @property
+    def executor(self) -> Executor:
+        """The executor that was given, else processes of this run's own."""
+        if self._executor is None:
+            gpus = (self.plan.device,) if self.plan.lanes else ()
+            self._executor = executors.make(self.plan.executor, ExecutorOptions(self.plan.workers, gpus, plan=self.key))
+        return self._executor
+
+    def _work(self, progress: Progress, enough: Callable[[], bool]) -> None:
+        """Hand out jobs and take reports until `enough`, or nothing is left."""
+        while (self._queue or self._pending) and not enough():
+            # A bounded number of jobs under way keeps memory flat however long the list is.
+            while self._queue and len(self._pending) < self.executor.places:
+                self._submit(self._queue.popleft(), progress)
+            self.executor.flush()
+            if not self._pending:
+                continue
+            done, _ = wait(self._pending, return_when=FIRST_COMPLETED)
             for future in done:
-                job = pending.pop(future)
-                try:
-                    report = future.result()
-                except BrokenProcessPool:
-                    stranded = [job, *pending.values()]
-                    pending.clear()
-                    pools.restart()
-                    self._one_by_one(stranded, pools, progress, count=count)
-                    break
-                if job.stage == "code":
-                    self.failures.update(report.failures)
-                    queue.append(replace(job, stage="score"))
-                else:
-                    self._account(job, report, progress, count)
+                self._settle(self._pending.pop(future), future, progress)
 
-    def _one_by_one(self, jobs: Sequence[Job], pools: _Pools, progress: Progress, *, count: bool) -> None:
-        """A worker died: run what it may have been doing one by one, so that only the guilty utterance is lost."""
-        for job in jobs:
-            for utterance in job.utterances:
-                single = replace(job, utterances=(utterance,), stage="all")
-                try:
-                    report = pools.submit(single, alone=True).result()
-                except BrokenProcessPool:
-                    pools.restart()
-                    report = JobReport(1, failures=self._crash(single))
-                self._account(single, report, progress, count)
+    def _submit(self, attempt: _Attempt, progress: Progress) -> None:
+        job = attempt.job
+        if job.line is not None and self._lost_in_a_row[job.line.system.key] >= GIVE_UP_AFTER:
+            reason = f"not tried: {GIVE_UP_AFTER} utterances of this system, one after another, ended their worker"
+            self._fail(job, ("crash", reason), progress)
+            return
+        job = replace(job, known=self.schedule.filled(job))
+        needs: Needs = "gpu" if job.lanes and job.stage == "make" else "cpu"
+        self._pending[self.executor.submit(worker.run, job, needs)] = attempt
 
-    def _crash(self, job: Job) -> dict[str, tuple[str, str]]:
-        keys = Keys(self.plan.dataset.select(job.utterances), self.plan.metrics, self.store, self.plan.length)
-        if job.system is None:
-            return {}
-        coded = [keys.coded(job.system, u) for u in job.utterances]
-        there = self.store.has_many(coded)
-        missing = [key for key in coded if key not in there]
-        if not missing:
-            missing = [
-                keys.score(m, u, key) for u, key in zip(job.utterances, coded, strict=True) for m in self.plan.metrics
-            ]
-        return dict.fromkeys(missing, ("crash", "the worker process died on this utterance"))
-
-    def _account(self, job: Job, report: JobReport, progress: Progress, count: bool) -> None:
+    def _settle(self, attempt: _Attempt, future: Future[Report], progress: Progress) -> None:
+        job = attempt.job
+        self._references[attempt.window] -= job.line is None
+        try:
+            report = future.result()
+        except LostWorker as lost:
+            self.executor.restart()
+            self._after_loss(attempt, lost, progress)
+            return
+        self._store(report)
         self.failures.update(report.failures)
-        if count and job.system is not None:
-            progress.advance(len(job.utterances), job.system.name)
+        if job.line is None:
+            return
+        self._lost_in_a_row[job.line.system.key] = 0
+        if job.stage == "make":
+            # What was made travels on to where it is scored; it need not come back out of the store.
+            values = report.values()
+            made = {key: values[key] for key in job.lookup if key in values}
+            self._queue.appendleft(replace(attempt, job=replace(job, stage="score", known=made)))
+        else:
+            progress.advance(len(job.items), job.line.codec)
 
+    def _store(self, report: Report) -> None:
+        keep = self.plan.keep
+        self.store.put_raw([
+            (key, stage, kept(data, keep) if stage == "coded" else data) for key, stage, data in report.entries
+        ])  # fmt: skip
 
-def _chunks(utterances: Sequence[Utterance], device: str = "cpu") -> Iterator[tuple[Utterance, ...]]:
-    """Jobs' worth of utterances; for a device, neighbours in length come together (file size stands for length)."""
-    ordered = list(utterances)
-    if device.startswith("cuda"):
-        ordered.sort(key=lambda u: u.path.stat().st_size if u.path.is_file() else 0)
-    for start in range(0, len(ordered), _CHUNK):
-        yield tuple(ordered[start : start + _CHUNK])
+    def _after_loss(self, attempt: _Attempt, lost: LostWorker, progress: Progress) -> None:
+        """First the utterances one by one, making and scoring apart, so that only the guilty step is lost; then no more."""
+        job = attempt.job
+        alone = len(job.items) == 1
+        if job.line is None:
+            # A reference that ends its worker is left to the scores that need it.
+            if not alone:
+                self._again(replace(attempt, lost=attempt.lost + 1))
+        elif not alone or (attempt.lost < 2 and lost.kind != "hang"):
+            stage: Stage = "make" if job.stage == "all" else job.stage
+            self._again(replace(attempt, job=replace(job, stage=stage), lost=attempt.lost + 1))
+        else:
+            self._lost_in_a_row[job.line.system.key] += 1
+            self._fail(job, (lost.kind, str(lost)), progress)
 
+    def _again(self, attempt: _Attempt) -> None:
+        for one in attempt.job.singles():
+            self._queue.appendleft(replace(attempt, job=one))
+            self._references[attempt.window] += one.line is None
 
-class _Pools:
-    """Where jobs run: CPU workers and, with CUDA, one process of its own for the device."""
-
-    def __init__(self, plan: Plan) -> None:
-        self.workers = plan.workers
-        self.cuda = plan.device.startswith("cuda")
-        self._context = multiprocessing.get_context("spawn")
-        self._cpu = self._make(self.workers)
-        self._device = self._make(1) if self.cuda else self._cpu
-        self._alone: ProcessPoolExecutor | None = None
-
-    def _make(self, workers: int) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(workers, mp_context=self._context, initializer=worker.begin)
-
-    def submit(self, job: Job, *, alone: bool = False) -> Future[JobReport]:
-        if alone:
-            if self._alone is None:
-                self._alone = self._make(1)
-            return self._alone.submit(worker.run, job)
-        return (self._device if job.stage == "code" else self._cpu).submit(worker.run, job)
-
-    def restart(self) -> None:
-        self.__exit__()
-        self._cpu = self._make(self.workers)
-        self._device = self._make(1) if self.cuda else self._cpu
-        self._alone = None
-
-    def __enter__(self) -> _Pools:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for pool in (self._cpu, self._device, self._alone):
-            if pool is not None:
-                pool.shutdown(wait=False, cancel_futures=True)
+    def _fail(self, job: Job, failure: Failure, progress: Progress) -> None:
+        assert job.line is not None
+        self.failures.update(job.failed(failure, made=job.stage != "score"))
+        progress.advance(len(job.items), job.line.codec)

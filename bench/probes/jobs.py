@@ -1,4 +1,4 @@
-"""One training as a job for a worker process: inputs from a file, outputs into the store."""
+"""One training as a job for an executor: inputs from a file, outputs as the result."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 from bench.probes.division import PARTS, Division
 from bench.probes.settings import Settings
-from bench.store import Store
 
 DEFINITION = "probe"
 VERSION = "1"
@@ -17,24 +16,30 @@ PACKAGES = ("torch", "speechbrain")
 
 @dataclass(frozen=True)
 class Job:
-    """A probe of `task` on the inputs in a file, for a division and a seed. `key` is where its result is stored."""
+    """A probe of `task` on the inputs in a file, for a division and a seed. `key` is where its result is stored.
+
+    checkpoints: folder where a training that was killed left its state.
+    """
 
     task: str
     inputs: Path
     division: Division
     settings: Settings
     seed: int
-    store: Path
+    checkpoints: Path
     key: str
     device: str = "cpu"
 
     @property
     def checkpoint(self) -> Path:
-        return self.store.parent / "probes" / f"{self.key}.pt"
+        return self.checkpoints / f"{self.key}.pt"
 
 
 def run(job: Job) -> dict[str, Any]:
-    """Train (or go on with a training that was killed), test, store: outputs per test utterance, curve and cost."""
+    """Train (or go on with a training that was killed) and test: outputs per test utterance, curve and cost.
+
+    The checkpoint stays until the driver has stored the result (see `finished`).
+    """
     import torch
 
     from bench.probes import text
@@ -50,11 +55,12 @@ def run(job: Job) -> dict[str, Any]:
     classes = text.CLASSES if job.task == "asr" else len(job.division.classes)
     probe = Probe(job.task, Inputs.load(job.inputs), classes, job.settings, job.seed, job.device)
     trained = probe.fit(train, valid, job.checkpoint)
-    result = {
+    return {
         "outputs": probe.predict(test), "curve": trained.curve, "best_epoch": trained.best_epoch,
         "parameters": trained.parameters, "seconds": trained.seconds, "frames_per_s": trained.frames_per_s,
     }  # fmt: skip
-    with Store(job.store) as store:
-        store.put(job.key, "probe", result)
+
+
+def finished(job: Job) -> None:
+    """The result of `job` is stored: its checkpoint is not needed any more."""
     job.checkpoint.unlink(missing_ok=True)
-    return result

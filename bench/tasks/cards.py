@@ -38,7 +38,7 @@ class TaskCard(Record, frozen=True):
 
 
 class Protocol(Record, frozen=True):
-    """What a paper leaves to its code. `rate_hz` and `length` are obeyed (bench.engine.lengths); the rest is told."""
+    """What a paper leaves to its code. `rate_hz` and `length` are obeyed (bench.engine.pairing); the rest is told."""
 
     rate_hz: Annotated[int, Meta(ge=1000)] = 16000
     length: str = "zeros"

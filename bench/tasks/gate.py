@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import data
-from bench.engine import plan as planning
 from bench.engine import rows as row_files
+from bench.engine import systems
 from bench.engine.plan import Plan
 from bench.engine.runner import Runner
 from bench.errors import BenchError
@@ -32,7 +32,7 @@ def plan(workers: int | None = None) -> Plan:
     card = cards.load("gate")
     made = Plan(
         task="gate",
-        systems=tuple(planning.systems(card.settings["codecs"])),
+        systems=tuple(systems.systems(card.settings["codecs"])),
         dataset=data.load(card.data["embedded"]).limit(card.settings["limit"]),
         columns=card.columns,
     )

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import audio, data
-from bench.engine import plan as planning
 from bench.engine import rows as row_files
-from bench.engine import stages
-from bench.engine.keys import Keys
-from bench.engine.plan import Plan, System
+from bench.engine import systems as known_systems
+from bench.engine.plan import Plan
+from bench.engine.records import decoded_wave
 from bench.engine.runner import Runner
+from bench.engine.systems import System
 from bench.errors import BenchError, UnknownName
 from bench.metrics import Column, MetricFailure
 from bench.report import listening
@@ -62,20 +62,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise BenchError(f"--count {asked.count}: must be at least 1")
     heard = _heard(asked.task, asked.data, asked.protocol)
     device = options.device(asked.device)
-    systems = planning.systems(asked.codec or heard.codecs, want=asked.weights, device=device)
+    systems = known_systems.systems(asked.codec or heard.codecs, want=asked.weights, device=device)
     folder = outcome.folder_of(asked.results, asked.task, heard.dataset)
     rows = _rows(folder / "rows.parquet", systems)
     columns = {} if rows is None else outcome.shown(rows)
     columns = {name: columns[name] for name in score_names(columns, columns)}
     chosen, order = _chosen(heard.dataset, rows, columns, asked.by, asked.count)
-    plan = Plan(asked.task, tuple(systems), chosen, (), device=device, always=())
+    lines = vc.conversions(systems) if asked.task == "vc" else ()
+    plan = Plan(asked.task, tuple(systems), chosen, (), device=device, always=(), lines=lines)
     outcome.announce(plan)
     with Store(asked.store) as store:
         runner = Runner(plan, store)
         runner.run()
         scores = _scores(rows, columns)
-        keys = Keys(chosen, (), store)
-        items = [_item(u, heard.beside.get(u.id, ()), plan, keys, store, runner, scores) for u in chosen]
+        items = [_item(u, heard.beside.get(u.id, ()), runner, scores) for u in chosen]
     facts = [
         f"{heard.dataset.name}: {len(chosen)} of {len(heard.dataset)} utterances, {order}",
         *(f"{s.label}: weights {s.weights.digest[:12]} from {s.weights.source}" for s in systems if s.weights.kind != "none"),
@@ -139,19 +139,20 @@ def _scores(rows: pd.DataFrame | None, columns: Mapping[str, Column]) -> dict[tu
 
 
 def _item(
-    u: Utterance, beside: Sequence[tuple[str, Path | None]], plan: Plan, keys: Keys, store: Store, runner: Runner,
+    u: Utterance, beside: Sequence[tuple[str, Path | None]], runner: Runner,
     scores: Mapping[tuple[str, str], Mapping[str, float]],
 ) -> Item:  # fmt: skip
     clips = [Clip(name, *(u.read() if path is None else audio.read(path))) for name, path in beside]
-    for system in plan.systems:
-        key = keys.coded(system, u)
-        record = store.get(key)
+    for line in runner.plan.lines:
+        system = line.system
+        key = runner.schedule.keys.made(line, u)
+        record = runner.store.get(key)
         wave, rate = None, system.point.sample_rate
         lost = runner.failures.get(key, ("missing", "not in the store"))
         if record is not None:
             rate = int(record["rate_hz"])
             try:
-                wave = stages.decoded_wave(record, rate, None)
+                wave = decoded_wave(record, rate, None)
             except MetricFailure as failure:
                 lost = failure.kind, failure.detail
         if wave is None:

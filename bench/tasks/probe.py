@@ -6,10 +6,9 @@ decoded audio, under a name that says so. Every table has a topline (log-mel of 
 
 from __future__ import annotations
 
-import multiprocessing
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,11 +16,13 @@ from typing import Any, Literal
 from bench import adapters, audio, data, definitions
 from bench.codec import Codec, HasCodebooks, HasFeatures
 from bench.codes import Codes
-from bench.engine import plan as planning
-from bench.engine.keys import Keys, probe_key
-from bench.engine.plan import Plan, System
+from bench.engine import executors
+from bench.engine import systems as known
+from bench.engine.executors import ExecutorOptions
+from bench.engine.keys import probe_key
+from bench.engine.plan import Line, Plan, cores
 from bench.engine.runner import Runner
-from bench.engine.worker import begin
+from bench.engine.systems import System
 from bench.errors import BenchError, UnknownName
 from bench.probes import inputs as reading
 from bench.probes import jobs
@@ -45,13 +46,16 @@ _SOME = 200
 """Utterances whose coded audio is held in memory at a time."""
 
 
+Kind = Literal["tokens", "decoded", "features", "mel"]
+
+
 @dataclass(frozen=True)
 class Subject:
     """What one row of the table probes: a system's tokens, decoded audio or features, or the original's log-mel."""
 
     name: str
-    kind: Literal["tokens", "decoded", "features", "mel"]
-    system: System | None
+    kind: Kind
+    line: Line | None
     key: str
 
 
@@ -65,7 +69,7 @@ def run(task: str, wanted: Options) -> outcome.Outcome:
     chosen = settings(protocol, task)
     seeds = wanted.seeds or tuple(card.settings["seeds"])
     names = wanted.codecs or DEFAULT_CODECS
-    systems = planning.systems(names, profile=profile, want=wanted.weights, device=device)
+    systems = known.systems(names, profile=profile, want=wanted.weights, device=device)
     results = outcome.Outcome()
     for source in wanted.data or (card.data[profile],):
         if wanted.limit is not None:
@@ -74,7 +78,7 @@ def run(task: str, wanted: Options) -> outcome.Outcome:
         divisions = _divisions(task, dataset, data.Source.parse(source).name, card, protocol)
         needed = set().union(*(division.ids for division in divisions))
         dataset = dataset.select([u for u in dataset if u.id in needed])
-        workers = wanted.workers or planning.cores()
+        workers = wanted.workers or cores()
         plan = Plan(
             task, tuple(systems), dataset, (), profile=wanted.profile, device=device, always=(), workers=workers
         )
@@ -83,9 +87,9 @@ def run(task: str, wanted: Options) -> outcome.Outcome:
         with Store(wanted.store) as store:
             runner = Runner(plan, store)
             runner.run()
-            subjects = list(_subjects(plan, store, wanted.continuous, runner.failures))
-            probed = _train(plan, store, subjects, divisions, chosen, seeds)
-            fresh = probe_rows.frame(plan, store, probed, divisions, chosen)
+            subjects = list(_subjects(runner, wanted.continuous))
+            probed = _train(runner, subjects, divisions, chosen, seeds)
+            fresh = probe_rows.frame(runner, probed, divisions, chosen)
         folder = outcome.folder_of(wanted.results, task, dataset)
         if protocol != usual:
             folder = folder.with_name(f"{folder.name}-{protocol}")
@@ -105,35 +109,34 @@ def _divisions(
     return divide(task, dataset, card.settings["split"][name], folds=folds, labels=labels, cap=cap)
 
 
-def _subjects(
-    plan: Plan, store: Store, continuous: bool, failures: Mapping[str, tuple[str, str]]
-) -> Iterator[Subject]:
-    keys = Keys(plan.dataset, (), store)
+def _subjects(runner: Runner, continuous: bool) -> Iterator[Subject]:
+    plan, store, keys = runner.plan, runner.store, runner.schedule.keys
 
-    def subject(name: str, kind: Literal["tokens", "decoded", "features", "mel"], system: System | None) -> Subject:
-        of = [keys.coded(system, u) if system and kind != "features" else keys.spoken(u) for u in plan.dataset]
-        who = system.key if system and kind == "features" else ""
-        key = key_of("probe inputs", kind, who, of, definitions.get("probe-inputs").identity)
-        return Subject(name, kind, system, key)
+    def subject(name: str, kind: Kind, line: Line | None, of: Sequence[str]) -> Subject:
+        who = line.system.key if line and kind == "features" else ""
+        key = key_of("probe inputs", kind, who, list(of), definitions.get("probe-inputs").identity)
+        return Subject(name, kind, line, key)
 
-    yield subject(TOPLINE, "mel", None)
-    for system in plan.systems:
-        coded = {keys.coded(system, u): u.id for u in plan.dataset}
+    originals = [keys.reference(u) for u in plan.dataset]
+    yield subject(TOPLINE, "mel", None, originals)
+    for line in plan.lines:
+        system = line.system
+        coded = {keys.made(line, u): u.id for u in plan.dataset}
         there = store.has_many(list(coded))
         lost = [key for key in coded if key not in there]
         if lost:
-            kind, detail = failures.get(lost[0], ("missing", "not in the store"))
+            kind, detail = runner.failures.get(lost[0], ("missing", "not in the store"))
             some = f"{len(lost)} of {len(coded)} utterances could not be coded, for example {coded[lost[0]]}"
             raise BenchError(f"{system.label}: {some}: {kind}, {detail}")
         record = store.get(next(iter(coded)))
         if record is not None and "codes" in record and _readable(Codes.from_bytes(record["codes"])):
-            yield subject(system.name, "tokens", system)
+            yield subject(system.name, "tokens", line, list(coded))
         else:
             name = system.name + DECODED
             print(f"  {system.label} sends no tokens to read: probed on the log-mel of its decoded audio, as '{name}'")
-            yield subject(name, "decoded", system)
+            yield subject(name, "decoded", line, list(coded))
         if continuous:
-            yield subject(system.name + FEATURES, "features", system)
+            yield subject(system.name + FEATURES, "features", line, originals)
 
 
 def _readable(codes: Codes) -> bool:
@@ -142,11 +145,12 @@ def _readable(codes: Codes) -> bool:
 
 
 def _train(
-    plan: Plan, store: Store, subjects: Sequence[Subject], divisions: Sequence[Division], chosen: Settings,
-    seeds: Sequence[int],
-) -> list[Probed]:  # fmt: skip
-    """Every training that is not in the store yet, in worker processes."""
+    runner: Runner, subjects: Sequence[Subject], divisions: Sequence[Division], chosen: Settings, seeds: Sequence[int]
+) -> list[Probed]:
+    """Every training that is not in the store yet, on the plan's executor."""
+    plan, store = runner.plan, runner.store
     place = plan.device.split(":")[0]
+    checkpoints = store.path.parent / "probes"
     found = []
     folder = tempfile.TemporaryDirectory(prefix="bench-probes-")
     path = {subject.key: Path(folder.name) / f"{n}.npz" for n, subject in enumerate(subjects)}
@@ -155,60 +159,60 @@ def _train(
             for seed in seeds:
                 about = (plan.task, subject.key, division.sha256, probe_key(chosen.asdict()), seed, place)
                 key = key_of("probe", *about)
-                job = Job(plan.task, path[subject.key], division, chosen, seed, store.path, key, plan.device)
-                found.append(Probed(subject.name, subject.system, division, seed, job, {}))
+                job = Job(plan.task, path[subject.key], division, chosen, seed, checkpoints, key, plan.device)
+                system = subject.line.system if subject.line else None
+                found.append(Probed(subject.name, system, division, seed, job, {}))
     results = store.get_many([one.job.key for one in found])
     due = [one.job for one in found if one.job.key not in results]
     with folder:
         wanted = {job.inputs for job in due}
         for subject in subjects:
             if path[subject.key] in wanted:
-                _inputs(subject, plan, store).save(path[subject.key])
-        results |= _run_jobs(due, plan) if due else {}
+                _inputs(subject, runner).save(path[subject.key])
+        results |= _run_jobs(due, plan, store) if due else {}
     return [Probed(one.name, one.system, one.division, one.seed, one.job, results[one.job.key]) for one in found]
 
 
-def _run_jobs(due: Sequence[Job], plan: Plan) -> dict[str, dict[str, Any]]:
+def _run_jobs(due: Sequence[Job], plan: Plan, store: Store) -> dict[str, dict[str, Any]]:
     results = {}
-    context = multiprocessing.get_context("spawn")
-    workers = 1 if plan.device.startswith("cuda") else min(plan.workers, len(due))
+    cuda = plan.device.startswith("cuda")
+    options = ExecutorOptions(0 if cuda else min(plan.workers, len(due)), (plan.device,) if cuda else ())
     with (
         Progress(len(due), f"{plan.task} probes", unit="training") as progress,
-        ProcessPoolExecutor(workers, mp_context=context, initializer=begin) as pool,
+        executors.make(plan.executor, options) as executor,
     ):
-        pending = {pool.submit(jobs.run, job): job for job in due}
-        try:
-            for future in as_completed(pending):
-                job = pending[future]
-                results[job.key] = future.result()
-                progress.advance(1, f"seed {job.seed}")
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        pending = {executor.submit(jobs.run, job, "gpu" if cuda else "cpu"): job for job in due}
+        executor.flush()
+        for future in as_completed(pending):
+            job = pending[future]
+            results[job.key] = future.result()
+            store.put(job.key, "probe", results[job.key])
+            jobs.finished(job)
+            progress.advance(1, f"seed {job.seed}")
     return results
 
 
-def _inputs(subject: Subject, plan: Plan, store: Store) -> Inputs:
+def _inputs(subject: Subject, runner: Runner) -> Inputs:
     """What the probe reads of every utterance; tokens and decoded audio come out of the store."""
+    dataset = runner.plan.dataset
     made = Inputs(subject.name, reading.MEL_RATE_HZ)
-    if subject.kind == "mel":
-        made.features = {u.id: reading.log_mel(u.read_reference(16000)[0]) for u in plan.dataset}
+    if subject.line is None:
+        made.features = {u.id: reading.log_mel(u.read_reference(16000)[0]) for u in dataset}
         return made
-    system = subject.system
-    assert system is not None
+    line, system = subject.line, subject.line.system
     if subject.kind == "features":
         codec = _codec(system)
         if not isinstance(codec, HasFeatures):
             raise BenchError(f"{system.name} has no continuous features; leave out --continuous for it")
         made.rate_hz = codec.feature_rate_hz
-        made.features = {u.id: codec.features(u.read(codec.sample_rate)[0]) for u in plan.dataset}
+        made.features = {u.id: codec.features(u.read(codec.sample_rate)[0]) for u in dataset}
         return made
     if subject.kind == "decoded":
-        for u, record in _records(system, plan, store):
+        for u, record in _records(line, runner):
             wave, rate = audio.from_flac(record["decoded"])
             made.features[u.id] = reading.log_mel(audio.resample(wave, rate, 16000))
         return made
-    codes = {u.id: Codes.from_bytes(record["codes"]) for u, record in _records(system, plan, store)}
+    codes = {u.id: Codes.from_bytes(record["codes"]) for u, record in _records(line, runner)}
     codec = _codec(system)
     return reading.from_codes(subject.name, codes, codec.codebooks() if isinstance(codec, HasCodebooks) else None)
 
@@ -217,12 +221,10 @@ def _codec(system: System) -> Codec:
     return adapters.load(system.point, system.weights, "cpu")
 
 
-def _records(system: System, plan: Plan, store: Store) -> Iterator[tuple[Utterance, Mapping[str, Any]]]:
+def _records(line: Line, runner: Runner) -> Iterator[tuple[Utterance, Mapping[str, Any]]]:
     """Coded records of the plan's utterances, a few at a time."""
-    keys = Keys(plan.dataset, (), store)
-    everything = plan.dataset.utterances
+    everything = runner.plan.dataset.utterances
     for start in range(0, len(everything), _SOME):
-        some = everything[start : start + _SOME]
-        wanted = {u.id: keys.coded(system, u) for u in some}
-        found = store.get_many(list(wanted.values()))
-        yield from ((u, found[wanted[u.id]]) for u in some)
+        wanted = {u.id: runner.schedule.keys.made(line, u) for u in everything[start : start + _SOME]}
+        found = runner.store.get_many(list(wanted.values()))
+        yield from ((u, found[wanted[u.id]]) for u in everything[start : start + _SOME])

@@ -13,12 +13,13 @@ from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
 from bench.engine import rows as row_files
-from bench.engine.keys import Keys, probe_key
-from bench.engine.plan import Plan, System
+from bench.engine.keys import probe_key
+from bench.engine.plan import Line
+from bench.engine.runner import Runner
+from bench.engine.systems import System
 from bench.probes.division import Division
 from bench.probes.jobs import Job
 from bench.probes.settings import Settings
-from bench.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,9 +40,10 @@ class Probed:
 
 
 def frame(
-    plan: Plan, store: Store, probed: Sequence[Probed], divisions: Sequence[Division], settings: Settings
+    runner: Runner, probed: Sequence[Probed], divisions: Sequence[Division], settings: Settings
 ) -> pd.DataFrame:
     """Rows of every probe, and of chance."""
+    plan = runner.plan
     subjects: dict[str, list[Probed]] = defaultdict(list)
     for one in probed:
         subjects[one.name].append(one)
@@ -51,7 +53,7 @@ def frame(
     }  # fmt: skip
     seeds = sorted({one.seed for one in probed})
     start["settings"] = json.dumps(settings.asdict() | {"seeds": seeds})
-    coded = {system.label: _coded(plan, store, system) for system in plan.systems}
+    coded = {line.system.label: _coded(runner, line) for line in plan.lines}
     # The original's duration, too, is known from its coding.
     known = {name: record["seconds"] for some in coded.values() for name, record in some.items()}
     facts = {
@@ -140,12 +142,11 @@ def chance_rows(task: str, division: Division) -> Iterator[dict[str, Any]]:
                 yield {"utterance": name, "column": column} | rate([(num, den)])
 
 
-def _coded(plan: Plan, store: Store, system: System) -> dict[str, dict[str, Any]]:
+def _coded(runner: Runner, line: Line) -> dict[str, dict[str, Any]]:
     """Utterance -> seconds and bits of what was coded."""
-    keys = Keys(plan.dataset, (), store)
     found: dict[str, dict[str, Any]] = {}
-    for u in plan.dataset:
-        record = store.get(keys.coded(system, u))
+    for u in runner.plan.dataset:
+        record = runner.store.get(runner.schedule.keys.made(line, u))
         if record is not None:
             found[u.id] = {key: record.get(key) for key in ("seconds", "bits_packed")}
     return found

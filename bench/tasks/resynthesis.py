@@ -6,8 +6,8 @@ import sys
 from collections.abc import Sequence
 
 from bench import data
-from bench.engine import plan as planning
-from bench.engine.plan import Plan
+from bench.engine import systems
+from bench.engine.plan import Plan, cores
 from bench.engine.rows import ENGINE_COLUMNS
 from bench.guard import guarded
 from bench.tasks import cards, options, outcome
@@ -24,7 +24,7 @@ def run(wanted: Options) -> outcome.Outcome:
     device = options.device(wanted.device)
     sources = wanted.data or (card.data[wanted.profile.split(":")[0]],)
     known_profile = "embedded" if wanted.profile == "embedded" else "paper"
-    systems = planning.systems(
+    chosen = systems.systems(
         wanted.codecs or DEFAULT_CODECS, profile=known_profile, want=wanted.weights, device=device
     )
     columns = wanted.metrics or profile.columns
@@ -32,9 +32,9 @@ def run(wanted: Options) -> outcome.Outcome:
     for source in sources:
         dataset = data.load(source).limit(wanted.limit)
         plan = Plan(
-            task="resynthesis", systems=tuple(systems), dataset=dataset,
+            task="resynthesis", systems=tuple(chosen), dataset=dataset,
             columns=tuple(c for c in columns if c not in ENGINE_COLUMNS),
-            profile=wanted.profile, device=device, workers=wanted.workers or planning.cores(),
+            profile=wanted.profile, device=device, workers=wanted.workers or cores(),
             length=profile.protocol.length,
         )  # fmt: skip
         results.add(outcome.execute(plan, wanted))

@@ -20,6 +20,8 @@ from bench.speech import Dataset, Utterance
 from bench.store import key_of
 
 ARROW = "->"
+TARGET, SOURCE, IMPOSTOR = "target", "source", "impostor"
+"""Recordings of a trial: what is wanted, what was said, and the same words by a third speaker."""
 PUBLISHED = "published:"
 SOURCES, PROMPTS_PER_GENDER = 200, 3
 # The prompts of the FreeCodec authors' demo: three women, three men of VCTK.
@@ -38,12 +40,16 @@ class Trial:
     speaker: str
     impostor: Path | None
 
-    def utterance(self, path: Path, reference: Path, enrolment: tuple[Path, ...] = ()) -> Utterance:
-        """The trial with `path` as what is heard and `reference` as what it is scored against."""
+    @property
+    def utterance(self) -> Utterance:
+        """The trial as what a codec hears (the source), whose voice it is to have, and what it is scored against."""
         said = self.source
+        recordings = {TARGET: self.target, SOURCE: said.recording()}
+        if self.impostor is not None:
+            recordings[IMPOSTOR] = self.impostor
         return Utterance(
-            self.id, path, self.speaker, said.text, said.language, licence=said.licence, reference=reference,
-            enrolment=enrolment, aligned=False,
+            self.id, said.path, self.speaker, said.text, said.language, licence=said.licence, reference=self.target,
+            enrolment=(self.enrolment,), aligned=False, recordings=recordings,
         )  # fmt: skip
 
 
@@ -88,11 +94,11 @@ def chain(dataset: Dataset, seconds: Callable[[Path], float]) -> Trials:
         for place, (source, target) in enumerate(pairwise(readers)):
             if source.speaker == target.speaker:
                 continue
-            others = [u.path for u in own[target.speaker] if u.id != target.id]
+            others = [u.recording() for u in own[target.speaker] if u.id != target.id]
             third = [u for u in rotated(readers, place + 2) if u.speaker not in (source.speaker, target.speaker)]
             found.append(Trial(
                 f"{source.id}_to_{target.speaker}", source, max(others, key=lambda path: (seconds(path), str(path))),
-                target.path, target.speaker, third[0].path if third else None,
+                target.recording(), target.speaker, third[0].path if third else None,
             ))  # fmt: skip
     if not found:
         raise BenchError(
@@ -128,7 +134,7 @@ def one_to_any(sources: Dataset, targets: Dataset, seconds: Callable[[Path], flo
         prompt, *rest = others
         name = f"{source.id}_to_{prompt.id}"
         impostor = rest[0].path if rest else None
-        found.append(Trial(name, source, prompt.path, prompt.path, prompt.speaker, impostor))
+        found.append(Trial(name, source, prompt.recording(), prompt.recording(), prompt.speaker, impostor))
     name = f"{sources.name} to {len(prompts)} voices"
     if targets is not sources:
         name += f" of {targets.name}"
@@ -149,7 +155,7 @@ def _prompts(targets: Dataset, seconds: Callable[[Path], float]) -> list[Utteran
     if len(chosen) < 2:
         raise BenchError(f"{targets.name}: conversion needs at least two target speakers, it has {len(chosen)}")
     return [
-        max((u for u in targets if u.speaker == name), key=lambda u: (seconds(u.path), u.id)) for name in chosen
+        max((u for u in targets if u.speaker == name), key=lambda u: (seconds(u.recording()), u.id)) for name in chosen
     ]
 
 
@@ -165,6 +171,6 @@ def of_published(dataset: Dataset) -> Trials:
 
 
 def _trials(name: str, like: Dataset, found: Sequence[Trial], *, parallel: bool) -> Trials:
-    utterances = tuple(trial.utterance(trial.source.path, trial.target, (trial.enrolment,)) for trial in found)
+    utterances = tuple(trial.utterance for trial in found)
     listed = replace(like, name=name, utterances=utterances, condition="clean")
     return Trials(listed, {trial.id: trial for trial in found}, parallel)

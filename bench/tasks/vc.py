@@ -11,33 +11,34 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench import adapters
 from bench.adapters import published
 from bench.codec import Converts
-from bench.engine import plan as planning
+from bench.engine import producers
 from bench.engine import rows as row_files
-from bench.engine.plan import Plan, System
+from bench.engine import systems as known
+from bench.engine.plan import Comparison, Line, Plan, cores
+from bench.engine.producers.conversion import Conversion
+from bench.engine.producers.resynthesis import Resynthesis
 from bench.engine.rows import ENGINE_COLUMNS
 from bench.engine.runner import Runner
+from bench.engine.systems import System
 from bench.errors import UnknownName
 from bench.guard import guarded
-from bench.speech import Dataset, Utterance
 from bench.store import Store
 from bench.tasks import cards, options, outcome, trials
 from bench.tasks.columns import TO_SOURCE
 from bench.tasks.options import Options
-from bench.tasks.trials import Trial, Trials
+from bench.tasks.trials import IMPOSTOR, SOURCE, TARGET, Trials
 
 if TYPE_CHECKING:
     import pandas as pd
 
 DEFAULT_CODECS = ("focalcodec@50", "freecodec@v3", "freqcodec@4")
 CONVERTED, CEILING = "converted", "ceiling"
-REFERENCES = ("target", "source", "impostor")
-TARGET, SOURCE = "target", "source"
-_MARK = "|"
+RECORDINGS = (TARGET, SOURCE, IMPOSTOR)
 
 
 def run(wanted: Options) -> outcome.Outcome:
@@ -90,42 +91,58 @@ def _columns(of_protocol: Mapping[str, Sequence[str]], asked: Sequence[str]) -> 
 def _run(listed: Trials, names: Sequence[str], columns: Mapping[str, tuple[str, ...]], wanted: Options) -> outcome.Outcome:
     device = options.device(wanted.device)
     profile = "embedded" if wanted.profile == "embedded" else "paper"
-    systems = _systems(names, profile, wanted.weights, device)
+    systems = tuple(_systems(names, profile, wanted.weights, device))
     dataset = listed.dataset.limit(wanted.limit)
-    chosen = [listed.trials[u.id] for u in dataset]
-    everything = tuple(dict.fromkeys((*columns[TARGET], *columns[SOURCE])))
+    comparisons = tuple(Comparison(columns[side], against=side) for side in (TARGET, SOURCE) if columns[side])
     plan = Plan(
-        "vc", tuple(systems), dataset, everything, profile=wanted.profile, device=device, always=(),
-        workers=wanted.workers or planning.cores(),
+        "vc", systems, dataset, (), profile=wanted.profile, device=device, workers=wanted.workers or cores(),
+        lines=(*references(), *conversions(systems), *ceilings(systems)), comparisons=comparisons,
     )
     outcome.announce(plan)
-    live = [system for system in systems if system.point.adapter != "published"]
-    dead = [system for system in systems if system.point.adapter == "published"]
-    jobs: list[tuple[tuple[System, ...], tuple[str, ...]]] = [
-        ((planning.system("identity"),), REFERENCES), (tuple(live), (CONVERTED, CEILING)), (tuple(dead), (CONVERTED,)),
-    ]  # fmt: skip
-    frames = []
     with Store(wanted.store) as store:
-        for some, roles in jobs:
-            if not some:
-                continue
-            expanded = replace(dataset, utterances=_expanded(chosen, roles))
-            part = replace(plan, systems=some, dataset=expanded)
-            runner = Runner(part, store)
-            runner.run()
-            frames.append(_told(row_files.frame(part, store, runner.failures), dataset, columns))
-            frames += [_nominal(frames[-1], system) for system in some if CONVERTED in roles]
-    return outcome.finish(_joined(frames), outcome.folder_of(wanted.results, "vc", dataset), wanted)
+        runner = Runner(plan, store)
+        runner.run()
+        rows = _told(row_files.frame(plan, store, runner.failures), systems, columns)
+    return outcome.finish(rows, outcome.folder_of(wanted.results, "vc", dataset), wanted)
+
+
+def references() -> tuple[Line, ...]:
+    """Recordings as they are: the target's own, the source, and somebody else's."""
+    identity = known.system("identity")
+    return tuple(
+        Line(identity, Resynthesis(role="reference", heard=name), name=f"reference@{name}") for name in RECORDINGS
+    )
+
+
+def conversions(systems: Sequence[System]) -> tuple[Line, ...]:
+    """Each system converts; published audio was converted by somebody else."""
+    return tuple(
+        Line(system, replace(producers.usual(system), role=CONVERTED) if _published(system) else Conversion(role=CONVERTED))
+        for system in systems
+    )
+
+
+def ceilings(systems: Sequence[System]) -> tuple[Line, ...]:
+    """The target's own recording through each codec: no conversion by it can be nearer."""
+    return tuple(
+        Line(system, Resynthesis(role=CEILING, heard=TARGET), name=f"{system.name} ({CEILING})")
+        for system in systems
+        if not _published(system)
+    )
+
+
+def _published(system: System) -> bool:
+    return system.point.adapter == "published"
 
 
 def _systems(names: Sequence[str], profile: str, want: str | None, device: str) -> list[System]:
     """Those asked for by name; of "all" those that can convert."""
     named = [name for name in names if name != "all"]
-    systems = planning.systems(named, profile=profile, want=want, device=device) if named else []
+    systems = known.systems(named, profile=profile, want=want, device=device) if named else []
     if "all" in names:
-        found = planning.systems(["all"], profile=profile, want=want, device=device)
-        known = {system.label for system in systems}
-        systems += [system for system in found if _converts(system) and system.label not in known]
+        found = known.systems(["all"], profile=profile, want=want, device=device)
+        there = {system.label for system in systems}
+        systems += [system for system in found if _converts(system) and system.label not in there]
     return systems
 
 
@@ -139,65 +156,24 @@ def _converts(system: System) -> bool:
     return any(hasattr(item, "convert") for item in classes if item is not Converts)
 
 
-def _expanded(chosen: Sequence[Trial], roles: Sequence[str]) -> tuple[Utterance, ...]:
-    """Every trial in every role, against the target's recording and against the source; one coding serves both."""
-    made = []
-    for trial in chosen:
-        for role in roles:
-            heard = {
-                CONVERTED: trial.source.path, CEILING: trial.target, TARGET: trial.target, SOURCE: trial.source.path,
-            }.get(role, trial.impostor)  # fmt: skip
-            if heard is None:
-                continue
-            for side, reference in ((TARGET, trial.target), (SOURCE, trial.source.path)):
-                enrolment = (trial.enrolment,) if role == CONVERTED else ()
-                utterance = trial.utterance(heard, reference, enrolment)
-                # A ceiling or a reference may be as long as its reference by chance: never cut it.
-                name = _MARK.join((trial.id, role, side))
-                made.append(replace(utterance, id=name, aligned=False, extra={"output": trial.id}))
-    return tuple(made)
-
-
-def _told(rows: pd.DataFrame, dataset: Dataset, columns: Mapping[str, tuple[str, ...]]) -> pd.DataFrame:
-    """Rows of expanded trials as rows of trials: the role becomes the system's name, the reference the column's."""
-    import pandas as pd
-
-    keys = rows["utterance"].astype(str).str.rsplit(_MARK, n=2, expand=True)
-    rows = rows.assign(utterance=keys[0], codec=rows["codec"].astype(str), column=rows["column"].astype(str))
-    rows["dataset_sha256"] = dataset.sha256
-    role, to_source = keys[1], keys[2] == SOURCE
-    is_reference = role.isin(REFERENCES)
-    rows.loc[is_reference, "codec"] = "reference@" + role[is_reference]
-    rows.loc[role == CEILING, "codec"] += " (ceiling)"
-    engine = rows["column"].isin(list(ENGINE_COLUMNS))
-    wanted = rows["column"].isin(columns[TARGET]) & ~to_source | rows["column"].isin(columns[SOURCE]) & to_source
-    # Of a conversion no bits are measured, and those of a reference's PCM say nothing.
-    told = engine & ~rows["column"].str.startswith("bitrate_")
-    kept = rows[wanted | (told & ~to_source & ~is_reference)].copy()
-    renamed = to_source.loc[kept.index] & kept["column"].isin(columns[TARGET])
-    kept.loc[renamed, "column"] += TO_SOURCE
-    return pd.DataFrame(kept)
+def _told(rows: pd.DataFrame, systems: Sequence[System], columns: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """The rows that say something: the columns that were asked for, and of measured bits none, since a conversion sends
+    none. The card's bit rate stands on one row per trial, so that conversion and ceiling stand side by side."""
+    wanted = {*columns[TARGET], *(name + TO_SOURCE for name in columns[SOURCE])}
+    column = rows["column"].astype(str)
+    told = column.isin(list(ENGINE_COLUMNS)) & ~column.str.startswith("bitrate_")
+    kept = rows[column.isin(list(wanted)) | (told & (rows["role"].astype(str) != "reference"))]
+    nominal = [_nominal(kept, system) for system in systems]
+    return row_files.joined([kept, *(part for part in nominal if len(part))])
 
 
 def _nominal(rows: pd.DataFrame, system: System) -> pd.DataFrame:
-    """The card's bit rate of `system` on one row per trial, so that conversion and ceiling stand side by side."""
     if system.point.bitrate_kbps is None:
         return rows.iloc[:0]
-    own = rows[rows["system_key"].astype(str) == system.key].drop_duplicates(["codec", "utterance"])
+    own = rows[rows["system_key"].astype(str) == system.key].drop_duplicates(["codec", "role", "utterance"])
     about = row_files.engine_facts() | {"failure": None, "detail": None}
-    nominal = {"column": "bitrate_nominal", "value": system.point.bitrate_kbps, "num": None, "den": None}
+    nominal = {"column": "bitrate_nominal", "value": system.point.bitrate_kbps, "num": None, "den": None, "against": ""}
     return own.assign(**about, **nominal)
-
-
-def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    import pandas as pd
-
-    joined = pd.concat([frame.astype(dict.fromkeys(frame.select_dtypes("category").columns, object)) for frame in frames])
-    records: list[dict[str, Any]] = [
-        {str(key): (None if pd.isna(value) else value) for key, value in record.items()}
-        for record in joined.to_dict("records")
-    ]
-    return row_files.typed(records)
 
 
 def _seconds(path: Path) -> float:

@@ -16,8 +16,8 @@ import pandas as pd
 import pytest
 
 from bench import audio, cards
-from bench.engine import plan as planning
 from bench.engine import rows as row_files
+from bench.engine import systems as planning
 from bench.engine.plan import Plan
 from bench.engine.runner import Runner
 from bench.speech import Dataset, Utterance
@@ -80,7 +80,8 @@ def test_workers_and_chunks_never_change_a_row(tmp_path: Path) -> None:
 def test_second_run_computes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = make_set(tmp_path / "a", 4)
     first = run(dataset, tmp_path / "s.sqlite", workers=1)
-    monkeypatch.setattr("bench.engine.runner._Pools.submit", lambda *_: pytest.fail("a finished stage was run again"))
+    again = lambda *_: pytest.fail("a finished stage was run again")  # noqa: E731
+    monkeypatch.setattr("bench.engine.executors.processes.Processes.submit", again)
     pd.testing.assert_frame_equal(first, run(dataset, tmp_path / "s.sqlite", workers=1))
 
 

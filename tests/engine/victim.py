@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from bench.engine import plan as planning
+from bench.engine import systems as planning
 from bench.engine.plan import Plan
 from bench.engine.runner import Runner
 from bench.speech import Dataset, Utterance

@@ -17,7 +17,7 @@ import pytest
 
 from bench import audio, data
 from bench.codec import roundtrip
-from bench.engine import plan as planning
+from bench.engine import systems as planning
 from bench.engine.plan import Plan
 from bench.engine.runner import Runner
 from bench.store import Store

@@ -11,11 +11,13 @@ import pytest
 
 from bench.codec import Codec, Wave
 from bench.codes import Codes, Packets, Tokens
-from bench.engine import conversion
-from bench.engine import plan as planning
 from bench.engine import rows as row_files
-from bench.engine.conversion import NoConversion, convert, fitted, swap
+from bench.engine import systems as planning
 from bench.engine.keys import Keys
+from bench.engine.plan import Line
+from bench.engine.producers import conversion
+from bench.engine.producers.conversion import Conversion, NoConversion, convert, fitted, swap
+from bench.engine.producers.resynthesis import Resynthesis
 from bench.errors import BadAudio, BenchError
 from bench.speech import Dataset, Utterance
 from bench.store import Store
@@ -148,11 +150,11 @@ def test_enrolment_is_part_of_the_key(tmp_path: Path) -> None:
     [system] = planning.systems(["codec2@1200"])
     first = made.dataset.utterances[0]
     other = replace(first, enrolment=(first.path,), id="other")
-    plain = replace(first, enrolment=(), id="plain")
+    converted, plain = Line(system, Conversion()), Line(system, Resynthesis())
     with Store(tmp_path / "s.sqlite") as store:
-        keys = Keys(replace(made.dataset, utterances=(first, other, plain)), (), store)
-        assert len({keys.coded(system, u) for u in (first, other, plain)}) == 3
-        assert keys.coded(system, replace(first, id="again")) == keys.coded(system, first)
+        keys = Keys((), store)
+        assert len({keys.made(converted, first), keys.made(converted, other), keys.made(plain, first)}) == 3
+        assert keys.made(converted, replace(first, id="again")) == keys.made(converted, first)
 
 
 def test_table_of_a_run(tmp_path: Path) -> None:

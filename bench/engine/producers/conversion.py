@@ -7,7 +7,8 @@ codebook of the source is decoded with codebooks 2 to K of the enrolment (FocalC
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +16,14 @@ from numpy.typing import NDArray
 from bench import codec as coding
 from bench.codec import Codec, Converts, Wave
 from bench.codes import Codes, Part, Tokens
-from bench.engine.stages import Clock, audio_record
+from bench.engine.clock import Clock
+from bench.engine.producers import Made, Producer
+from bench.engine.records import audio_record
 from bench.errors import BadAudio, BenchError
 from bench.speech import Utterance
+
+if TYPE_CHECKING:
+    from bench.engine.keys import Keys
 
 DEFINITION = "producer:conversion"
 VERSION = "1"
@@ -30,6 +36,29 @@ class NoConversion(BenchError):
     kind = "no_conversion"
 
 
+@dataclass(frozen=True)
+class Conversion(Producer):
+    """The utterance's audio in the voice of its enrolment. The wave has its own length; codes are not kept."""
+
+    role: str = "converted"
+
+    id: ClassVar[str] = "conversion"
+    version: ClassVar[str] = "1"
+    needs: ClassVar[frozenset[str]] = frozenset({"audio", "enrolment"})
+
+    def parts(self, item: Utterance, keys: Keys) -> Sequence[Any]:
+        return [keys.spoken(item), *map(keys.digest, item.enrolment)]
+
+    def make(self, items: Sequence[Utterance], codec: Codec, clock: Clock) -> list[Made]:
+        return [{"": self._one(item, codec, clock)} for item in items]  # each has a voice of its own: no batches
+
+    def _one(self, item: Utterance, codec: Codec, clock: Clock) -> dict[str, Any]:
+        source = item.read(codec.sample_rate)[0]
+        enrolment = item.read_enrolment(codec.sample_rate)
+        (wave, method), spent = clock.time(lambda: convert(codec, source, enrolment))
+        return audio_record(wave, codec.sample_rate) | {"method": method, "convert_s": spent}
+
+
 def convert(codec: Codec, source: Wave, enrolment: Sequence[Wave]) -> tuple[Wave, str]:
     """What source [T] says in the voice of the enrolment waves -> (wave [about T], method). Raises NoConversion."""
     if not enrolment:
@@ -40,14 +69,6 @@ def convert(codec: Codec, source: Wave, enrolment: Sequence[Wave]) -> tuple[Wave
     said, voice = coding.encode(codec, [source, np.concatenate(list(enrolment))])
     [decoded] = coding.decode(codec, [swap(said, voice)], [len(source)])
     return decoded, SWAP
-
-
-def converted(codec: Codec, utterance: Utterance, clock: Clock) -> dict[str, Any]:
-    """The record of an utterance in the voice of its enrolment. Its length is its own; codes are not kept."""
-    source = utterance.read(codec.sample_rate)[0]
-    enrolment = utterance.read_enrolment(codec.sample_rate)
-    (wave, method), spent = clock.time(lambda: convert(codec, source, enrolment))
-    return audio_record(wave, codec.sample_rate) | {"method": method, "convert_s": spent}
 
 
 def swap(said: Codes, voice: Codes) -> Codes:

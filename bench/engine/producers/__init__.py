@@ -1,0 +1,96 @@
+"""Who makes the wave that is scored: a codec's resynthesis, a conversion, audio that somebody else decoded, a task's own network.
+
+A producer is a small picklable value. It says what it needs of an utterance, which waves it gives by name, what these depend
+on, and makes them. The engine keys, runs, stores and scores whatever it gives; a task of another package brings its own.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from bench.engine import memory
+from bench.engine.clock import Clock
+from bench.engine.records import Record
+from bench.errors import BadAudio
+from bench.speech import Utterance
+
+if TYPE_CHECKING:
+    from bench.engine.keys import Keys
+    from bench.engine.systems import System
+
+Made = Mapping[str, Record]
+"""Output name -> record. A producer of one wave calls it "" (see `Producer.outputs`)."""
+NEEDS = ("audio", "text", "enrolment")
+
+
+@dataclass(frozen=True)
+class Producer(ABC):
+    """What makes waves. Attributes are the contract.
+
+    id, version: in the key of every wave; the version is raised when the arithmetic changes. needs: of "audio", "text",
+    "enrolment", what an utterance must have. outputs: names of the waves. role: what rows call this use of a system.
+    """
+
+    role: str = ""
+
+    id: ClassVar[str]
+    version: ClassVar[str]
+    needs: ClassVar[frozenset[str]] = frozenset({"audio"})
+    outputs: ClassVar[tuple[str, ...]] = ("",)
+
+    @abstractmethod
+    def parts(self, item: Utterance, keys: Keys) -> Sequence[Any]:
+        """What the waves of `item` depend on besides the system: recordings (see `Keys`), texts, settings."""
+
+    @abstractmethod
+    def make(self, items: Sequence[Utterance], codec: Any, clock: Clock) -> list[Made]:
+        """The waves of `items`, one mapping each with every name of `outputs`. May raise: the items are then tried alone."""
+
+    def has_what_it_needs(self, item: Utterance) -> bool:
+        """Whether `item` brings all of `needs`."""
+        there = {"audio": item.path is not None, "text": item.text is not None, "enrolment": bool(item.enrolment)}
+        return all(there[need] for need in self.needs)
+
+
+def usual(system: System) -> Producer:
+    """How `system` takes part in a table of resynthesis: through its codec, or as audio that was decoded elsewhere."""
+    from bench.engine.producers.published import PublishedAudio
+    from bench.engine.producers.resynthesis import Resynthesis
+
+    if system.point.adapter == "published":
+        return PublishedAudio(folder=str(system.point.settings["path"]), sample_rate=system.point.sample_rate)
+    return Resynthesis()
+
+
+def make_each(producer: Producer, items: Sequence[Utterance], codec: Any, clock: Clock) -> list[Made | Exception]:
+    """`producer.make` over items, a failure in the place of what could not be made.
+
+    Out of memory halves the batch; any other fault tries the items alone, so that the guilty one fails alone. A codec
+    that asks to exit has failed.
+    """
+    try:
+        made: list[Made | Exception] = list(producer.make(items, codec, clock))
+        if len(made) == len(items):
+            return made
+        raise BadAudio(f"{len(made)} records came back for {len(items)} utterances")
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        if len(items) == 1:
+            return [_told(error)]
+        if memory.is_out(error):
+            memory.release()
+            middle = len(items) // 2
+            parts: Sequence[Sequence[Utterance]] = (items[:middle], items[middle:])
+        else:
+            parts = [[item] for item in items]
+    return [one for part in parts for one in make_each(producer, part, codec, clock)]
+
+
+def _told(error: BaseException) -> Exception:
+    if isinstance(error, SystemExit):
+        return RuntimeError(f"the codec asked to exit with code {error.code}")
+    return error if isinstance(error, Exception) else RuntimeError(f"{type(error).__name__}: {error}")

@@ -1,0 +1,158 @@
+"""From a plan to jobs, a window of utterances at a time: nothing ever holds the keys of the whole run."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from bench import provenance
+from bench.engine import memory
+from bench.engine.jobs import Due, Job, output_key, output_keys
+from bench.engine.keys import Keys
+from bench.engine.plan import Comparison, Line, Plan
+from bench.engine.records import has_audio
+from bench.speech import Utterance
+from bench.store import Store, loads
+
+CHUNK = 6
+"""Utterances per job on CPUs: enough to batch a metric, few enough to keep all workers busy to the end."""
+DEVICE_CHUNK = 64
+
+
+@dataclass
+class Window:
+    """Jobs of some utterances: analyses of references first, then the lines. `settled`: utterances with nothing due."""
+
+    references: list[Job] = field(default_factory=list)
+    jobs: list[Job] = field(default_factory=list)
+    settled: int = 0
+
+
+@dataclass(frozen=True)
+class Keyed:
+    """One utterance in one line: the key of what is made, and everything that is scored of it."""
+
+    item: Utterance
+    made: str
+    dues: tuple[Due, ...]
+
+
+class Schedule:
+    """Iterating gives windows. `digest` tells this run from any with another outcome; complete when all windows were given."""
+
+    def __init__(self, plan: Plan, store: Store) -> None:
+        self.plan, self.store = plan, store
+        self.keys = Keys(plan.metrics, store, plan.length)
+        self.coded_again = 0
+        self._digest = hashlib.sha256(repr((plan.task, plan.profile, plan.dataset.sha256)).encode())
+        self._fresh = {id(line) for line in plan.lines}
+        packages = {name for metric in plan.metrics for name in metric.packages}
+        packages |= {name for line in plan.lines for name in line.system.point.packages}
+        self._versions = provenance.package_versions([*packages, "numpy", "torch", "soxr", "speech-codec-bench"])
+
+    @property
+    def digest(self) -> str:
+        return self._digest.hexdigest()
+
+    def __iter__(self) -> Iterator[Window]:
+        items = self.plan.dataset.utterances
+        for start in range(0, len(items), self.plan.window):
+            yield self._window(items[start : start + self.plan.window])
+
+    def keyed(self, line: Line, items: Sequence[Utterance]) -> list[Keyed]:
+        """Keys of those of `items` that bring what `line` needs, in order."""
+        self.keys.prepare(items)
+        compared = self.plan.compared(line)
+        return [self._keyed(line, item, compared) for item in items if line.producer.has_what_it_needs(item)]
+
+    def _keyed(self, line: Line, item: Utterance, compared: Sequence[Comparison]) -> Keyed:
+        made = self.keys.made(line, item)
+        dues = []
+        for comparison in compared:
+            output = output_key(made, comparison.output)
+            reference = self.keys.reference(item, comparison.against)
+            for metric in comparison.metrics:
+                analyses = ("", "")
+                if metric.analyse is not None:
+                    analyses = (
+                        self.keys.analysis(metric, reference, item.language),
+                        self.keys.analysis(metric, output, item.language, decoded=True),
+                    )
+                score = self.keys.score(metric, item, reference, output)
+                dues.append(Due(0, metric.name, comparison.against, comparison.output, score, *analyses))
+        return Keyed(item, made, tuple(dues))
+
+    def _window(self, items: Sequence[Utterance]) -> Window:
+        window = Window()
+        touched: dict[str, tuple[Utterance, Due]] = {}
+        for line in self.plan.lines:
+            due = []
+            for one in self._missing(line, self.keyed(line, items)):
+                due.append(one)
+                touched.update({score.reference: (one.item, score) for score in one.dues if score.reference})
+            window.settled += len(items) - len(due)
+            window.jobs += self._jobs(line, due)
+        window.references = list(self._reference_jobs(touched))
+        return window
+
+    def _missing(self, line: Line, keyed: Sequence[Keyed]) -> Iterator[Keyed]:
+        """Those of `keyed` of which something is not in the store, with what is due of them."""
+        outputs = {one.made: output_keys(line, [one.made]) for one in keyed}
+        wanted = [key for one in keyed for key in (*outputs[one.made], *(due.score for due in one.dues))]
+        there = self.store.has_many(wanted)
+        for one in keyed:
+            self._digest.update(one.made.encode())
+            for due in one.dues:
+                self._digest.update(due.score.encode())
+            scores = tuple(due for due in one.dues if due.score not in there)
+            if scores or not there.issuperset(outputs[one.made]):
+                yield Keyed(one.item, one.made, scores)
+
+    def _jobs(self, line: Line, due: Sequence[Keyed]) -> Iterator[Job]:
+        lanes = self.plan.lanes
+        chunk = DEVICE_CHUNK if lanes else CHUNK
+        # On a device neighbours in length come together: less padding in a batch.
+        ordered = sorted(due, key=lambda one: memory.seconds(one.item)) if lanes else list(due)
+        for start in range(0, len(ordered), chunk):
+            some = ordered[start : start + chunk]
+            dues = tuple(replace(score, item=place) for place, one in enumerate(some) for score in one.dues)
+            made = tuple(one.made for one in some)
+            analyses = (key for score in dues for key in (score.reference, score.degraded) if key)
+            lookup = dict.fromkeys((*output_keys(line, made), *analyses))
+            fresh = frozenset({0}) if id(line) in self._fresh else frozenset()
+            self._fresh.discard(id(line))
+            yield Job(
+                line, tuple(one.item for one in some), made, dues, tuple(lookup), stage="make" if lanes else "all",
+                lanes=lanes, length=self.plan.length, fresh=fresh, versions=self._versions,
+            )  # fmt: skip
+
+    def _reference_jobs(self, touched: dict[str, tuple[Utterance, Due]]) -> Iterator[Job]:
+        there = self.store.has_many(list(touched))
+        missing = [pair for key, pair in touched.items() if key not in there]
+        by_item: dict[str, list[tuple[Utterance, Due]]] = {}
+        for item, due in missing:
+            by_item.setdefault(item.id, []).append((item, due))
+        groups = list(by_item.values())
+        for start in range(0, len(groups), CHUNK):
+            some = groups[start : start + CHUNK]
+            dues = tuple(
+                Due(place, due.metric, due.against, "", "", due.reference)
+                for place, group in enumerate(some)
+                for _, due in group
+            )
+            items = tuple(group[0][0] for group in some)
+            yield Job(None, items, (), dues, length=self.plan.length, versions=self._versions)
+
+    def filled(self, job: Job) -> dict[str, bytes]:
+        """What `job` knows already and what the store holds of the rest of its lookup.
+
+        A wave that was dropped once it was scored counts as not there: it is coded again.
+        """
+        found = self.store.get_raw([key for key in job.lookup if key not in job.known])
+        if job.line is not None and job.due:
+            for key in output_keys(job.line, job.made):
+                if key in found and not has_audio(loads(found[key])):
+                    del found[key]
+                    self.coded_again += 1
+        return found | dict(job.known)

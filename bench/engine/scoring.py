@@ -1,0 +1,51 @@
+"""Signals through a metric: analyses, scores and failures as they are stored. No store, no processes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from bench.metrics import Metric, MetricFailure, Ratio, Signal
+
+
+def analyse(metric: Metric, signals: Sequence[Signal]) -> list[Mapping[str, Any] | MetricFailure]:
+    """`metric.analyse` over signals; one that breaks it is isolated and fails alone."""
+    assert metric.analyse is not None
+    try:
+        return list(metric.analyse(signals))
+    except Exception as error:
+        if len(signals) == 1:
+            return [_as_failure(error)]
+        return [analyse(metric, [signal])[0] for signal in signals]
+
+
+def score(metric: Metric, reference: Signal, degraded: Signal) -> dict[str, Any]:
+    """Column -> number, [num, den] or {"failure", "detail"}: a storable record with a word for every column."""
+    try:
+        values: Mapping[str, Any] = metric.score(reference, degraded)
+    except Exception as error:
+        failure = _as_failure(error)
+        values = {column.name: failure for column in metric.columns}
+    return {column.name: plain(values[column.name]) for column in metric.columns}
+
+
+def plain(value: Any) -> Any:
+    """A Value as JSON: float, [num, den] or a failure."""
+    if isinstance(value, MetricFailure):
+        return {"failure": value.kind, "detail": value.detail}
+    if isinstance(value, Ratio):
+        return [float(value.num), float(value.den)]
+    number = float(value)
+    return number if np.isfinite(number) else {"failure": "not_finite", "detail": f"the metric returned {number}"}
+
+
+def _as_failure(error: Exception) -> MetricFailure:
+    from bench.errors import BenchError
+
+    if isinstance(error, MetricFailure):
+        return error
+    if isinstance(error, BenchError):
+        raise error  # weights or packages missing: the user must act, no row is due
+    return MetricFailure("error", f"{type(error).__name__}: {error}")
