@@ -124,13 +124,16 @@ class Keys:
         """The recording that scores refer to."""
         return _key(self._plain, self.digest(utterance.reference_path(against)))
 
-    def made(self, line: Line, utterance: Utterance) -> str:
+    def wave(self, line: Line, utterance: Utterance) -> str:
         """What the producer of `line` makes of an utterance."""
         producer = line.producer
-        known = producer.id, producer.version, line.system.key
+        return self.made(producer.id, producer.version, line.system.key, producer.parts(utterance, self))
+
+    def made(self, producer: str, version: str, system: str, parts: Sequence[Any]) -> str:
+        """What a producer makes with the system of this key of `parts`: digests, texts, settings."""
+        known = producer, version, system
         if known not in self._made:
             self._made[known] = _hasher("made", *known)
-        parts = producer.parts(utterance, self)
         return _key(self._made[known], *(part if isinstance(part, str) else _text(part) for part in parts))
 
     def analysis(self, metric: Metric, signal_key: str, language: str, *, decoded: bool = False) -> str:

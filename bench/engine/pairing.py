@@ -17,9 +17,7 @@ from bench.speech import Utterance
 DEFINITION = "lengths"
 VERSION = "1"
 ZEROS, REPLICATE, CUT, AS_DECODED = "zeros", "replicate", "cut", "as decoded"
-RULES = (DEFINITION = "lengths"
-VERSION = "1"
-ZEROS, REPLICATE, CUT, AS_DECODED)
+RULES = (ZEROS, REPLICATE, CUT, AS_DECODED)
 
 
 def check(rule: str) -> str:

@@ -67,7 +67,7 @@ class Schedule:
         return [self._keyed(line, item, compared) for item in items if line.producer.has_what_it_needs(item)]
 
     def _keyed(self, line: Line, item: Utterance, compared: Sequence[Comparison]) -> Keyed:
-        made = self.keys.made(line, item)
+        made = self.keys.wave(line, item)
         dues = []
         for comparison in compared:
             output = output_key(made, comparison.output)

@@ -145,7 +145,7 @@ def _item(
     clips = [Clip(name, *(u.read() if path is None else audio.read(path))) for name, path in beside]
     for line in runner.plan.lines:
         system = line.system
-        key = runner.schedule.keys.made(line, u)
+        key = runner.schedule.keys.wave(line, u)
         record = runner.store.get(key)
         wave, rate = None, system.point.sample_rate
         lost = runner.failures.get(key, ("missing", "not in the store"))

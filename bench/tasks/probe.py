@@ -121,7 +121,7 @@ def _subjects(runner: Runner, continuous: bool) -> Iterator[Subject]:
     yield subject(TOPLINE, "mel", None, originals)
     for line in plan.lines:
         system = line.system
-        coded = {keys.made(line, u): u.id for u in plan.dataset}
+        coded = {keys.wave(line, u): u.id for u in plan.dataset}
         there = store.has_many(list(coded))
         lost = [key for key in coded if key not in there]
         if lost:
@@ -225,6 +225,6 @@ def _records(line: Line, runner: Runner) -> Iterator[tuple[Utterance, Mapping[st
     """Coded records of the plan's utterances, a few at a time."""
     everything = runner.plan.dataset.utterances
     for start in range(0, len(everything), _SOME):
-        wanted = {u.id: runner.schedule.keys.made(line, u) for u in everything[start : start + _SOME]}
+        wanted = {u.id: runner.schedule.keys.wave(line, u) for u in everything[start : start + _SOME]}
         found = runner.store.get_many(list(wanted.values()))
         yield from ((u, found[wanted[u.id]]) for u in everything[start : start + _SOME])

@@ -146,7 +146,7 @@ def _coded(runner: Runner, line: Line) -> dict[str, dict[str, Any]]:
     """Utterance -> seconds and bits of what was coded."""
     found: dict[str, dict[str, Any]] = {}
     for u in runner.plan.dataset:
-        record = runner.store.get(runner.schedule.keys.made(line, u))
+        record = runner.store.get(runner.schedule.keys.wave(line, u))
         if record is not None:
             found[u.id] = {key: record.get(key) for key in ("seconds", "bits_packed")}
     return found

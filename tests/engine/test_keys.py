@@ -12,8 +12,11 @@ import pytest
 from bench import adapters, cards, definitions, metrics
 from bench.data.noise import Mixture
 from bench.engine import keys
-from bench.engine import plan as planning
+from bench.engine import systems as planning
 from bench.engine.keys import Keys
+from bench.engine.plan import Line
+from bench.engine.producers.conversion import Conversion
+from bench.engine.producers.resynthesis import Resynthesis
 from bench.metrics import Metric
 from bench.speech import Dataset, Utterance
 from bench.store import Store
@@ -34,14 +37,17 @@ def utterance(tmp_path: Path) -> Utterance:
 
 
 def of(utterance: Utterance, store: Store, metric: Metric = STOI, codec: str = "mulaw", length: str = "zeros") -> list[str]:
-    made = Keys(Dataset("toy", (utterance,)), [metric], store, length)
-    coded = made.coded(planning.system(codec), utterance)
-    return [made.spoken(utterance), coded, made.score(metric, utterance, coded), made.analysis(metric, coded, "en", decoded=True)]
+    made = Keys([metric], store, length)
+    producer = Conversion() if utterance.enrolment else Resynthesis()
+    coded = made.wave(Line(planning.system(codec), producer), utterance)
+    score = made.score(metric, utterance, made.reference(utterance), coded)
+    return [made.spoken(utterance), coded, score, made.analysis(metric, coded, "en", decoded=True)]
 
 
 def raised(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Raise the version of the definition `name`."""
     usual = definitions.get
+    monkeypatch.setattr(Resynthesis, "version", "2" if name == "producer:resynthesis" else Resynthesis.version)
     monkeypatch.setattr(definitions, "get", lambda asked: replace(usual(asked), version="2") if asked == name else usual(asked))
 
 
@@ -148,8 +154,8 @@ def test_a_file_replaced_by_one_of_equal_size_and_time_is_noticed(utterance: Utt
 
 
 def test_producers_bring_their_own_parts(utterance: Utterance, store: Store) -> None:
-    made = Keys(Dataset("toy", (utterance,)), [], store)
-    system = planning.system("mulaw")
+    made = Keys([], store)
+    system = planning.system("mulaw").key
     several = [
         made.made("a", "1", system, ["x", "y"]), made.made("a", "2", system, ["x", "y"]), made.made("b", "1", system, ["x", "y"]),
         made.made("a", "1", system, ["xy"]), made.made("a", "1", system, ["x", None]), made.made("a", "1", system, ["x", ["y"]]),
@@ -167,16 +173,19 @@ def test_two_sets_with_other_audio_are_not_the_same(tmp_path: Path, store: Store
     assert made("a", b"one") == made("b", b"one") != made("c", b"two")
 
 
-def test_windows_give_the_same_keys_in_any_order(tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_windows_give_the_same_keys_in_any_order(tmp_path: Path, store: Store) -> None:
     several = []
     for index in range(23):
         path = tmp_path / f"{index}.wav"
         path.write_bytes(bytes([index]))
         several.append(Utterance(str(index), path, "s"))
-    dataset = Dataset("toy", tuple(several))
-    wanted = [Keys(Dataset("one", (u,)), [], store).spoken(u) for u in several]
-    monkeypatch.setattr(keys, "_WINDOW", 4)
-    made = Keys(dataset, [], store)
+    wanted = [Keys([], store).spoken(u) for u in several]
+    made = Keys([], store)
+    windowed = []
+    for start in range(0, len(several), 4):
+        made.prepare(several[start : start + 4])
+        windowed += [made.spoken(u) for u in several[start : start + 4]]
+    assert windowed == wanted
     assert [made.spoken(u) for u in several] == wanted == [made.spoken(u) for u in several]
     assert [made.spoken(u) for u in several[::-1]] == wanted[::-1]
 

@@ -153,8 +153,8 @@ def test_enrolment_is_part_of_the_key(tmp_path: Path) -> None:
     converted, plain = Line(system, Conversion()), Line(system, Resynthesis())
     with Store(tmp_path / "s.sqlite") as store:
         keys = Keys((), store)
-        assert len({keys.made(converted, first), keys.made(converted, other), keys.made(plain, first)}) == 3
-        assert keys.made(converted, replace(first, id="again")) == keys.made(converted, first)
+        assert len({keys.wave(converted, first), keys.wave(converted, other), keys.wave(plain, first)}) == 3
+        assert keys.wave(converted, replace(first, id="again")) == keys.wave(converted, first)
 
 
 def test_table_of_a_run(tmp_path: Path) -> None:
