@@ -1,9 +1,24 @@
-# make bench [CODEC=family@point,...|all] [TASK=resynthesis] [PROFILE=embedded] [DATA=...] [LIMIT=n] [DEVICE=auto] [WEIGHTS=...]
+# make bench [CODEC=family@point,...|all|paper:focalcodec] [TASK=resynthesis] [PROFILE=embedded] [DATA=...] [LIMIT=n] [DEVICE=auto]
+#     [WEIGHTS=...] [METRICS=...] [WORKERS=n] [CHANNELS=average|first|each] [PROTOCOL=...] [SEEDS=0,1,2] [CONTINUOUS=1]
 # make listen [CODEC=...] [TASK=resynthesis|vc] [DATA=...] [COUNT=8] [BY=column]
 # make test | gate [UPDATE=1] | lint | perf | doctor | results
 .DEFAULT_GOAL := bench
 PY := .venv/bin/python
 export OMP_WAIT_POLICY ?= PASSIVE
+
+# What each target reads. A variable on the command line that its targets do not read is refused, with the nearest name.
+READ_BY_bench := CODEC DATA TASK PROFILE WEIGHTS DEVICE LIMIT CHANNELS METRICS WORKERS PROTOCOL SEEDS CONTINUOUS
+READ_BY_listen := CODEC DATA TASK WEIGHTS DEVICE PROTOCOL COUNT BY
+READ_BY_gate := UPDATE
+READ_BY_test := ARGS
+READ_BY_perf := ARGS
+READ_BY_results := SPEECH
+TARGETS := $(or $(MAKECMDGOALS),bench)
+READ := $(sort PY PYTHON $(foreach target,$(TARGETS),$(READ_BY_$(target))))
+UNREAD := $(filter-out $(READ) MAKEFLAGS MAKEOVERRIDES,$(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name))))
+NEAREST = $(shell python3 -c 'import difflib, sys; name, *known = sys.argv[1:]; \
+	print(" or ".join(difflib.get_close_matches(name.upper(), known, n=2, cutoff=0.5) or known))' $(1) $(READ))
+$(if $(UNREAD),$(error make $(TARGETS) reads no variable '$(firstword $(UNREAD))'. Did you mean: $(call NEAREST,$(firstword $(UNREAD)))?))
 
 TASK ?= resynthesis
 PROFILE ?= embedded
@@ -14,10 +29,11 @@ ifeq ($(TASK),resynthesis)
 LIMIT := 28
 endif
 endif
-# Words in quotes reach the program as they are.
-FLAGS = $(if $(CODEC),--codec "$(CODEC)") $(if $(DATA),--data "$(DATA)") $(if $(LIMIT),--limit "$(LIMIT)") \
-	$(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(METRICS),--metrics "$(METRICS)") $(if $(WORKERS),--workers "$(WORKERS)") \
-	$(if $(PROTOCOL),--protocol "$(PROTOCOL)") $(if $(SEEDS),--seeds "$(SEEDS)") $(if $(CONTINUOUS),--continuous)
+# Values reach the program through the environment, as they are: no shell reads them.
+export $(READ_BY_bench) $(READ_BY_listen) SPEECH
+flag = $(if $($(1)),--$(2) "$$$(1)")
+FLAGS = $(call flag,TASK,task) $(call flag,CODEC,codec) $(call flag,DATA,data) $(call flag,DEVICE,device) \
+	$(call flag,WEIGHTS,weights) $(call flag,PROTOCOL,protocol)
 
 .PHONY: bench listen test gate lint perf doctor results list install
 
@@ -25,11 +41,11 @@ install:
 	@tools/install.sh
 
 bench: install
-	@$(PY) -m bench run --task "$(TASK)" --profile "$(PROFILE)" --device "$(DEVICE)" $(FLAGS)
+	@$(PY) -m bench run $(FLAGS) $(call flag,PROFILE,profile) $(call flag,LIMIT,limit) $(call flag,CHANNELS,channels) \
+		$(call flag,METRICS,metrics) $(call flag,WORKERS,workers) $(call flag,SEEDS,seeds) $(if $(CONTINUOUS),--continuous)
 
 listen: install
-	@$(PY) -m bench listen --task "$(TASK)" --device "$(DEVICE)" $(if $(CODEC),--codec "$(CODEC)") $(if $(DATA),--data "$(DATA)") \
-		$(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(PROTOCOL),--protocol "$(PROTOCOL)") $(if $(COUNT),--count "$(COUNT)") $(if $(BY),--by "$(BY)")
+	@$(PY) -m bench listen $(FLAGS) $(call flag,COUNT,count) $(call flag,BY,by)
 
 test: install
 	@$(PY) -m pytest $(ARGS)

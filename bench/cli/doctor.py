@@ -5,23 +5,38 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import shutil
 import sys
+import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bench import cards, provenance, store, weights
+from bench import cards, provenance, store
 from bench.errors import BenchError
+from bench.presence import HERE, presence
+from bench.tasks import cards as task_cards
 from bench.tasks import options
 
-IMPORTS = (
-    "torch", "torchaudio", "transformers", "speechbrain", "pesq", "pystoi", "pandas", "matplotlib", "jiwer",
-    "resemblyzer",
-    "soundfile", "soxr", "librosa", "onnxruntime", "distillmos", "moonshine_cpp", "visqol", "pyworld", "swift_f0", "av",
-    "pycodec2", "ai_edge_litert", "accelerate", "safetensors", "huggingface_hub", "pyarrow",
-)  # fmt: skip
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
+COMPILED = ("torch", "torchaudio", "pesq", "soundfile", "soxr", "onnxruntime", "moonshine_cpp", "visqol", "pyworld", "av",
+            "pycodec2", "ai_edge_litert", "safetensors", "pyarrow", "resemblyzer")  # fmt: skip
+"""What is imported: compiled parts are what breaks. Of the others it is asked whether they are there."""
+FOUND = ("transformers", "speechbrain", "pystoi", "pandas", "matplotlib", "jiwer", "librosa", "distillmos", "swift_f0",
+         "accelerate", "huggingface_hub", "msgspec")  # fmt: skip
+CURES = {
+    "torchaudio": "its compiled part needs CUDA: run tools/install.sh, which sets it aside",
+    "resemblyzer": "pip install --no-deps resemblyzer==0.1.4 'setuptools<81' (tools/install.sh does)",
+    "pyworld": "pip install 'setuptools<81' (pkg_resources is gone after)",
+}
+INSTALL = "run tools/install.sh"
 
 
 @dataclass(frozen=True)
@@ -35,37 +50,57 @@ class Finding:
 
 def environment() -> Iterator[Finding]:
     """Python, packages, devices, disk."""
-    version = ".".join(map(str, sys.version_info[:3]))
+    spelt = ".".join(map(str, sys.version_info[:3]))
     yield Finding(
         "ok" if sys.version_info >= (3, 11) else "bad",
-        f"python {version}",
+        f"python {spelt}",
         "use Python 3.11: PYTHON=python3.11 make install",
     )
-    cures = {
-        "torchaudio": "its compiled part needs CUDA: run tools/install.sh, which sets it aside",
-        "resemblyzer": "pip install --no-deps resemblyzer==0.1.4 'setuptools<81' (tools/install.sh does)",
-        "pyworld": "pip install 'setuptools<81' (pkg_resources is gone after)",
-    }
-    for name in IMPORTS:
-        try:
-            importlib.import_module(name)
-        except Exception as error:  # any failure to import is what is being asked
-            yield Finding(
-                "bad", f"import {name}: {type(error).__name__}: {str(error)[:120]}", cures.get(name, "tools/install.sh")
-            )
-    missing = [n for n in IMPORTS if provenance.package_version(n.replace("_", "-")) == "absent"]
-    yield Finding(
-        "ok", f"{len(IMPORTS) - len(missing)} packages found by name, torch {provenance.package_version('torch')}"
-    )
+    yield from packages()
     yield from _devices()
-    free = (
-        shutil.disk_usage(store.default_path().parent if store.default_path().parent.exists() else Path.cwd()).free
-        / 2**30
-    )
-    yield Finding(
-        "ok" if free > 5 else "warn", f"{free:.0f} GiB free for the store", "BENCH_STORE=/other/disk/store.sqlite"
-    )
+    place = store.default_path().parent
+    free = shutil.disk_usage(place if place.exists() else Path.cwd()).free / 2**30
+    yield Finding("ok" if free > 5 else "warn", f"{free:.0f} GiB free for the store", "BENCH_STORE=/other/disk/store.sqlite")
     yield _codecs_of_av()
+
+
+def packages() -> Iterator[Finding]:
+    """Whether what is declared is installed, at versions that were declared, and can be imported."""
+    faults = 0
+    for requirement in _required():
+        name, wanted = requirement.name, str(requirement.specifier)
+        try:
+            found = version(name)
+        except PackageNotFoundError:
+            faults += 1
+            yield Finding("bad", f"package {name}{wanted} is not installed", INSTALL)
+            continue
+        if not requirement.specifier.contains(found, prereleases=True):
+            faults += 1
+            yield Finding("bad", f"package {name} is {found}; {wanted} is declared", INSTALL)
+    for name in (*COMPILED, *FOUND):
+        try:
+            if name in COMPILED:
+                importlib.import_module(name)
+            elif importlib.util.find_spec(name) is None:
+                raise ImportError("not found")
+        except Exception as error:  # any failure to import is what is being asked
+            faults += 1
+            yield Finding("bad", f"import {name}: {type(error).__name__}: {str(error)[:120]}", CURES.get(name, INSTALL))
+    if not faults:
+        yield Finding("ok", f"{len(_required())} declared packages, torch {provenance.package_version('torch')}")
+
+
+def _required() -> list[Requirement]:
+    """What the project declares, extras apart."""
+    from packaging.requirements import Requirement
+
+    try:
+        declared = requires("speech-codec-bench") or []
+    except PackageNotFoundError:  # a checkout that nobody installed
+        declared = tomllib.loads((cards.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    parsed = [Requirement(text) for text in declared]
+    return [one for one in parsed if one.marker is None or one.marker.evaluate({"extra": ""})]
 
 
 def _devices() -> Iterator[Finding]:
@@ -94,22 +129,33 @@ def _codecs_of_av() -> Finding:
 
 
 def assets() -> Iterator[Finding]:
-    """Which weights and data are on this machine."""
-    for point in cards.all_points():
-        if not point.needs_weights:
-            continue
-        kinds = [kind for kind in point.weights if weights.available(point, kind)]
-        cure = "network once, or WEIGHTS=PATH; `bench show` tells the files"
-        yield Finding("ok" if kinds else "warn", f"{point.name}: weights {', '.join(kinds) or 'not here'}", cure)
+    """Cards, and which codecs, weights and data are on this machine."""
+    found, faults = cards.readable()
+    tasks, broken = task_cards.readable()
+    if not found:
+        yield Finding("bad", f"no cards of codecs in {cards.CODECS}", "run in a checkout, or set BENCH_CODECS to its codecs/")
+    for fault in (*faults, *broken):
+        yield Finding("bad", str(fault), "correct the card")
+    states: dict[str, Counter[str]] = {}
+    for point in (point for card in found for point in card.points.values()):
+        states.setdefault(presence(point).state, Counter())[point.family] += 1
+    for state, families in sorted(states.items(), key=lambda item: item[0] != HERE):
+        named = ", ".join(f"{family} ({count})" if count > 1 else family for family, count in families.items())
+        cure = "" if state == HERE else "`bench list` tells of each what it needs"
+        yield Finding("ok" if state == HERE else "warn", f"{families.total()} operating points, {state}: {named}", cure)
+    yield Finding("ok", f"{len(tasks)} tasks: {', '.join(card.task for card in tasks)}")
     from bench import data
     from bench.data import places
 
     for source in places.local():
         try:
-            found = data.load(source)
-            yield Finding("ok", f"data {source}: {len(found)} utterances, {len(found.speakers)} speakers")
+            if source != "embedded":  # to list a large set takes longer than all of this
+                yield Finding("ok", f"data {source}")
+                continue
+            here = data.load(source)
+            yield Finding("ok", f"data {source}: {len(here)} utterances, {len(here.speakers)} speakers")
         except BenchError as error:
-            yield Finding("warn", f"data {source}: {error}", "DATA=name:PATH")
+            yield Finding("bad" if source == "embedded" else "warn", f"data {source}: {error}", "DATA=name:PATH")
 
 
 def results(base: Path) -> Iterator[Finding]:

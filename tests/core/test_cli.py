@@ -161,3 +161,27 @@ def _known(name: str) -> bool:
         return bool(cards.resolve(name))
     except UnknownName:
         return False
+
+
+def test_doctor_is_quick_and_says_each_thing_once() -> None:
+    done = run("doctor")
+    assert done.returncode == 0 and done.stderr == ""
+    lines = [line for line in done.stdout.splitlines() if line.startswith("[")]
+    assert len(lines) == len(set(lines)) < 20
+
+
+def test_doctor_exits_1_on_a_fault(tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text("family = 3")
+    done = run("doctor", BENCH_CODECS=str(tmp_path))
+    assert done.returncode == 1 and "[bad ]" in done.stdout and "bad.toml" in done.stdout
+
+
+def test_doctor_finds_packages_that_are_not_as_declared(monkeypatch: pytest.MonkeyPatch) -> None:
+    from packaging.requirements import Requirement
+
+    wanted = [Requirement("torch<2"), Requirement("no-such-package>=1"), Requirement("numpy>=2")]
+    monkeypatch.setattr(doctor, "_required", lambda: wanted)
+    monkeypatch.setattr(doctor, "COMPILED", ())
+    monkeypatch.setattr(doctor, "FOUND", ("no_such_module",))
+    found = [finding.what for finding in doctor.packages() if finding.state == "bad"]
+    assert len(found) == 3 and "torch" in found[0] and "no-such-package" in found[1] and "no_such_module" in found[2]

@@ -1,0 +1,52 @@
+"""make: a variable that a target does not read is refused, and values reach the program as they are."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def make(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["make", "-n", *words], capture_output=True, text=True, check=False, cwd=ROOT)
+
+
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [
+        (["bench", "codec=opus@6"], "CODEC"),
+        (["CODECS=opus@6"], "CODEC"),
+        (["bench", "Limit=3"], "LIMIT"),
+        (["bench", "COUNT=3"], "COUNT"),
+        (["gate", "update=1"], "UPDATE"),
+        (["listen", "LIMIT=3"], "LIMIT"),
+        (["test", "CODEC=opus@6"], "ARGS"),
+    ],
+)
+def test_variables_that_a_target_does_not_read_are_refused(words: list[str], near: str) -> None:
+    done = make(*words)
+    assert done.returncode == 2 and done.stdout == ""
+    assert f"'{words[-1].partition('=')[0]}'" in done.stderr and near in done.stderr
+
+
+def test_several_targets_read_what_one_of_them_reads() -> None:
+    assert make("bench", "gate", "CODEC=opus@6", "UPDATE=1", "PYTHON=python3.11").returncode == 0
+
+
+def test_no_shell_reads_a_value(tmp_path: Path) -> None:
+    """printf in the program's place shows each word that it is given."""
+    value = "published:/a b \"c\" 'd' `touch hurt` \\, ;#"
+    done = subprocess.run(
+        ["make", "-s", "bench", "PY=printf '%s\\n'", f"CODEC={value}", "-o", "install"], capture_output=True, text=True,
+        check=False, cwd=ROOT,
+    )  # fmt: skip
+    assert value in done.stdout.splitlines(), done.stderr
+    assert not (ROOT / "hurt").exists()
+
+
+def test_the_default_is_a_short_run_of_part_of_the_speech() -> None:
+    assert '--limit "$LIMIT"' in make("bench").stdout
+    assert "--limit" not in make("bench", "CODEC=opus@6").stdout
