@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import provenance, weights
+from bench import provenance
 from bench.cards import Point
+from bench.fetch import weights
 
 ENVIRONMENTS = Path(".bench") / "envs"
 """Where codecs with requirements of their own have their Python environments, one folder a family."""

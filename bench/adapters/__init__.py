@@ -15,7 +15,7 @@ from bench import cards
 from bench.cards import Point
 from bench.codec import Codec
 from bench.errors import BadCard, UnknownName
-from bench.weights import Weights
+from bench.fetch.weights import Weights
 
 
 def targets() -> dict[str, str]:

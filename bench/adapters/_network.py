@@ -17,7 +17,7 @@ from bench.codec import Codec, Wave
 from bench.codes import Codes, Part, Tokens
 from bench.errors import BadCard, BadCodes, UnknownName, WeightsInvalid, WeightsMissing
 from bench.fetch import pickles
-from bench.weights import Weights
+from bench.fetch.weights import Weights
 
 if TYPE_CHECKING:
     import torch

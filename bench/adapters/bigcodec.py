@@ -11,8 +11,8 @@ from bench.adapters._network import configured, named_file, read_state, taken_ov
 from bench.cards import Point
 from bench.codec import Codec
 from bench.errors import WeightsInvalid
+from bench.fetch.weights import Weights
 from bench.models.bigcodec import BigCodec, BigCodecConfig, from_state_dict
-from bench.weights import Weights
 
 VERSION = "1"
 

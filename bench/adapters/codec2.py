@@ -27,7 +27,7 @@ from bench.cards import Point
 from bench.codec import Codec, Wave
 from bench.codes import Codes, Tokens, pack_bits, unpack_bits
 from bench.errors import BadCard, BenchError
-from bench.weights import Weights
+from bench.fetch.weights import Weights
 
 VERSION = "1"
 

@@ -23,7 +23,7 @@ from bench.cards import Point
 from bench.codec import Codec, Wave
 from bench.codes import Codes, Packets, Tokens
 from bench.errors import BadCard, BadCodes, UnknownName
-from bench.weights import Weights
+from bench.fetch.weights import Weights
 
 if TYPE_CHECKING:
     import av

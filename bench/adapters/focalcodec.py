@@ -23,11 +23,11 @@ from bench.cards import Point
 from bench.codec import Codec, Wave, check_wave
 from bench.codes import Codes, Tokens
 from bench.errors import BadAudio, BadCodes, UnknownName, WeightsInvalid
+from bench.fetch.weights import Weights
 from bench.models.blocks.fast_linear import pack
 from bench.models.focalcodec import PRESETS, ConfigError, FocalCodec
 from bench.models.focalcodec.checkpoint import CheckpointError, load_files
 from bench.models.focalcodec.streaming import StreamDecoder, StreamEncoder
-from bench.weights import Weights
 
 VERSION = "1"
 

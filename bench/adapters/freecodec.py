@@ -22,11 +22,12 @@ from bench.cards import Point
 from bench.codec import Codec, Wave, check_wave, fit, pad
 from bench.codes import Codes, Part, Tokens, Vector
 from bench.errors import BadAudio, BadCodes, UnknownName, WeightsInvalid, WeightsMissing
+from bench.fetch.sources import Source, locate
+from bench.fetch.weights import Weights
 from bench.models.freecodec import NANO, NANO_WAVE, V1, FreeCodec, Streams, random_model, version, without_speaker_books
 from bench.models.freecodec import load as load_network
 from bench.models.freecodec.config import FreeCodecConfig
 from bench.models.freecodec.speaker import EcapaSpeaker, ResemblyzerSpeaker, SpeakerEncoder, enrol
-from bench.weights import Weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,7 +36,14 @@ VERSION = "1"
 
 _SETTINGS = ("version", "size")
 _SIZES = {"nano": NANO, "wave": NANO_WAVE, "paper": V1}
-ECAPA_REPO, ECAPA_FILE = "speechbrain/spkrec-ecapa-voxceleb", "embedding_model.ckpt"
+ECAPA_FILE = "embedding_model.ckpt"
+ECAPA = Source(
+    "freecodec: its speaker encoder's",
+    (ECAPA_FILE,),
+    repo="speechbrain/spkrec-ecapa-voxceleb",
+    kept="spkrec-ecapa-voxceleb",
+    cure="put the file beside the network's weights and pass WEIGHTS=FOLDER",
+)
 
 
 class FreeCodecAdapter(Codec):
@@ -192,20 +200,8 @@ def _speaker(point: Point, weights: Weights, config: FreeCodecConfig, device: st
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(weights.seed)
             return EcapaSpeaker(dim=config.speaker_dim).to(device)
-    path = weights.files.get(ECAPA_FILE) or _from_hub(point)
+    path = weights.files.get(ECAPA_FILE) or locate(ECAPA).files[ECAPA_FILE]
     try:
         return EcapaSpeaker(path, config.speaker_dim).to(device)
     except ValueError as error:
         raise WeightsInvalid(f"{point.name}: {error}") from error
-
-
-def _from_hub(point: Point) -> Path:
-    from huggingface_hub import hf_hub_download
-
-    try:
-        return Path(hf_hub_download(ECAPA_REPO, ECAPA_FILE))
-    except Exception as error:  # the hub client raises many kinds; each means "not here"
-        raise WeightsMissing(
-            f"{point.name}: its speaker encoder's {ECAPA_FILE} of {ECAPA_REPO} is not here ({type(error).__name__}). "
-            "Cure: run once with network, or put the file beside the network's weights and pass WEIGHTS=FOLDER."
-        ) from error

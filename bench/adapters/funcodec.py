@@ -21,10 +21,10 @@ from bench.cards import Point
 from bench.codec import Codec, Wave
 from bench.codes import Codes, Tokens
 from bench.errors import BadCodes, BenchError, UnknownName, WeightsInvalid
+from bench.fetch.weights import Weights
 from bench.models.funcodec import PRESETS, FunCodec, StateDictError
 from bench.models.funcodec import load as load_network
 from bench.models.funcodec.streaming import StreamDecoder, StreamEncoder, streams
-from bench.weights import Weights
 
 if TYPE_CHECKING:
     from torch import Tensor

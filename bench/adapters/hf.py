@@ -20,7 +20,7 @@ from bench.cards import Point
 from bench.codec import Codec, Wave
 from bench.codes import Codes, Tokens, Vector
 from bench.errors import BadCard, UnknownName, WeightsInvalid, WeightsMissing
-from bench.weights import Weights
+from bench.fetch.weights import Weights
 
 if TYPE_CHECKING:
     import torch

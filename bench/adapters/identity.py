@@ -11,7 +11,7 @@ from bench.audio import to_pcm16
 from bench.cards import Point
 from bench.codec import Codec, Wave
 from bench.codes import Codes, Packets
-from bench.weights import Weights
+from bench.fetch.weights import Weights
 
 VERSION = "1"
 PACKET = 320

@@ -21,7 +21,7 @@ from bench.cards import Point
 from bench.codec import Codec, Wave
 from bench.codes import Codes, Tokens
 from bench.errors import BadCard, WeightsMissing
-from bench.weights import Weights
+from bench.fetch.weights import Weights
 
 VERSION = "1"
 ENCODER, QUANTIZER, DECODER = "soundstream_encoder.tflite", "quantizer.tflite", "lyragan.tflite"

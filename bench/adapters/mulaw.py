@@ -16,7 +16,7 @@ from bench.audio import to_pcm16
 from bench.cards import Point
 from bench.codec import Codec, Wave
 from bench.codes import Codes, Tokens
-from bench.weights import Weights
+from bench.fetch.weights import Weights
 
 VERSION = "1"
 

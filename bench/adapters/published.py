@@ -21,7 +21,7 @@ from bench.cards import Point
 from bench.codec import Codec, Wave
 from bench.codes import Codes
 from bench.errors import BenchError, DataMissing
-from bench.weights import Weights
+from bench.fetch.weights import Weights
 
 VERSION = "1"
 PREFIX = "published:"

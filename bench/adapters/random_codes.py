@@ -16,7 +16,7 @@ from bench.cards import Point, resolve
 from bench.codec import Codec, Wave
 from bench.codes import Codes, Packets, Part, Tokens, Vector
 from bench.errors import BadCard
-from bench.weights import Weights
+from bench.fetch.weights import Weights
 
 VERSION = "1"
 WRAPS = "codec"

@@ -17,8 +17,8 @@ from bench.cards import Point
 from bench.codec import Codec
 from bench.codes import Part
 from bench.errors import WeightsInvalid
+from bench.fetch.weights import Weights
 from bench.models.speechtokenizer import SpeechTokenizer, SpeechTokenizerConfig, from_state_dict
-from bench.weights import Weights
 
 if TYPE_CHECKING:
     import torch

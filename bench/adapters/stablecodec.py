@@ -20,6 +20,7 @@ from bench.cards import Point
 from bench.codec import Codec, Wave, check_wave, fit, pad
 from bench.codes import Codes, Part
 from bench.errors import BadAudio, UnknownName, WeightsInvalid
+from bench.fetch.weights import Weights
 from bench.models.blocks.matching import convert_feats
 from bench.models.stablecodec import (
     BOTTLENECKS,
@@ -29,7 +30,6 @@ from bench.models.stablecodec import (
     random_model,
 )
 from bench.models.stablecodec import load as load_network
-from bench.weights import Weights
 
 if TYPE_CHECKING:
     import torch

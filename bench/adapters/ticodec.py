@@ -19,11 +19,11 @@ from bench.cards import Point
 from bench.codec import Codec, Wave, check_wave, fit, pad
 from bench.codes import Codes, Part
 from bench.errors import BadAudio
+from bench.fetch.weights import Weights
 from bench.models.ticodec import TICODEC, TiCodec, random_model
 from bench.models.ticodec import load as load_network
 from bench.models.ticodec.checkpoint import PARTS
 from bench.models.ticodec.model import Streams
-from bench.weights import Weights
 
 VERSION = "1"
 if TYPE_CHECKING:

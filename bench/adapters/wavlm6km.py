@@ -21,11 +21,11 @@ from bench.cards import Point
 from bench.codec import Codec, Wave, check_wave, fit, pad
 from bench.codes import Codes, Part
 from bench.errors import BadAudio, BadCard, WeightsInvalid, WeightsMissing
+from bench.fetch.weights import Weights
 from bench.models.blocks.matching import convert_feats
 from bench.models.wavlm6km import WavLMKM, WavLMKMConfig, random_model
 from bench.models.wavlm6km import load as load_network
 from bench.models.wavlm6km.checkpoint import PARTS
-from bench.weights import Weights
 
 VERSION = "1"
 if TYPE_CHECKING:

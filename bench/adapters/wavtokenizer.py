@@ -12,9 +12,9 @@ from bench.adapters._network import configured, named_file, read_state, taken_ov
 from bench.cards import Point
 from bench.codec import Codec
 from bench.errors import BadCard, UnknownName, WeightsInvalid
+from bench.fetch.weights import Weights
 from bench.models.wavtokenizer import PRESETS, WavTokenizer, from_state_dict
 from bench.models.wavtokenizer.checkpoint import GENERATOR
-from bench.weights import Weights
 
 VERSION = "1"
 

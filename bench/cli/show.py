@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench import cards, weights
+from bench import cards
 from bench.cards import Card, Point
 from bench.errors import BadCard, BenchError, UnknownName
+from bench.fetch import weights
 from bench.presence import presence
 from bench.tasks import cards as task_cards
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 
 from bench.data import Source
-from bench.data.download import Archive, install
 from bench.data.places import audio_files, locate, missing
 from bench.errors import UnknownName
+from bench.fetch.archives import Archive, install
 from bench.speech import Dataset, Utterance
 
 LICENCE = "CC BY-SA 4.0"

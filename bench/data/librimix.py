@@ -11,8 +11,9 @@ from pathlib import Path
 
 from bench.data import Source
 from bench.data.librispeech import transcripts
-from bench.data.places import audio_files, check_subsets, first_audio, home, locate, missing
+from bench.data.places import audio_files, check_subsets, first_audio, locate, missing
 from bench.errors import DataMissing
+from bench.fetch.homes import data_home
 from bench.speech import Utterance
 
 LICENCE = "CC BY 4.0 (speech), CC BY-NC 4.0 (noise)"
@@ -64,7 +65,7 @@ class _Texts:
     """Transcripts of the LibriSpeech utterances, where that corpus lies beside the mixtures or in the data home."""
 
     def __init__(self, root: Path) -> None:
-        places = [*(parent / "LibriSpeech" for parent in root.parents[:6]), home() / "LibriSpeech"]
+        places = [*(parent / "LibriSpeech" for parent in root.parents[:6]), data_home() / "LibriSpeech"]
         self.corpus = next((place for place in places if place.is_dir()), None)
         self.chapters: dict[tuple[str, str], dict[str, str]] = {}
 

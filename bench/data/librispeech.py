@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.data import Source
-from bench.data.download import Archive, install
 from bench.data.places import check_subsets, locate, missing
+from bench.fetch.archives import Archive, install
 from bench.speech import Dataset, Utterance
 
 LICENCE = "CC BY 4.0"

@@ -7,9 +7,10 @@ MiniMLS/mls_LANGUAGE/test. Subsets: languages.
 from __future__ import annotations
 
 from bench.data import Source
-from bench.data.download import install, zenodo
 from bench.data.mls import LICENCE, chosen, find, read
-from bench.data.places import home, missing
+from bench.data.places import missing
+from bench.fetch.archives import install, zenodo
+from bench.fetch.homes import data_home
 from bench.speech import Dataset
 
 FOLDERS = ("MiniMLS", "MiniMLS/MiniMLS", "")
@@ -23,7 +24,7 @@ def load(source: Source) -> Dataset:
     root = find(source, FOLDERS, languages, split)
     if root is None and source.path is None:
         for archive in zenodo(RECORD, "MiniMLS"):
-            install(archive, home())
+            install(archive, data_home())
         root = find(source, FOLDERS, languages, split)
     if root is None:
         raise missing(source, FOLDERS, [f"mls_{name}/{split}" for name in languages], CURE)

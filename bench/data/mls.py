@@ -10,9 +10,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.data import Source
-from bench.data.download import Archive, install
 from bench.data.places import audio_files, candidates, check_subsets, missing
 from bench.errors import DataMissing
+from bench.fetch.archives import Archive, install
 from bench.speech import Dataset, Utterance
 
 LICENCE = "CC BY 4.0"

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from bench import audio
+from bench.content import file_sha256
 from bench.data import NOISY, Source, module
 from bench.data.places import audio_files
 from bench.errors import DataMissing
 from bench.speech import Dataset, Utterance
-from bench.weights import file_sha256
 
 DEFINITION = "mixing"
 VERSION = "1"

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bench.data import Source, module, names
 from bench.errors import DataMissing, UnknownName
-from bench.weights import cache_dir
+from bench.fetch.homes import data_home
 
 AUDIO = (".flac", ".wav", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".au")
 
 
-def home() -> Path:
-    """Where downloaded sets live: $BENCH_DATA, else `data` in the cache."""
-    named = os.environ.get("BENCH_DATA")
-    return Path(named).expanduser() if named else cache_dir() / "data"
-
-
 def local() -> list[str]:
     """Sources that lie on this machine: the shipped set, and what is under the data home. Nothing is downloaded."""
-    base = home()
+    base = data_home()
     found = ["embedded"]
     for name in names():
         folders = getattr(module(name), "FOLDERS", ())
@@ -32,7 +25,7 @@ def local() -> list[str]:
 
 def candidates(source: Source, folders: Sequence[str]) -> list[Path]:
     """Folders in which the set may lie: PATH and PATH/folder for each usual name; the data home without PATH."""
-    base = source.path or home()
+    base = source.path or data_home()
     return [*([base] if source.path else []), *(base / folder for folder in folders)]
 
 

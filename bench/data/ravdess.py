@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 
 from bench.data import Source
-from bench.data.download import Archive, install
 from bench.data.places import audio_files, candidates, check_subsets, missing
+from bench.fetch.archives import Archive, install
 from bench.speech import Dataset, Utterance
 
 LICENCE = "CC BY-NC-SA 4.0"

@@ -11,9 +11,9 @@ import re
 from pathlib import Path
 
 from bench.data import Source
-from bench.data.download import Archive, install
 from bench.data.places import locate, missing, text_of
 from bench.errors import UnknownName
+from bench.fetch.archives import Archive, install
 from bench.speech import Dataset, Utterance
 
 LICENCE = "CC BY 4.0"

@@ -10,10 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.data import Source
-from bench.data.download import Archive, install
 from bench.data.folder import table
 from bench.data.places import audio_files, check_subsets, first_audio, locate, missing, text_of
 from bench.errors import DataMissing
+from bench.fetch.archives import Archive, install
 from bench.speech import Dataset, Utterance
 
 LICENCE = "CC BY 4.0"

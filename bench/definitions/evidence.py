@@ -22,8 +22,8 @@ PACKAGE = Path(__file__).resolve().parent.parent
 NAME = "bench"
 NEUTRAL = {
     "bench", "bench.adapters", "bench.cards", "bench.content", "bench.data", "bench.definitions", "bench.errors",
-    "bench.guard", "bench.metrics", "bench.metrics._hub", "bench.models", "bench.progress",
-    "bench.provenance", "bench.results", "bench.store", "bench.toml", "bench.weights",
+    "bench.guard", "bench.metrics", "bench.models", "bench.progress",
+    "bench.provenance", "bench.results", "bench.store", "bench.toml",
 }  # fmt: skip
 _FETCHING = "bench.fetch"
 _IGNORED = {"ctx", "type_comment", "kind", "returns", "annotation", "type_params"}

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from bench import cards, definitions, weights
+from bench import cards, definitions
 from bench.adapters import published
 from bench.cards import Point
 from bench.data import published as listing
 from bench.engine import keys
 from bench.errors import BenchError, DataMissing
-from bench.weights import Weights
+from bench.fetch import weights
+from bench.fetch.weights import Weights
 
 
 @dataclass(frozen=True)

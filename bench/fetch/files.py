@@ -1,4 +1,4 @@
-"""Files: their sha256, a lock that two processes respect, and the record of digests that were seen before."""
+"""Files: a lock that two processes respect, small files written whole, and the record of digests seen before."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from bench.content import file_sha256 as file_sha256
 from bench.errors import BenchError
 
 

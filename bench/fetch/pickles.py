@@ -29,8 +29,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.content import file_sha256
 from bench.errors import BenchError, WeightsInvalid
-from bench.fetch.files import Record, file_sha256, locked
+from bench.fetch.files import Record, locked
 from bench.fetch.homes import cache_dir
 
 if TYPE_CHECKING:

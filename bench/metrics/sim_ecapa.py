@@ -21,14 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import WeightsInvalid
-from bench.metrics import Analysis, Column, Metric, MetricFailure, Signal, Value, _hub
+from bench.fetch import sources
+from bench.metrics import Analysis, Column, Metric, MetricFailure, Signal, Value
 from bench.metrics._common import Wave, analysis_of, check, check_rate, each, one_thread, value
 from bench.metrics.sim_wavlm import cosine
 
 RATE_HZ = 16_000
 MIN_S = 0.1
 FILE = "embedding_model.ckpt"
-SOURCE = _hub.Source(name="spkrec-ecapa-voxceleb", files=(FILE,), repo="speechbrain/spkrec-ecapa-voxceleb")
+SOURCE = sources.for_metric(name="spkrec-ecapa-voxceleb", files=(FILE,), repo="speechbrain/spkrec-ecapa-voxceleb")
 
 
 def build() -> Any:
@@ -78,7 +79,7 @@ def _features() -> Any:
 
 @cache
 def _network() -> Any:
-    return load(_hub.locate(SOURCE)[FILE])
+    return load(sources.locate(SOURCE).files[FILE])
 
 
 def _analyse(signals: Sequence[Signal]) -> list[Analysis | MetricFailure]:
@@ -102,6 +103,6 @@ METRIC = Metric(
     columns=(Column("sim_ecapa", "Sim (ECAPA)", "%", "higher", -1.0, 1.0, 0.002, 1, 100.0),),
     score=_score,
     analyse=_analyse,
-    weights=lambda: _hub.paths(SOURCE),
+    weights=lambda: sources.locate(SOURCE).paths,
     packages=("speechbrain", "torch"),
 )

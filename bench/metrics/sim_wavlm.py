@@ -21,12 +21,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.metrics import Analysis, Column, Metric, MetricFailure, Signal, Value, _hub
+from bench.fetch import sources
+from bench.metrics import Analysis, Column, Metric, MetricFailure, Signal, Value
 from bench.metrics._common import Wave, analysis_of, by_length, check, check_rate, checked_batch, one_thread, value
 
 RATE_HZ = 16_000
 MIN_SAMPLES = 4_880
-SOURCE = _hub.Source(
+SOURCE = sources.for_metric(
     name="wavlm-base-sv",
     files=("config.json", "pytorch_model.bin"),
     repo="microsoft/wavlm-base-sv",
@@ -61,7 +62,7 @@ def load(folder: str) -> Any:
 
 @cache
 def _network() -> Any:
-    return load(str(_hub.folder_of(SOURCE)))
+    return load(str(sources.locate(SOURCE).folder))
 
 
 def _checked(signal: Signal) -> Wave:
@@ -90,6 +91,6 @@ METRIC = Metric(
     columns=(Column("sim", "Sim (WavLM-SV)", "%", "higher", -1.0, 1.0, 0.002, 1, 100.0),),
     score=_score,
     analyse=_analyse,
-    weights=lambda: _hub.paths(SOURCE),
+    weights=lambda: sources.locate(SOURCE).paths,
     packages=("transformers", "torch"),
 )

@@ -22,16 +22,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import WeightsInvalid
-from bench.metrics import Analysis, Column, Metric, MetricFailure, Signal, Value, _hub
+from bench.fetch import sources
+from bench.metrics import Analysis, Column, Metric, MetricFailure, Signal, Value
 from bench.metrics._common import Wave, analysis_of, by_length, check, check_rate, checked_batch, one_thread, value
 
 RATE_HZ = 16_000
 MIN_S = 0.1
 FILE = "utmos22_strong_step7459_v1.pt"
-SOURCE = _hub.Source(
+SOURCE = sources.for_metric(
     name="utmos",
     files=(FILE,),
-    url=f"https://github.com/tarepan/SpeechMOS/releases/download/v1.0.0/{FILE}",
+    urls={FILE: f"https://github.com/tarepan/SpeechMOS/releases/download/v1.0.0/{FILE}"},
     sha256={FILE: "38aa51ab79e2a4e09a1449758a4b37e9cbb2e8235a49662a732d33a9ba1e9bff"},
 )
 
@@ -125,7 +126,7 @@ def load(state: Mapping[str, Any], source: str) -> Any:
 def _network() -> Any:
     import torch
 
-    path = _hub.locate(SOURCE)[FILE]
+    path = sources.locate(SOURCE).files[FILE]
     return load(torch.load(path, map_location="cpu", weights_only=True), str(path))
 
 
@@ -150,7 +151,7 @@ METRIC = Metric(
     columns=(Column("utmos", "UTMOS", "", "higher", 1.0, 5.0, margin=0.02),),
     score=_score,
     analyse=_analyse,
-    weights=lambda: _hub.paths(SOURCE),
+    weights=lambda: sources.locate(SOURCE).paths,
     packages=("transformers", "torch"),
     one_sided=True,
 )

@@ -23,7 +23,8 @@ from functools import cache, partial
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.metrics import Analysis, Column, Metric, MetricFailure, Signal, Value, _hub
+from bench.fetch import sources
+from bench.metrics import Analysis, Column, Metric, MetricFailure, Signal, Value
 from bench.metrics._common import Wave, analysis_of, check, check_rate, checked_batch, one_thread, value
 from bench.metrics._text import char_errors, normalise, normaliser_files, word_errors
 
@@ -39,8 +40,8 @@ FILES = (
     "model.safetensors",
 )
 SOURCES = {
-    "small": _hub.Source(name="whisper-small", files=FILES, repo="openai/whisper-small"),
-    "large": _hub.Source(name="whisper-large", files=FILES, repo="openai/whisper-large"),
+    "small": sources.for_metric(name="whisper-small", files=FILES, repo="openai/whisper-small"),
+    "large": sources.for_metric(name="whisper-large", files=FILES, repo="openai/whisper-large"),
 }
 
 
@@ -77,7 +78,7 @@ class Recogniser:
 
 @cache
 def _recogniser(size: str) -> Recogniser:
-    return Recogniser(str(_hub.folder_of(SOURCES[size])))
+    return Recogniser(str(sources.locate(SOURCES[size]).folder))
 
 
 def _checked(signal: Signal) -> Wave:
@@ -118,7 +119,7 @@ def _metric(size: str) -> Metric:
         ),
         score=partial(_score, size=size),
         analyse=partial(_analyse, size=size),
-        weights=lambda: [*_hub.paths(SOURCES[size]), *normaliser_files()],
+        weights=lambda: [*sources.locate(SOURCES[size]).paths, *normaliser_files()],
         packages=("transformers", "torch", "whisper-normalizer", "rapidfuzz"),
     )
 

@@ -10,18 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import cards, weights
-from bench.content import package_sha256
+from bench import cards
+from bench.content import file_sha256, package_sha256
 from bench.engine import rows as row_files
 from bench.engine.keys import system_key
 from bench.engine.plan import Plan
 from bench.engine.runner import Runner
 from bench.errors import BenchError
+from bench.fetch import weights
 from bench.speech import Dataset
 from bench.store import Store, key_of
 from bench.tasks import cards as task_cards
 from bench.tasks.options import Options
-from bench.weights import file_sha256
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bench import adapters, cards, weights
+from bench import adapters, cards
 from bench.codec import Codec
+from bench.fetch import weights
 
 # Architectures shrunk, by the card's `model` or by its adapter: the same code paths with few channels.
 SMALL: dict[str, dict[str, Any]] = {

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bench import adapters, cards, weights
+from bench import adapters, cards
 from bench.codec import HasCodebooks, HasFeatures, HasNetwork, encode, roundtrip
 from bench.codes import Tokens, Vector
 from bench.errors import BadCard, WeightsInvalid, WeightsMissing
+from bench.fetch import weights
 
 Get = Callable[[str], Any]
 Signal = Callable[..., NDArray[np.float32]]

@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bench import adapters, audio, cards, weights
+from bench import adapters, audio, cards
 from bench.adapters import published
 from bench.codec import encode
 from bench.codes import Codes, Tokens
 from bench.errors import BadCard, BenchError, DataMissing, UnknownName
+from bench.fetch import weights
 
 Get = Callable[[str], Any]
 Signal = Callable[..., NDArray[np.float32]]

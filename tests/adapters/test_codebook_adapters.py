@@ -14,9 +14,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from bench import adapters, cards, weights
+from bench import adapters, cards
 from bench.codec import Converts, encode
 from bench.errors import BadCard, BadCodes, WeightsInvalid
+from bench.fetch import weights
 from tests.models import test_bigcodec, test_speechtokenizer, test_wavtokenizer, zoo
 
 Get = Callable[[str], Any]

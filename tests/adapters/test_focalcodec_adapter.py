@@ -15,9 +15,9 @@ from bench.audio import resample
 from bench.codec import Converts, HasCodebooks, HasFeatures, HasNetwork, Streams, encode, roundtrip
 from bench.codes import Codes
 from bench.errors import BadAudio, BadCodes, UnknownName, WeightsInvalid, WeightsMissing
+from bench.fetch.weights import resolve
 from bench.models.focalcodec import PRESETS, FocalCodec, preset, scaled
 from bench.models.focalcodec.checkpoint import save
-from bench.weights import resolve
 
 POINTS = {
     "50": "50hz",

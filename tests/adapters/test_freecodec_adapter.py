@@ -13,8 +13,8 @@ from bench.adapters import freecodec
 from bench.codec import Converts, HasCodebooks, HasFeatures, HasNetwork, encode, roundtrip
 from bench.codes import Codes, Tokens, Vector
 from bench.errors import BadAudio, BadCard, BadCodes, UnknownName, WeightsInvalid, WeightsMissing
+from bench.fetch.weights import Weights, resolve
 from bench.models.freecodec import NANO, FreeCodec, random_model, save, version
-from bench.weights import Weights, resolve
 
 TINY = dataclasses.replace(
     NANO,
@@ -235,7 +235,7 @@ def test_ecapa_comes_beside_the_network_or_from_the_hub(tmp_path: Path, monkeypa
         freecodec.load(point, given(tmp_path), "cpu")
     (tmp_path / "embedding_model.ckpt").unlink()
     monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_: (_ for _ in ()).throw(OSError("offline")))
-    with pytest.raises(WeightsMissing, match=r"embedding_model\.ckpt of speechbrain/spkrec-ecapa-voxceleb is not here"):
+    with pytest.raises(WeightsMissing, match=r"speaker encoder's weights are not here .*spkrec-ecapa-voxceleb"):
         freecodec.load(point, given(tmp_path), "cpu")
 
 

@@ -14,10 +14,11 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
-from bench import adapters, cards, weights
+from bench import adapters, cards
 from bench.codec import Converts, HasCodebooks, encode
 from bench.codes import Tokens
 from bench.errors import BadCard, BadCodes, UnknownName, WeightsInvalid
+from bench.fetch import weights
 from bench.models.stablecodec import BOTTLENECKS, StableCodec, StableCodecConfig
 from tests.adapters.conftest import SMALL
 from tests.models.test_stablecodec import published_config

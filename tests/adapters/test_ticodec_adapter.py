@@ -12,9 +12,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from bench import adapters, cards, weights
+from bench import adapters, cards
 from bench.codec import Converts, encode
 from bench.errors import BadCard, BadCodes, WeightsInvalid, WeightsMissing
+from bench.fetch import weights
 from bench.models.ticodec import TICODEC, TiCodec
 
 Get = Callable[[str], Any]

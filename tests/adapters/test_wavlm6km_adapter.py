@@ -13,9 +13,10 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
-from bench import adapters, cards, weights
+from bench import adapters, cards
 from bench.codec import Converts, encode
 from bench.errors import BadAudio, BadCard, BadCodes, WeightsInvalid, WeightsMissing
+from bench.fetch import weights
 from tests.adapters.conftest import SMALL
 from tests.models import zoo
 from tests.models.test_wavlm6km import rule, split

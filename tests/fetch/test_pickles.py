@@ -17,9 +17,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from bench.content import file_sha256
 from bench.errors import WeightsInvalid
 from bench.fetch import pickles
-from bench.fetch.files import file_sha256
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from bench.errors import WeightsInvalid, WeightsMissing
-from bench.metrics import MetricFailure, Ratio, Signal, _hub, find, sim_ecapa, sim_wavlm, utmos, whisper
+from bench.fetch import sources
+from bench.metrics import MetricFailure, Ratio, Signal, find, sim_ecapa, sim_wavlm, utmos, whisper
 
 NAMES = ("utmos", "sim", "sim_ecapa", "dwer_whisper_small", "dwer_whisper_large")
 
@@ -19,8 +20,8 @@ def nothing_here(monkeypatch, tmp_path):
     """No cache, no network: what a fresh machine without access sees."""
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("BENCH_METRIC_WEIGHTS", raising=False)
-    monkeypatch.setattr(_hub, "_from_hub", lambda source, name: (_ for _ in ()).throw(_hub.missing(source, "offline")))
-    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: (_ for _ in ()).throw(OSError("no route to host")))
+    monkeypatch.setenv("BENCH_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     for module in (utmos, sim_wavlm, sim_ecapa):
         module._network.cache_clear()
     whisper._recogniser.cache_clear()
@@ -33,7 +34,7 @@ def test_missing_weights_say_what_to_fetch_and_where_to_put_it(name, nothing_her
     with pytest.raises(WeightsMissing) as caught:
         metric.analyse([Signal(voice, 16_000)])
     message = str(caught.value)
-    assert "Download" in message and str(nothing_here / "cache") in message and "BENCH_METRIC_WEIGHTS" in message
+    assert "download" in message and str(nothing_here / "cache") in message and "BENCH_METRIC_WEIGHTS" in message
     assert ("https://huggingface.co/" in message) or ("https://github.com/" in message)
 
 
@@ -48,19 +49,20 @@ def test_wrong_bytes_are_refused(nothing_here, monkeypatch, voice):
 
 def test_download_is_checked_and_kept(nothing_here, monkeypatch):
     import hashlib
-    import io
 
-    def source(data: bytes) -> _hub.Source:
+    (nothing_here / "w.bin").write_bytes(b"good")
+    monkeypatch.delenv("BENCH_OFFLINE")
+
+    def source(data: bytes) -> sources.Source:
         digest = hashlib.sha256(data).hexdigest()
-        return _hub.Source("thing", ("w.bin",), url="https://example.invalid/w.bin", sha256={"w.bin": digest})
+        return sources.for_metric("thing", ["w.bin"], urls={"w.bin": f"file://{nothing_here}/w.bin"}, sha256={"w.bin": digest})
 
-    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: io.BytesIO(b"good"))
-    with pytest.raises(WeightsInvalid):
-        _hub.locate(source(b"other"))
-    assert not list((nothing_here / "cache").rglob("w.bin*"))
-    assert _hub.locate(source(b"good"))["w.bin"].read_bytes() == b"good"
-    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: pytest.fail("fetched twice"))
-    assert _hub.folder_of(source(b"good")).name == "thing"
+    with pytest.raises(WeightsInvalid, match="another file than expected"):
+        sources.locate(source(b"other"))
+    assert not [path for path in (nothing_here / "cache").rglob("*w.bin*") if path.suffix != ".lock"]
+    assert sources.locate(source(b"good")).files["w.bin"].read_bytes() == b"good"
+    (nothing_here / "w.bin").unlink()
+    assert sources.locate(source(b"good")).folder.name == "thing"
 
 
 def test_utmos_keys_and_shapes(shared):

@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from bench.content import file_sha256
 from bench.models.focalcodec import PRESETS, FocalCodec, FocalCodecConfig
 from bench.models.focalcodec.checkpoint import CheckpointError, load, load_files, save
-from bench.models.focalcodec.hub import fetch, pins_file, sha256
 from bench.models.focalcodec.layout import complete_config, modern_keys
 
 TINY = ("tiny_50hz", "tiny_12_5hz", "tiny_options", "tiny_causal", "tiny_causal_lookahead0")
@@ -77,7 +77,7 @@ def test_self_contained_half_precision_file(folder: Path, tmp_path: Path) -> Non
     codec = FocalCodec.from_config(config)
     codec.load_state_dict(load_file(folder / "tiny_25hz.weights.safetensors"))
     save(codec, tmp_path / "nano.safetensors", dtype=torch.float16, metadata={"note": "for a test"})
-    again = FocalCodec.from_pretrained(tmp_path / "nano.safetensors", sha256=sha256(tmp_path / "nano.safetensors"))
+    again = FocalCodec.from_pretrained(tmp_path / "nano.safetensors", sha256=file_sha256(tmp_path / "nano.safetensors"))
     assert again.config == codec.config
     assert not again.training
     for (name, left), right in zip(again.state_dict().items(), codec.state_dict().values(), strict=True):
@@ -117,7 +117,7 @@ def test_what_does_not_fit_is_named(folder: Path, tmp_path: Path) -> None:
 def test_files_that_are_not_what_they_should_be(folder: Path, tmp_path: Path) -> None:
     weights = tmp_path / "model.safetensors"
     weights.write_bytes((folder / "tiny_50hz.weights.safetensors").read_bytes())
-    good = sha256(weights)
+    good = file_sha256(weights)
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1
     weights.write_bytes(bytes(data))
@@ -138,49 +138,12 @@ def test_files_that_are_not_what_they_should_be(folder: Path, tmp_path: Path) ->
         load("75hz")
 
 
-class Hub:
-    """Stands in for the hub client: serves files from a folder as one commit."""
-
-    def __init__(self, folder: Path, commit: str) -> None:
-        self.folder, self.commit, self.asked = folder / "snapshots" / commit, commit, []
-        self.folder.mkdir(parents=True)
-
-    def download(self, repo: str, name: str, revision: str) -> str:
-        self.asked.append(revision)
-        return str(self.folder / name)
-
-
-def test_hub_is_pinned_at_first_use_and_checked_after(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FOCALCODEC_PINS", str(tmp_path / "pins.json"))
-    hub = Hub(tmp_path, "0123abc")
-    config = json.loads((folder / "tiny_50hz.json").read_text())["config"]
-    (hub.folder / "config.json").write_text(json.dumps(config))
-    weights = hub.folder / "model.safetensors"
-    weights.write_bytes((folder / "tiny_50hz.weights.safetensors").read_bytes())
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", hub.download)
-    assert load("50hz").config.encoder.dim == 32
-    assert set(hub.asked) == {"main"}
-    pins = json.loads(pins_file().read_text())["lucadellalib/focalcodec_50hz"]
-    assert pins["revision"] == "0123abc"
-    assert pins["sha256"]["model.safetensors"] == sha256(weights)
-    hub.asked.clear()
-    load("lucadellalib/focalcodec_50hz")
-    assert set(hub.asked) == {"0123abc"}
-    weights.write_bytes(weights.read_bytes()[:-1] + b"\x7f")
-    with pytest.raises(CheckpointError, match="changed or cut short"):
-        load("50hz")
-
-
 def test_without_network_the_error_says_what_and_where(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def offline(repo: str, name: str, revision: str) -> str:
-        raise OSError("no route")
-
-    monkeypatch.setenv("FOCALCODEC_PINS", str(tmp_path / "pins.json"))
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", offline)
-    with pytest.raises(CheckpointError, match=r"config.json of lucadellalib/focalcodec_25hz .* give a folder"):
-        fetch("lucadellalib/focalcodec_25hz")
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("BENCH_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    with pytest.raises(CheckpointError, match=r"lucadellalib/focalcodec_25hz/config.json .* give a folder"):
+        load("lucadellalib/focalcodec_25hz")
 
 
 def test_a_codec_may_lie_in_several_files(tmp_path: Path) -> None:

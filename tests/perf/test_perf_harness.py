@@ -28,7 +28,8 @@ COMMAND = [sys.executable, "-m", "bench", "run", *FLAGS]
 
 
 def pairs() -> list[tuple[np.ndarray, np.ndarray]]:
-    from bench import adapters, cards, weights
+    from bench import adapters, cards
+    from bench.fetch import weights
 
     point = cards.resolve("mulaw")
     codec = adapters.load(point, weights.resolve(point))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,6 @@ from torch import Tensor
 from ..blocks.int8 import unpack
 from .codec import FocalCodec
 from .config import FocalCodecConfig, with_overrides
-from .hub import CheckpointError, fetch, verify
 from .layout import complete_config, modern_keys
 from .presets import PRESETS
 
@@ -21,6 +21,12 @@ __all__ = ["CheckpointError", "load", "load_files", "save"]
 
 # Key of the safetensors metadata under which a self-contained file carries its config as JSON.
 CONFIG_KEY = "config"
+FILES = ("config.json", "model.safetensors")
+"""What a published repository holds."""
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint that is missing, damaged or does not fit; the message says what, where and what to do."""
 
 
 def load(
@@ -36,7 +42,8 @@ def load(
     source: a .safetensors file (its config beside it as NAME.json or config.json, in its metadata, or read off its
     tensors); a .json config beside its weights; a folder with one .safetensors file; the name of a published model
     (``50hz`` ...) or a hub repository ``user/name``.
-    sha256: expected hash of the weights file, or hashes by file name. revision: see :func:`hub.fetch`.
+    sha256: expected hash of the weights file, or hashes by file name. revision: of a hub repository, a commit; None is the
+    one that was seen first on this machine, whose files' hashes are recorded and checked ever after.
     Raises CheckpointError naming what is missing or wrong, and ConfigError for a config that does not fit.
     """
     path = Path(source)
@@ -47,15 +54,37 @@ def load(
         for file in (weights, config):
             known = sha256 if isinstance(sha256, str) and file == weights else expected.get(file.name if file else "")
             if file is not None and known is not None:
-                verify(file, known)
+                _verify(file, known)
     elif name.replace(".", "_") in PRESETS or name.count("/") == 1:
         repo = name if "/" in name else f"lucadellalib/focalcodec_{name.replace('.', '_')}"
-        config, weights = fetch(repo, revision, expected)
+        config, weights = _from_hub(repo, revision, expected)
     else:
         raise CheckpointError(
             f"{name!r} is no file or folder, no hub repository (user/name) and none of {', '.join(PRESETS)}"
         )
     return load_files(weights, config, overrides=overrides, device=device)
+
+
+def _from_hub(repo: str, revision: str | None, expected: Mapping[str, str]) -> tuple[Path, Path]:
+    # The one thing that the networks use of the bench, and only when a name of the hub is given.
+    from bench.errors import BenchError
+    from bench.fetch import hub
+
+    try:
+        found = hub.snapshot(repo, FILES, revision, expected)
+    except BenchError as error:
+        raise CheckpointError(f"{error}. Load once with network, or give a folder with {' and '.join(FILES)}") from error
+    return found.files[FILES[0]], found.files[FILES[1]]
+
+
+def _verify(path: Path, expected: str) -> None:
+    with path.open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if found != expected:
+        raise CheckpointError(
+            f"{path} has sha256 {found[:16]}..., expected {expected[:16]}...: "
+            "it was changed or cut short; delete it and fetch it again"
+        )
 
 
 def _local(path: Path) -> tuple[Path, Path | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shutil
 import tarfile
 import threading
 import zipfile
@@ -17,9 +18,10 @@ import numpy as np
 import pytest
 
 from bench import audio, data
-from bench.data import download, librispeech
-from bench.data.download import Archive, fetch, install
+from bench.data import librispeech
 from bench.errors import DataMissing
+from bench.fetch import archives
+from bench.fetch.archives import Archive, fetch, install
 
 
 @dataclass
@@ -151,14 +153,24 @@ def test_a_wrong_size_is_noticed_before_anything_is_stored(site: Site, tmp_path:
     assert not list(tmp_path.glob("a.tar.gz*"))
 
 
-def test_a_hash_that_nobody_publishes_is_noted_at_first_and_checked_ever_after(site: Site, tmp_path: Path) -> None:
-    archive = offer(site, "a.bin", b"first", digest=None, size=None)
-    fetch(archive, tmp_path).unlink()
-    site.files["a.bin"] = b"other"
+def test_a_digest_that_nobody_publishes_is_recorded_after_a_good_unpacking_and_checked_ever_after(
+    site: Site, tmp_path: Path
+) -> None:
+    good, other = tar({"set/1.txt": b"one"}), tar({"set/1.txt": b"other"})
+    archive = offer(site, "a.bin", good, digest=None, size=None)
+    site.files["a.bin"] = b"a page that says: come back later"
+    with pytest.raises(DataMissing, match=r"a\.bin: cannot be unpacked safely"):
+        install(archive, tmp_path)
+    assert not (tmp_path / archives.CHECKSUMS).exists(), "what could not be unpacked is not what counts from now on"
+    site.files["a.bin"] = good
+    install(archive, tmp_path)
+    shutil.rmtree(tmp_path / "SET")
+    site.files["a.bin"] = other
     with pytest.raises(DataMissing, match="sha256 is"):
-        fetch(archive, tmp_path)
-    site.files["a.bin"] = b"first"
-    assert fetch(archive, tmp_path).read_bytes() == b"first"
+        install(archive, tmp_path)
+    site.files["a.bin"] = good
+    install(archive, tmp_path)
+    assert (tmp_path / "SET/set/1.txt").read_bytes() == b"one"
 
 
 def evil_tars() -> list[bytes]:
@@ -202,9 +214,7 @@ def test_an_archive_without_the_folder_wanted_is_refused(site: Site, tmp_path: P
         install(offer(site, "a.bin", zipped({"else/1.txt": b"x"})), tmp_path)
 
 
-def test_unreachable_servers_end_with_the_url_and_a_cure(
-    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unreachable_servers_end_with_the_url_and_a_cure(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DataMissing, match="HTTP 404") as caught:
         fetch(Archive(f"{site.url}/gone.zip"), tmp_path)
     assert f"{site.url}/gone.zip" in str(caught.value)
@@ -216,7 +226,7 @@ def test_unreachable_servers_end_with_the_url_and_a_cure(
     (tmp_path / "a.bin.part").write_bytes(b"0123")
     with pytest.raises(DataMissing, match="4 bytes are kept"):
         fetch(archive, tmp_path)
-    monkeypatch.setenv(download.OFFLINE, "1")
+    monkeypatch.setenv("BENCH_OFFLINE", "1")
     with pytest.raises(DataMissing, match="forbids the network"):
         fetch(archive, tmp_path)
 
@@ -248,11 +258,11 @@ def test_zenodo_records_bring_their_own_sizes_and_hashes(site: Site, tmp_path: P
                         {"key": "README.md", "size": 1, "checksum": "md5:0", "links": {"self": "x"}}]}  # fmt: skip
     site.files["api/records/7"] = json.dumps(record).encode()
     site.files["files/MiniMLS.zip/content"] = body
-    archive, = download.zenodo(7, "MiniMLS", f"{site.url}/api")
+    (archive,) = archives.zenodo(7, "MiniMLS", f"{site.url}/api")
     install(archive, tmp_path)
     assert (tmp_path / "MiniMLS/mls_polish/test/transcripts.txt").read_bytes() == b"1_2_3\ttak\n"
     with pytest.raises(DataMissing, match="cannot read"):
-        download.zenodo(8, "MiniMLS", f"{site.url}/api")
+        archives.zenodo(8, "MiniMLS", f"{site.url}/api")
 
 
 @pytest.mark.parametrize("subset", librispeech.RELEASE)

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bench import cards, weights
+from bench import cards
+from bench.content import file_sha256
 from bench.errors import BenchError, WeightsInvalid, WeightsMissing
+from bench.fetch import weights
 
 CARD = """
 family = "toy"
@@ -33,7 +35,7 @@ def point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> cards.Point:
     (folder / "toy").mkdir(parents=True)
     (folder / "toy" / "nano.bin").write_bytes(b"weights")
     (tmp_path / "remote.bin").write_bytes(b"weights")
-    sha = weights.file_sha256(tmp_path / "remote.bin")
+    sha = file_sha256(tmp_path / "remote.bin")
     (folder / "toy.toml").write_text(CARD.format(url=f"file://{tmp_path}/remote.bin", sha=sha))
     card = cards.parse(folder / "toy.toml")
     monkeypatch.setattr(cards, "load", lambda family: card)
@@ -99,7 +101,7 @@ def test_weights_may_lie_in_several_files(point: cards.Point) -> None:
     folder = point.card.path.parent / "toy"
     (folder / "shared.bin").write_bytes(b"shared")
     table = dict(point.weights["nano"], file=["toy/shared.bin", "toy/nano.bin"])
-    table["sha256"] = [weights.file_sha256(folder / name) for name in ("shared.bin", "nano.bin")]
+    table["sha256"] = [file_sha256(folder / name) for name in ("shared.bin", "nano.bin")]
     several = replace(point, weights={**point.weights, "nano": table})
     found = weights.resolve(several, "nano")
     assert list(found.files) == ["shared.bin", "nano.bin"] and weights.available(several, "nano")
