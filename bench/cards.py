@@ -135,7 +135,8 @@ class CardFile(Record, frozen=True):
 
     adapter: the file of bench/adapters that reaches the codec; left out, only the numbers in [[reported]] are known.
     sample_rate: Hz that go in; output_rate: Hz that come out, where they differ. packages: distributions it runs with.
-    requirements, interpreter: pip requirements, and the Python, of an environment of its own.
+    programs: commands that must be on the PATH. requirements, interpreter: pip requirements, and the Python, of an environment
+    of its own.
     """
 
     family: str
@@ -153,6 +154,7 @@ class CardFile(Record, frozen=True):
     weights: Mapping[str, WeightsTable] = {}
     settings: Mapping[str, Any] = {}
     packages: tuple[str, ...] = ()
+    programs: tuple[str, ...] = ()
     requirements: tuple[str, ...] = ()
     interpreter: str = ""
     facts: Mapping[str, Any] = {}
@@ -208,6 +210,7 @@ class Point:
     facts: Mapping[str, Any] = field(default_factory=dict)
     summary: str = ""
     packages: tuple[str, ...] = ()
+    programs: tuple[str, ...] = ()
     requirements: tuple[str, ...] = ()
     interpreter: str = ""
     output_rate: int = 0
@@ -269,7 +272,8 @@ def _point(card: CardFile, name: str, table: PointTable, path: Path) -> Point:
         sample_rate=table.sample_rate or card.sample_rate, output_rate=table.output_rate or card.output_rate or 0,
         settings={**card.settings, **table.settings}, bitrate_kbps=table.bitrate_kbps, streams=table.streams,
         weights=weights, latency_ms=table.latency_ms, params_m=table.params_m, macs_g=table.macs_g, facts=table.facts,
-        summary=table.summary, packages=card.packages, requirements=card.requirements, interpreter=card.interpreter,
+        summary=table.summary, packages=card.packages, programs=card.programs, requirements=card.requirements,
+        interpreter=card.interpreter,
     )  # fmt: skip
 
 

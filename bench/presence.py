@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,8 @@ def presence(point: Point) -> Presence:
     lost = [name for name in point.packages if provenance.package_version(name) == "absent"]
     if lost and not point.needs_environment:
         return Presence(PACKAGE, f"pip install {' '.join(lost)}")
+    if absent := [name for name in point.programs if shutil.which(name) is None]:
+        return Presence(PACKAGE, f"not on the PATH: {', '.join(absent)}")
     if not point.needs_weights:
         return Presence(HERE)
     if here := [kind for kind in sorted(point.weights) if weights.available(point, kind)]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bench import adapters, cards
+from bench import adapters, cards, presence
 from bench.codec import Codec
 from bench.fetch import weights
 
@@ -30,6 +30,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "wavtokenizer": {"width": 4, "dim": 24, "backbone_dim": 64, "ffn_dim": 96, "layers": 2},
     "bigcodec": {"width": 4, "dim": 24, "decoder_width": 96},
     "stablecodec": {"channels": 32, "transformer_depths": [1, 2], "sliding_window": [7, 8]},
+    "supercodec": {"channels": 4, "dim": 16},
     "ticodec": {"channels": 16, "block_kernels": [3]},
     "mimi": {
         "hidden_size": 32, "num_filters": 4, "codebook_dim": 16, "vector_quantization_hidden_dimension": 16,
@@ -61,6 +62,9 @@ def make(name: str, kind: str, config: dict[str, Any]) -> Subject:
 def choose(name: str) -> Subject:
     """`name` with weights that are here: none needed, small random, shipped, official, or random; else a skip."""
     point = cards.resolve(name)
+    lacking = presence.presence(point)
+    if lacking.state == presence.PACKAGE:
+        pytest.skip(f"{name}: {lacking}")
     if not point.needs_weights:
         return make(name, "none", {})
     small = SMALL.get(point.settings.get("model", point.adapter))

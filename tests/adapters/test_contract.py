@@ -225,7 +225,8 @@ def envelope(wave: NDArray[np.float32], rate_hz: int) -> NDArray[np.float64]:
     return level - level.mean()
 
 
-@pytest.mark.parametrize("name", [name for name in CHEAP if heard(name)])
+# Speex keeps no waveform at its lowest rate; its delay is measured at a higher one in its own test.
+@pytest.mark.parametrize("name", [name for name in CHEAP if heard(name) and not name.startswith("speex")])
 def test_declared_delay_is_the_measured_one(name: str, subject: Get, bursts: Signal) -> None:
     """To the nearest sample where the waveform is kept; within 0.5 ms where only its envelope is (parametric codecs)."""
     made = subject(name)
