@@ -47,7 +47,7 @@ class System:
 
 def resolve(name: str) -> Point:
     """`family@point`, or `published:PATH` for audio that somebody else decoded."""
-    return published.point(name) if name.startswith(published.PREFIX) else cards.resolve(name)
+    return published.point(name) if name.startswith(published.PREFIX) else cards.runnable(name)
 
 
 def system(name: str, *, profile: str = "embedded", want: str | None = None, device: str = "cpu") -> System:
