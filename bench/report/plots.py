@@ -93,6 +93,8 @@ def rate_distortion(
     """
     if rows.empty:
         raise BenchError("no rows to plot")
+    if len({str(codec) for codec in rows["codec"].unique() if family(str(codec)) not in TOP_FAMILIES}) == 1:
+        raise BenchError("a curve needs two operating points with a measured bit rate")
     found = summaries(rows, columns, draws, seed)
     if len(found) > 1:
         raise BenchError("a rate-distortion plot shows one task, data set and condition; these rows hold "

@@ -76,10 +76,10 @@ def one_sided_p(estimate: float, sample: Floats, df: int) -> tuple[float, float]
 
 def tail_p(beyond: ArrayLike, z: ArrayLike, df: int) -> Floats:
     """One-sided p-values from the share of draws beyond 0 and the estimate in standard errors (any equal shapes)."""
-    from scipy import stats
+    from scipy import special
 
-    share = stats.norm.ppf(np.asarray(beyond, dtype=np.float64))  # -inf for no draw beyond: then z decides
-    return np.asarray(stats.t.cdf(np.maximum(share, np.asarray(z, dtype=np.float64)), max(df, 1)))
+    share = special.ndtri(np.asarray(beyond, dtype=np.float64))  # -inf for no draw beyond: then z decides
+    return np.asarray(special.stdtr(max(df, 1), np.maximum(share, np.asarray(z, dtype=np.float64))))
 
 
 def judge(
