@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 speech=${SPEECH:-../shared/data}
+export BENCH_RESULTS=results
 bench() {
     echo "== bench $*"
     .venv/bin/python -m bench "$@" --quiet

@@ -161,10 +161,10 @@ def assets() -> Iterator[Finding]:
 def results(base: Path) -> Iterator[Finding]:
     """Alarms of validity over every rows file."""
     from bench import validity
-    from bench.engine import rows
+    from bench.results import files, rows
 
-    for path in sorted(base.rglob("rows.parquet")):
-        alarms = validity.alarms(rows.split(rows.read(path))[0])
+    for path in files.tables(base):
+        alarms = validity.alarms(rows.split(files.read(path))[0])
         yield Finding(
             "warn" if len(alarms) else "ok", f"{path}: {len(alarms)} alarms", "look at the utterances named below"
         )

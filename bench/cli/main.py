@@ -44,58 +44,63 @@ def _run(argv: Sequence[str]) -> int:
     return int(task_cards.module(wanted.task).run(wanted).code)
 
 
-def _rows(path: str) -> list[Path]:
-    """Rows files named by a folder, a file, or nothing (all of results/)."""
-    base = Path(path) if path else options.RESULTS
-    found = [base] if base.is_file() else sorted(base.rglob("rows.parquet"))
+def _tables(path: str) -> list[Path]:
+    """Folders of tables at or below a path; without one, all of one's own results and of those of this repository."""
+    from bench.results import files
+
+    bases = [Path(path)] if path else list(dict.fromkeys((options.RESULTS, options.COMMITTED)))
+    found = [table for base in bases for table in files.tables(base)]
     if not found:
-        raise BenchError(f"{base}: no rows.parquet there; run a task first: make bench")
+        raise BenchError(f"{' or '.join(map(str, bases))}: no table of rows there; run a task first: make bench")
     return found
 
 
 def _leaderboard(argv: Sequence[str]) -> int:
-    from bench.engine import rows
-    from bench.report import leaderboard
-    from bench.tasks import outcome
+    from bench.results import merge, publish
+    from bench.tasks import columns
 
     made = options.Parser(prog="bench leaderboard", description="Print (and renew) leaderboards from rows.")
-    made.add_argument("path", nargs="?", default="", help="folder or rows.parquet (default: all of results/)")
+    made.add_argument("path", nargs="?", default="", help="folder of tables (default: one's own and this repository's)")
     made.add_argument("--write", action="store_true", help="write leaderboard.md and the plots beside the rows")
     parsed = made.parse_args(argv)
-    for path in _rows(parsed.path):
-        frame = rows.read(path)
-        print(f"{path}")
-        print(leaderboard.terminal(rows.split(frame)[0], outcome.shown(frame)))
+    for table in _tables(parsed.path):
+        rows, stale = merge.read(table, publish.FIELDS)
+        print(f"{table}")
+        print(publish.terminal(rows, columns.shown(rows), stale))
         if parsed.write:
-            for written in outcome.publish(frame, path.parent):
+            for written in publish.publish(rows, table, columns.shown(rows), stale):
                 print(f"wrote {written}")
     return 0
 
 
 def _compare(argv: Sequence[str]) -> int:
-    from bench.engine import rows
     from bench.report import compare
-    from bench.tasks import outcome
+    from bench.results import merge, publish
+    from bench.results.rows import split
+    from bench.stats.labels import find_system, system_labels
+    from bench.tasks import columns
 
     made = options.Parser(prog="bench compare", description="Paired comparison of two systems on the same utterances.")
-    made.add_argument("a", help="family@point, with [weights] where several were run")
+    made.add_argument("a", help="a system as the table calls it, or its codec where that is one system only")
     made.add_argument("b")
-    made.add_argument("--rows", default="", help="folder or rows.parquet (default: all of results/)")
+    made.add_argument("--rows", default="", help="folder of tables (default: one's own and this repository's)")
     parsed = made.parse_args(argv)
-    told = False
-    for path in _rows(parsed.rows):
-        frame = rows.read(path)
-        present = set(frame["codec"].astype(str))
-        wanted = {name.split(" ")[0].split("[")[0] for name in (parsed.a, parsed.b)}
-        if wanted <= present:
-            print(f"{path}")
-            table = compare.compare(rows.split(frame)[0], parsed.a, parsed.b, outcome.columns())
-            print(compare.terminal(table, outcome.columns()))
-            told = True
+    told, every = False, set()
+    for table in _tables(parsed.rows):
+        rows = split(merge.read(table, publish.FIELDS)[0])[0]
+        here = sorted(set(system_labels(rows)))
+        every.update(here)
+        try:
+            a, b = (find_system(here, name) for name in (parsed.a, parsed.b))
+        except UnknownName:
+            continue
+        print(f"{table}")
+        print(compare.terminal(compare.compare(rows, a, b, columns.columns()), columns.columns()))
+        told = True
     if not told:
-        every = {str(name) for path in _rows(parsed.rows) for name in rows.read(path)["codec"].astype(str).unique()}
-        missing = next((name for name in (parsed.a, parsed.b) if name.split("[")[0].strip() not in every), parsed.a)
-        raise UnknownName("system in the rows", missing, every)
+        for name in (parsed.a, parsed.b):
+            find_system(sorted(every), name)
+        raise BenchError(f"{parsed.a} and {parsed.b} are in no table together: run both on the same data")
     return 0
 
 

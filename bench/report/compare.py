@@ -16,8 +16,9 @@ from bench.report.summary import CLUSTERS_NEEDED
 from bench.report.text import grid, markdown_table
 from bench.stats import bootstrap
 from bench.stats.bootstrap import DRAWS, SEED
+from bench.stats.labels import find_system, system_labels
 from bench.stats.multiple import benjamini_hochberg, holm
-from bench.stats.scores import find_system, groups, scores, system_labels, tidy
+from bench.stats.scores import groups, scores, tidy
 from bench.stats.verdict import judge
 
 if TYPE_CHECKING:

@@ -29,8 +29,9 @@ from bench.report.checks import ORDER, Finding, Status, alarm_checks, system_che
 from bench.report.columns import number
 from bench.report.text import grid, markdown_table
 from bench.stats.bootstrap import DRAWS, SEED
+from bench.stats.labels import system_labels
 from bench.stats.multiple import holm
-from bench.stats.scores import Group, groups, system_labels, tidy
+from bench.stats.scores import Group, groups, tidy
 from bench.stats.verdict import Verdict
 
 if TYPE_CHECKING:

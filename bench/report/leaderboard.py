@@ -12,7 +12,7 @@ from bench.report.columns import FACTS, column_of, half_width, heading, number, 
 from bench.report.summary import DRAWS, Cell, Summary, summaries
 from bench.report.text import grid, markdown_table
 from bench.stats.bootstrap import SEED
-from bench.stats.scores import UNWEIGHTED
+from bench.stats.labels import UNWEIGHTED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -165,8 +165,8 @@ def _notes(summary: Summary, bold: str) -> list[str]:
     out = [f"±: half of the 95 % interval ({claim}, {summary.draws:,} draws, seed {summary.seed}). "
            f"{bold}: the best, and every codec whose paired 95 % interval against it includes 0."]
     legend: dict[str, str] = {}
-    for system, found in summary.marks.items():
-        for mark, meaning in found:
+    for system in summary.systems:
+        for mark, meaning in summary.marks.get(system, ()):
             text, _, count = meaning.rpartition(" (")
             entry = f"{system} ({count}"
             legend[mark] = f"{legend[mark]}, {entry}" if mark in legend else f"{mark}: {text}: {entry}"

@@ -13,12 +13,14 @@ from bench.metrics import Column
 from bench.report.columns import FACTS, RATE_COLUMNS, TOP_FAMILIES, column_of, competes, family, score_names
 from bench.stats import bootstrap
 from bench.stats.bootstrap import SEED, Scheme
-from bench.stats.scores import GROUP, Group, Scores, groups, scores, system_labels, tidy
+from bench.stats.labels import system_labels
+from bench.stats.scores import GROUP, Group, Scores, groups, scores, tidy
 
 if TYPE_CHECKING:
     import pandas as pd
 
 CLUSTERS_NEEDED = 10
+_ROUNDING = 1e-12
 DRAWS = 2000
 """Enough to print an interval's half to its second digit; gates take more."""
 
@@ -118,12 +120,18 @@ def _summary(
             low, high = bootstrap.bounds(value, sample.get(name, nothing)[:, s], 0.95, "expanded", df)
             cells[system, name] = Cell(value, low, high, int(data.scored[:, s, c].sum()),
                                        failures.get((system, name), {}), s in best)
-    unique = rows.drop_duplicates("utterance")
     summary = Summary(
         group, data.systems, data.columns, cells, len(data.utterances), data.speaker_count,
-        float(unique["seconds"].astype(float).sum()), _any(rows, "partial"), _any(rows, "synthetic"),
+        _seconds(rows), _any(rows, "partial"), _any(rows, "synthetic"),
         scheme, draws, seed, _marks(marked), _versions(rows))
     return _ordered(summary)
+
+
+def _seconds(rows: pd.DataFrame) -> float:
+    """Seconds of speech that was coded: of each utterance the median over systems, ceilings and references apart."""
+    coded = ~rows["role"].isin(["ceiling", "reference"]) if "role" in rows else rows["seconds"].notna()
+    some = rows[coded] if coded.any() else rows
+    return float(some.groupby("utterance", observed=True)["seconds"].median().sum())
 
 
 def _any(rows: pd.DataFrame, name: str) -> bool:
@@ -152,11 +160,11 @@ def _best(
     if len(able) < 2:
         return set()
     sign = 1.0 if column.better == "higher" else -1.0
-    best = max(able, key=lambda s: sign * data.estimates[s, c])
-    out = {best}
-    for s in able:
-        if s == best:
-            continue
+    most = max(sign * data.estimates[s, c] for s in able)
+    # where several share first place, a codec ties with all of them or with none
+    tops = {s for s in able if sign * data.estimates[s, c] == most}
+
+    def ties(s: int, best: int) -> bool:
         if np.array_equal(data.scored[:, s, c], data.scored[:, best, c]):
             gap, low, high = _gap(data.estimates[s, c] - data.estimates[best, c],
                                   sample[:, s] - sample[:, best], df)
@@ -165,9 +173,10 @@ def _best(
             found = bootstrap.statistic_interval(
                 terms, bootstrap.difference, speakers, scheme, "expanded", 0.95, draws, seed)
             gap, low, high = found.estimate, found.low, found.high
-        if gap == 0 or low <= 0 <= high:
-            out.add(s)
-    return out
+        # a bound of exactly 0 is rounded to either side of it by the order of a sum
+        return gap == 0 or (low <= _ROUNDING and high >= -_ROUNDING)
+
+    return tops | {s for s in able if all(ties(s, best) for best in tops)}
 
 
 def _gap(estimate: float, sample: bootstrap.Floats, df: int) -> tuple[float, float, float]:

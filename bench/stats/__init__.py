@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from bench.stats.bootstrap import DRAWS, SEED, Interval, interval, paired
+from bench.stats.labels import find_system, system_labels
 from bench.stats.multiple import benjamini_hochberg, holm
 from bench.stats.power import smallest_visible, utterances_needed
-from bench.stats.scores import Group, Scores, find_system, groups, scores, system_labels, tidy
+from bench.stats.scores import Group, Scores, groups, scores, tidy
 from bench.stats.simulation import GateRates, simulate_gate
 from bench.stats.verdict import Verdict, compare_paired, judge
 

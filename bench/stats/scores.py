@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import BenchError, UnknownName
+from bench.errors import BenchError
 from bench.stats import bootstrap
 from bench.stats.bootstrap import DRAWS, SEED, Floats, Scheme
+from bench.stats.labels import system_labels
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Bools = NDArray[np.bool_]
 GROUP = ("task", "condition", "dataset", "dataset_sha256")
-UNWEIGHTED = {"", "none"}
 TEXT = (*GROUP, "codec", "weights", "weights_sha256", "utterance", "speaker", "language", "column", "metric",
         "metric_version", "failure", "detail", "code_version", "settings", "device")
 
@@ -62,35 +62,6 @@ def groups(rows: pd.DataFrame) -> Iterator[tuple[Group, pd.DataFrame]]:
     """The rows of each task x data list x condition, in order of first appearance."""
     for key, part in rows.groupby(list(GROUP), sort=False, dropna=False):
         yield Group(*(str(value) if isinstance(value, str) else "" for value in key)), part
-
-
-def system_labels(rows: pd.DataFrame) -> pd.Series[Any]:
-    """Label of each row's system: `focalcodec@50 [nano]`; `opus@6` for codecs without weights.
-
-    Different weights under one label (two official revisions, say) are told apart by the start of their sha256.
-    """
-    import pandas as pd
-
-    codec, kind, sha = (rows[name].astype(object).where(rows[name].notna(), "").astype(str)
-                        for name in ("codec", "weights", "weights_sha256"))
-    names = codec.where(kind.isin(UNWEIGHTED), codec + " [" + kind + "]")
-    distinct = pd.DataFrame({"name": names, "sha": sha}).drop_duplicates()
-    doubled = set(distinct["name"][distinct["name"].duplicated(keep=False)])
-    if doubled:
-        names = names.where(~names.isin(doubled), codec + " [" + kind + " " + sha.str[:8] + "]")
-    return names
-
-
-def find_system(labels: Sequence[str], wanted: str) -> str:
-    """The label that `wanted` means: the full label, or the codec alone where only one of its weights is there."""
-    if wanted in labels:
-        return wanted
-    matches = sorted({label for label in labels if label.split(" [")[0] == wanted})
-    if len(matches) == 1:
-        return matches[0]
-    if matches:
-        raise BenchError(f"'{wanted}' ran with several weights; say which: {', '.join(repr(m) for m in matches)}")
-    raise UnknownName("codec in these rows", wanted, set(labels))
 
 
 @dataclass(frozen=True)

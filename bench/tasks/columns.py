@@ -1,11 +1,18 @@
-"""Columns that a task derives from a metric's: the same score against another reference."""
+"""The columns of tables: every one that there is, those that a table shows, and those derived from a metric's."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from bench.metrics import Column
+from bench.results.rows import ENGINE_COLUMNS
+from bench.results.rows import columns as measured
+from bench.tasks import cards
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TO_SOURCE = "_to_source"
 
@@ -18,3 +25,25 @@ def derived(known: Mapping[str, Column]) -> dict[str, Column]:
         better = "lower" if name.startswith("sim_") else column.better
         made[name + TO_SOURCE] = replace(column, name=name + TO_SOURCE, title=f"{column.title} to source", better=better)
     return made
+
+
+def columns() -> dict[str, Column]:
+    """Column name -> Column: every metric's, the engine's, the probes' and conversion's."""
+    from bench.probes.columns import COLUMNS as PROBED
+
+    return derived({**measured(), **PROBED})
+
+
+def shown(rows: pd.DataFrame) -> dict[str, Column]:
+    """The columns of `rows` in the order they are shown: the profile's, then the engine's, then what else was asked for.
+
+    Of a metric that the profile names, only the named columns are shown (the rows keep all of them).
+    """
+    known = columns()
+    card = cards.load(str(rows["task"].iloc[0]))
+    named = card.columns or cards.profile(str(rows["profile"].iloc[0])).columns
+    pairs = rows[["metric", "column"]].astype(str).drop_duplicates()
+    chosen = set(pairs.loc[pairs["column"].isin(named), "metric"])
+    present = set(pairs.loc[pairs["column"].isin(named) | ~pairs["metric"].isin(chosen), "column"])
+    order = dict.fromkeys([*named, *ENGINE_COLUMNS, *known])
+    return {name: known[name] for name in order if name in present and name in known}

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import data
-from bench.engine import rows as row_files
 from bench.engine import systems
 from bench.engine.plan import Plan
 from bench.engine.runner import Runner
 from bench.errors import BenchError
 from bench.guard import guarded
+from bench.results import files
+from bench.results import rows as row_files
 from bench.store import Store
 from bench.tasks import cards, options
 
@@ -58,12 +59,12 @@ def run(baseline: Path, *, update: bool = False, workers: int | None = None) -> 
     with tempfile.TemporaryDirectory(prefix="bench-gate-") as folder:
         rows = measure(wanted, Path(folder) / "store.sqlite")
     if update:
-        row_files.write(rows, baseline)
+        files.write_file(rows, baseline)
         print(f"wrote {baseline}: commit it")
         return 0
     from bench.report import gate
 
-    result = gate.check(rows, row_files.read(baseline), row_files.columns())
+    result = gate.check(rows, files.read_file(baseline), row_files.columns())
     print(result.table)
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(summary).open("a", encoding="utf-8") as page:
@@ -74,7 +75,7 @@ def run(baseline: Path, *, update: bool = False, workers: int | None = None) -> 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit 0: nothing got worse; 1: something did, or there is no baseline."""
     made = options.Parser(prog="bench gate", description="Rerun the fixed benchmark and compare it with the baseline.")
-    made.add_argument("--baseline", type=Path, default=options.RESULTS / "gate" / "baseline.parquet", metavar="FILE")
+    made.add_argument("--baseline", type=Path, default=options.COMMITTED / "gate" / "baseline.parquet", metavar="FILE")
     made.add_argument("--update", action="store_true", help="renew the baseline")
     made.add_argument("--workers", type=int, default=None, metavar="N")
     parsed = made.parse_args(argv)

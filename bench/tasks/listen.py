@@ -6,26 +6,27 @@ very system that is heard: same weights, same code.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import audio, data
-from bench.engine import rows as row_files
 from bench.engine import systems as known_systems
 from bench.engine.plan import Plan
 from bench.engine.records import decoded_wave
 from bench.engine.runner import Runner
-from bench.engine.systems import System
 from bench.errors import BenchError, UnknownName
 from bench.metrics import Column, MetricFailure
 from bench.report import listening
 from bench.report.columns import heading, score_names
 from bench.report.listening import Clip, Item
+from bench.results import files, merge
+from bench.results import rows as row_files
 from bench.speech import Dataset, Utterance
 from bench.store import Store
 from bench.tasks import cards, options, outcome, resynthesis, vc
+from bench.tasks.columns import shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,18 +64,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     heard = _heard(asked.task, asked.data, asked.protocol)
     device = options.device(asked.device)
     systems = known_systems.systems(asked.codec or heard.codecs, want=asked.weights, device=device)
-    folder = outcome.folder_of(asked.results, asked.task, heard.dataset)
-    rows = _rows(folder / "rows.parquet", systems)
-    columns = {} if rows is None else outcome.shown(rows)
+    with Store(asked.store) as store:
+        folder = outcome.place(asked.results, asked.task, heard.dataset, store).folder()
+        in_rows = {system.key: str(row_files.system_facts(system, store)["system_key"]) for system in systems}
+    rows = _rows(folder, {(system.name, in_rows[system.key]) for system in systems})
+    columns = {} if rows is None else shown(rows)
     columns = {name: columns[name] for name in score_names(columns, columns)}
     chosen, order = _chosen(heard.dataset, rows, columns, asked.by, asked.count)
     lines = vc.conversions(systems) if asked.task == "vc" else ()
     plan = Plan(asked.task, tuple(systems), chosen, (), device=device, always=(), lines=lines)
-    outcome.announce(plan)
+    outcome.announce(plan, asked.results / "listening")
     with Store(asked.store) as store:
         runner = Runner(plan, store)
         runner.run()
-        scores = _scores(rows, columns)
+        found = _scores(rows, columns)
+        scores = {(key, uid): some for key, told in in_rows.items() for (its, uid), some in found.items() if its == told}
         items = [_item(u, heard.beside.get(u.id, ()), runner, scores) for u in chosen]
     facts = [
         f"{heard.dataset.name}: {len(chosen)} of {len(heard.dataset)} utterances, {order}",
@@ -101,12 +105,11 @@ def _originals(u: Utterance) -> Sequence[tuple[str, Path | None]]:
     return [("original", u.reference), ("input", None)] if u.reference else [("original", None)]
 
 
-def _rows(path: Path, systems: Sequence[System]) -> pd.DataFrame | None:
-    """Rows of a finished run that are of these systems as they are today; None where there are none."""
-    if not path.is_file():
+def _rows(folder: Path, current: Set[tuple[str, str]]) -> pd.DataFrame | None:
+    """Rows of a finished run that are of these systems (name, key) as they are today; None where there are none."""
+    if not files.paths(folder):
         return None
-    rows = row_files.split(row_files.read(path))[0]
-    current = {(system.name, system.key) for system in systems}
+    rows = row_files.split(merge.read(folder)[0])[0]
     of_them = [pair in current for pair in zip(rows["codec"].astype(str), rows["system_key"].astype(str), strict=True)]
     rows = rows[of_them]
     return rows if len(rows) else None

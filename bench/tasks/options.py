@@ -17,7 +17,10 @@ from bench.errors import BadCard, BenchError, UnknownName
 from bench.presence import ENVIRONMENT, PACKAGE, WEIGHTS, presence
 from bench.tasks import cards
 
-RESULTS = Path(os.environ.get("BENCH_RESULTS", ROOT / "results"))
+COMMITTED = ROOT / "results"
+"""The tables of this repository; only `make results` writes there."""
+RESULTS = Path(os.environ.get("BENCH_RESULTS", Path(".bench") / "results"))
+"""Where a user's runs leave rows, tables and plots: beside the store, out of git's sight."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +190,7 @@ def _check_sources(text: str) -> None:
 def _check_metrics(wanted: Sequence[str]) -> None:
     if wanted:
         from bench import metrics
-        from bench.tasks.outcome import columns
+        from bench.tasks.columns import columns
 
         known = {*columns(), *metrics.names()}
         for name in wanted:

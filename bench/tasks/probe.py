@@ -31,6 +31,7 @@ from bench.probes.inputs import Inputs
 from bench.probes.jobs import Job
 from bench.probes.settings import Settings, settings
 from bench.progress import Progress
+from bench.results import files
 from bench.speech import Dataset, Utterance
 from bench.store import Store, key_of
 from bench.tasks import cards, options, outcome, probe_rows
@@ -82,18 +83,18 @@ def run(task: str, wanted: Options) -> outcome.Outcome:
         plan = Plan(
             task, tuple(systems), dataset, (), profile=wanted.profile, device=device, always=(), workers=workers
         )
-        outcome.announce(plan)
+        outcome.announce(plan, wanted.results)
         print(f"  protocol {protocol}, {len(divisions)} division(s), seeds {', '.join(map(str, seeds))}", flush=True)
         with Store(wanted.store) as store:
+            suffix = "" if protocol == usual else f"-{protocol}"
+            where = outcome.place(wanted.results, task, dataset, store, suffix)
+            files.inspect(where.folder())
             runner = Runner(plan, store)
             runner.run()
             subjects = list(_subjects(runner, wanted.continuous))
             probed = _train(runner, subjects, divisions, chosen, seeds)
             fresh = probe_rows.frame(runner, probed, divisions, chosen)
-        folder = outcome.folder_of(wanted.results, task, dataset)
-        if protocol != usual:
-            folder = folder.with_name(f"{folder.name}-{protocol}")
-        results.add(outcome.finish(fresh, folder, wanted))
+        results.add(outcome.finish(fresh, where, wanted))
     return results
 
 

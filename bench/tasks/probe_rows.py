@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
-from bench.engine import rows as row_files
 from bench.engine.keys import probe_key
 from bench.engine.plan import Line
 from bench.engine.runner import Runner
@@ -20,6 +19,7 @@ from bench.engine.systems import System
 from bench.probes.division import Division
 from bench.probes.jobs import Job
 from bench.probes.settings import Settings
+from bench.results import rows as row_files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,6 +48,7 @@ def frame(
     for one in probed:
         subjects[one.name].append(one)
     start = row_files.base(plan) | {
+        "role": "probe",
         "metric": "probe", "metric_version": "1",
         "metric_key": probe_key(settings.asdict()),
     }  # fmt: skip
@@ -62,8 +63,9 @@ def frame(
     records: list[dict[str, Any]] = []
     for name, some in subjects.items():
         system = some[0].system
-        about = row_files.system_facts(system) if system else row_files.pseudo_facts(name)
-        row = start | {key: value for key, value in about.items() if key != "settings"} | {"codec": name}
+        about = row_files.system_facts(system, runner.store) if system else row_files.pseudo_facts(name)
+        about |= {"definitions": row_files.versions(system, "probe", "probe-inputs"), "codec": name}
+        row = start | {key: value for key, value in about.items() if key != "settings"}
         for each in _subject_rows(plan.task, some):
             records.append(row | facts[each["utterance"]] | each)
         if system:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from bench import data
 from bench.engine import systems
 from bench.engine.plan import Plan, cores
-from bench.engine.rows import ENGINE_COLUMNS
 from bench.guard import guarded
+from bench.results.rows import ENGINE_COLUMNS
 from bench.tasks import cards, options, outcome
 from bench.tasks.options import Options
 

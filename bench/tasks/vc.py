@@ -17,16 +17,17 @@ from bench import adapters
 from bench.adapters import published
 from bench.codec import Converts
 from bench.engine import producers
-from bench.engine import rows as row_files
 from bench.engine import systems as known
 from bench.engine.plan import Comparison, Line, Plan, cores
 from bench.engine.producers.conversion import Conversion
 from bench.engine.producers.resynthesis import Resynthesis
-from bench.engine.rows import ENGINE_COLUMNS
 from bench.engine.runner import Runner
 from bench.engine.systems import System
 from bench.errors import UnknownName
 from bench.guard import guarded
+from bench.results import files
+from bench.results import rows as row_files
+from bench.results.rows import ENGINE_COLUMNS
 from bench.store import Store
 from bench.tasks import cards, options, outcome, trials
 from bench.tasks.columns import TO_SOURCE
@@ -98,12 +99,14 @@ def _run(listed: Trials, names: Sequence[str], columns: Mapping[str, tuple[str, 
         "vc", systems, dataset, (), profile=wanted.profile, device=device, workers=wanted.workers or cores(),
         lines=(*references(), *conversions(systems), *ceilings(systems)), comparisons=comparisons,
     )
-    outcome.announce(plan)
+    outcome.announce(plan, wanted.results)
     with Store(wanted.store) as store:
+        where = outcome.place(wanted.results, "vc", dataset, store)
+        files.inspect(where.folder())
         runner = Runner(plan, store)
         runner.run()
         rows = _told(row_files.frame(plan, store, runner.failures), systems, columns)
-    return outcome.finish(rows, outcome.folder_of(wanted.results, "vc", dataset), wanted)
+    return outcome.finish(rows, where, wanted)
 
 
 def references() -> tuple[Line, ...]:

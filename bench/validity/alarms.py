@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.stats.scores import GROUP, system_labels, tidy
+from bench.stats.labels import system_labels
+from bench.stats.scores import GROUP, tidy
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,10 +16,10 @@ import pandas as pd
 import pytest
 
 from bench import audio, cards
-from bench.engine import rows as row_files
 from bench.engine import systems as planning
 from bench.engine.plan import Plan
 from bench.engine.runner import Runner
+from bench.results import rows as row_files
 from bench.speech import Dataset, Utterance
 from bench.store import Store
 

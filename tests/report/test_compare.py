@@ -67,7 +67,7 @@ def test_only_utterances_that_both_scored_count(baseline: Rows, columns: dict) -
 def test_names_resolve_or_say_what_is_near(baseline: Rows, columns: dict) -> None:
     found = compare.compare(baseline, "neural@1 [nano]", "neural@1 [random]", columns)
     assert found["system_a"].iloc[0] == "neural@1 [nano]"
-    with pytest.raises(BenchError, match=r"several weights.*\[nano\].*\[random\]"):
+    with pytest.raises(BenchError, match=r"several systems.*\[nano\].*\[random\]"):
         compare.compare(baseline, "neural@1", "mulaw@8", columns)
     with pytest.raises(UnknownName, match="mulaw@5"):
         compare.compare(baseline, "mulaw@55", "mulaw@8", columns)

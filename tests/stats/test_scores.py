@@ -72,7 +72,7 @@ def test_find_system() -> None:
     labels = ["a@1 [nano]", "a@1 [random]", "b@1"]
     assert find_system(labels, "b@1") == "b@1" and find_system(labels, "a@1 [random]") == "a@1 [random]"
     assert find_system(labels[:1], "a@1") == "a@1 [nano]"
-    with pytest.raises(BenchError, match="several weights"):
+    with pytest.raises(BenchError, match="several systems"):
         find_system(labels, "a@1")
     with pytest.raises(UnknownName, match="b@1"):
         find_system(labels, "b@2")

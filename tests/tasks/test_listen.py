@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
-from bench import cli
-from bench.engine import rows as row_files
+from bench import cli, data
+from bench.results import files
+
+TABLE = "resynthesis/folder-speech"
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Results and store of g722 on four utterances, moved to where those of the whole set would be."""
+    """A folder with four utterances in `speech`, and results and store of g722 on them."""
     folder = tmp_path_factory.mktemp("listen")
-    line = f"run --codec g722 --limit 4 --metrics snr --workers 1 --quiet --store {folder}/s.sqlite --results {folder}"
-    assert cli.main(line.split()) == 0
-    (folder / "resynthesis").mkdir()
-    (folder / "partial/resynthesis/embedded-4").rename(folder / "resynthesis/embedded")
+    (folder / "speech").mkdir()
+    for u in data.load("embedded").limit(4):
+        shutil.copy(u.path, folder / "speech")
+    line = f"run --codec g722 --metrics snr --workers 1 --quiet --store {folder}/s.sqlite --results {folder}"
+    assert cli.main([*line.split(), "--data", f"folder:{folder}/speech"]) == 0
     return folder
 
 
 def listen(folder: Path, *more: str) -> tuple[int, str]:
-    code = cli.main(["listen", "--store", str(folder / "s.sqlite"), "--results", str(folder), *more])
+    source = () if "vc" in more else ("--data", f"folder:{folder}/speech")
+    code = cli.main(["listen", "--store", str(folder / "s.sqlite"), "--results", str(folder), *source, *more])
     pages = list(folder.glob("listening/*/*/index.html"))
     return code, pages[0].read_text(encoding="utf-8") if pages else ""
 
 
 def worst(folder: Path, column: str) -> list[str]:
-    rows = row_files.read(folder / "resynthesis/embedded/rows.parquet")
+    rows = files.read(folder / TABLE)
     return list(rows[rows["column"].astype(str) == column].sort_values("value")["utterance"].astype(str))
 
 
@@ -42,13 +46,12 @@ def test_the_worst_come_first_with_their_scores(run: Path) -> None:
 
 
 def test_scores_of_other_code_are_not_shown(run: Path) -> None:
-    path = run / "resynthesis/embedded/rows.parquet"
-    rows = pd.read_parquet(path)
+    rows = files.read(run / TABLE)
     try:
-        row_files.write(rows.assign(system_key="of yesterday"), path)
+        files.write(rows.assign(system_key="of yesterday"), run / TABLE)
         code, text = listen(run, "--codec", "g722", "--count", "2")
     finally:
-        row_files.write(rows, path)
+        files.write(rows, run / TABLE)
     assert code == 0 and "no scores of these systems yet" in text and text.count("<audio") == 2 * 2
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from bench import audio, data
-from bench.engine import rows as row_files
 from bench.errors import BenchError, UnknownName
 from bench.probes import jobs, settings
 from bench.probes.division import Division
+from bench.results import files
 from bench.speech import Dataset, Utterance
 from bench.tasks import probe, probe_rows
 from bench.tasks.options import Options
@@ -49,7 +49,7 @@ def options(tmp_path: Path, *codecs: str, **more: object) -> Options:
 def test_table_of_a_run(tmp_path: Path, two_voices: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = options(tmp_path, "codec2@1200", "mulaw", seeds=(0, 1))
     result = probe.run("si", wanted)
-    rows = row_files.read(result.folders[0] / "rows.parquet").astype({"codec": str, "column": str, "utterance": str})
+    rows = files.read(result.folders[0]).astype({"codec": str, "column": str, "utterance": str})
     assert set(rows["codec"]) == {"log-mel", "chance", "codec2@1200", f"mulaw@128{probe.DECODED}"}
     errors = rows[rows["column"] == "probe_er"]
     assert len(errors) == 4 * 2, "one row per system and test utterance, seeds summed"
@@ -60,7 +60,7 @@ def test_table_of_a_run(tmp_path: Path, two_voices: Dataset, monkeypatch: pytest
     }  # fmt: skip
     assert not list((tmp_path / "probes").iterdir()), "checkpoints and inputs are gone when all is trained"
     monkeypatch.setattr(probe, "_run_jobs", lambda *_: pytest.fail("a finished probe was trained again"))
-    again = row_files.read(probe.run("si", wanted).folders[0] / "rows.parquet")
+    again = files.read(probe.run("si", wanted).folders[0])
     assert sorted(again["value"].dropna()) == sorted(rows["value"].dropna())
 
 

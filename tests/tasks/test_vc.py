@@ -11,7 +11,6 @@ import pytest
 
 from bench.codec import Codec, Wave
 from bench.codes import Codes, Packets, Tokens
-from bench.engine import rows as row_files
 from bench.engine import systems as planning
 from bench.engine.keys import Keys
 from bench.engine.plan import Line
@@ -19,10 +18,12 @@ from bench.engine.producers import conversion
 from bench.engine.producers.conversion import Conversion, NoConversion, convert, fitted, swap
 from bench.engine.producers.resynthesis import Resynthesis
 from bench.errors import BadAudio, BenchError
+from bench.results import files
+from bench.results import rows as row_files
 from bench.speech import Dataset, Utterance
 from bench.store import Store
-from bench.tasks import outcome, trials, vc
-from bench.tasks.columns import derived
+from bench.tasks import trials, vc
+from bench.tasks.columns import derived, shown
 from bench.tasks.options import Options
 
 
@@ -166,7 +167,7 @@ def test_table_of_a_run(tmp_path: Path) -> None:
     )  # fmt: skip
     result = vc.run(wanted)
     assert result.code == 1, "opus converts nothing"
-    rows = row_files.read(result.folders[0] / "rows.parquet").astype({"codec": str, "column": str, "failure": object})
+    rows = files.read(result.folders[0]).astype({"codec": str, "column": str, "failure": object})
     table = rows.pivot_table(index="codec", columns="column", values="value", aggfunc="mean", observed=True)
     assert set(rows["codec"]) == {
         "reference@target", "reference@source", "reference@impostor", "codec2@1200", "codec2@1200 (ceiling)",
@@ -182,10 +183,10 @@ def test_table_of_a_run(tmp_path: Path) -> None:
     opus = rows[(rows["codec"] == "opus@6") & (rows["column"] == target)]
     assert set(opus["failure"]) == {"no_conversion"} and len(opus) == 4
     assert rows["dataset_sha256"].nunique() == 1 and "|" not in "".join(rows["utterance"].astype(str))
-    assert set(outcome.shown(rows)) >= set(columns)
+    assert set(shown(rows)) >= set(columns)
     again = vc.run(wanted)
     key = ["codec", "utterance", "column"]
-    second = row_files.read(again.folders[0] / "rows.parquet")
+    second = files.read(again.folders[0])
     pd.testing.assert_series_equal(
         rows.astype(dict.fromkeys(key, str)).set_index(key)["value"].sort_index(),
         second.astype(dict.fromkeys(key, str)).set_index(key)["value"].sort_index(),

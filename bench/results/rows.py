@@ -6,42 +6,49 @@ Rows are the only thing results are made of. `SCHEMA` documents every field.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import definitions, metrics, provenance
+from bench.adapters.published import Published
 from bench.codes import Codes
 from bench.engine.jobs import Due, output_key, output_keys
-from bench.engine.keys import engine_key, metric_key
-from bench.engine.plan import Plan
+from bench.engine.keys import audio_sha256, engine_key, metric_key
+from bench.engine.plan import Line, Plan
 from bench.engine.schedule import Schedule
 from bench.engine.systems import System
+from bench.errors import UnknownName
 from bench.metrics import Column, Metric
 from bench.rates import Usage
-from bench.store import Store
+from bench.speech import Dataset
+from bench.store import Store, key_of
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 SCHEMA: Mapping[str, str] = {
     "task": "task name",
     "profile": "metric profile: embedded or paper:*",
     "dataset": "data set name",
     "dataset_sha256": "hash of the list of utterances",
+    "audio_sha256": "hash of the audio of the whole list",
     "partial": "true when only a part of the data set was run (LIMIT)",
     "synthetic": "true when the speech is synthetic",
     "condition": "clean or noisy input",
     "codec": "family@point",
     "weights": "none, official, nano, random or path:hash",
-    "weights_sha256": "digest of the weights",
+    "weights_sha256": "digest of the weights; of audio decoded elsewhere, of its files",
     "system_key": "identity of codec, settings, weights, definitions and packages",
-    "role": "what the system does: resynthesis, converted, ceiling, reference",
+    "role": "what the system does: resynthesis, converted, ceiling, reference, probe",
     "output": "which of the waves that were made, where there are several",
     "against": "the recording that the score refers to, where it is not the original",
     "settings": "settings of the operating point (JSON)",
     "device": "cpu, or the CUDA device",
+    "device_kind": "cpu or cuda",
     "threads": "compute threads",
     "utterance": "utterance id",
     "speaker": "speaker id",
@@ -56,6 +63,8 @@ SCHEMA: Mapping[str, str] = {
     "den": "denominator of a corpus-level rate",
     "failure": "kind of failure, or null",
     "detail": "failure detail; for `codes` and `wave` their sha256",
+    "commit": "commit of this repository; +dirty where files differed from it",
+    "definitions": "versions of the definitions that the value depends on (JSON)",
     "code_version": "hash of the adapter's and its model's code",
     "packages": "versions of the packages involved (JSON)",
     "seed": "seed of random weights or noise",
@@ -83,6 +92,7 @@ Code usage and entropies belong to a set, not to an utterance: one row each, spe
 figures (JSON) in `detail`. Definitions: bench.rates.
 """
 
+NUMBERS = ("value", "num", "den", "seconds")
 _SLICE = 256
 """Utterances whose records are in memory at a time."""
 SET_COLUMNS = ("code_usage", "norm_entropy", "norm_entropy_all")
@@ -97,7 +107,17 @@ def columns() -> dict[str, Column]:
 
 def frame(plan: Plan, store: Store, failures: Mapping[str, tuple[str, str]]) -> pd.DataFrame:
     """Rows of `plan` as a DataFrame with the fields of SCHEMA."""
-    return typed(_rows(plan, store, failures))
+    return typed(record for line in plan.lines for some in _slices(plan, line, store, failures) for record in some)
+
+
+def slices(plan: Plan, line: Line, store: Store, failures: Mapping[str, tuple[str, str]]) -> Iterator[pa.Table]:
+    """Rows of one line of `plan`, a few hundred utterances at a time."""
+    import pyarrow as pa
+
+    from bench.results.files import schema
+
+    for some in _slices(plan, line, store, failures):
+        yield pa.Table.from_pylist(some, schema=schema())
 
 
 def typed(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
@@ -106,7 +126,7 @@ def typed(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
     rows = pd.DataFrame.from_records(list(records), columns=list(SCHEMA))
     for name in rows.columns:
-        if name in ("value", "num", "den", "seconds"):
+        if name in NUMBERS:
             rows[name] = rows[name].astype("float64")
         elif name not in ("partial", "synthetic", "threads", "seed"):
             rows[name] = rows[name].astype("string").astype("category")
@@ -124,31 +144,81 @@ def joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return whole
 
 
-def _rows(plan: Plan, store: Store, failures: Mapping[str, tuple[str, str]]) -> Iterator[dict[str, Any]]:
+def _slices(
+    plan: Plan, line: Line, store: Store, failures: Mapping[str, tuple[str, str]]
+) -> Iterator[list[dict[str, Any]]]:
     schedule = Schedule(plan, store)
-    start = base(plan)
     about = {metric.name: _metric_facts(metric, store) for metric in plan.metrics}
     everything = plan.dataset.utterances
-    for line in plan.lines:
-        of_line = start | system_facts(line.system) | {"codec": line.codec, "role": line.producer.role}
-        usage = Usage()
-        for at in range(0, len(everything), _SLICE):
-            keyed = schedule.keyed(line, everything[at : at + _SLICE])
-            records = store.get_many(output_keys(line, [one.made for one in keyed]))
-            scores = store.get_many([due.score for one in keyed for due in one.dues])
-            for one in keyed:
-                u, lost = one.item, failures.get(one.made, ("missing", "not in the store"))
-                row = of_line | {"utterance": u.id, "speaker": u.speaker, "language": u.language}
-                seconds = {}
-                for name in line.producer.outputs:
-                    record = records.get(output_key(one.made, name))
-                    seconds[name] = record["seconds"] if record else None
-                    if record and "codes" in record:
-                        usage.add(Codes.from_bytes(record["codes"]))
-                    yield from _engine_rows(row | {"output": name, "seconds": seconds[name]}, record, lost)
-                for due in one.dues:
-                    yield from _score_rows(row | {"seconds": seconds[due.output]}, due, about, scores, failures, lost)
-        yield from _usage_rows(of_line, usage)
+    of_line = base(plan) | system_facts(line.system, store) | {"codec": line.codec, "role": line.producer.role}
+    of_line["audio_sha256"] = audio_sha256(plan.dataset, store)
+    portable = Portable(plan.dataset, line.system)
+    usage = Usage()
+    for at in range(0, len(everything), _SLICE):
+        made: list[dict[str, Any]] = []
+        keyed = schedule.keyed(line, everything[at : at + _SLICE])
+        records = store.get_many(output_keys(line, [one.made for one in keyed]))
+        scores = store.get_many([due.score for one in keyed for due in one.dues])
+        for one in keyed:
+            u, lost = one.item, failures.get(one.made, ("missing", "not in the store"))
+            made_by = (f"producer:{line.producer.id}", *(("mixing",) if u.mix is not None else ()))
+            row = of_line | {"utterance": u.id, "speaker": u.speaker, "language": u.language}
+            row["definitions"] = versions(line.system, *made_by)
+            seconds = {}
+            for name in line.producer.outputs:
+                record = records.get(output_key(one.made, name))
+                seconds[name] = record["seconds"] if record else None
+                if record and "codes" in record:
+                    usage.add(Codes.from_bytes(record["codes"]))
+                made += _engine_rows(row | {"output": name, "seconds": seconds[name]}, record, lost)
+            for due in one.dues:
+                row["definitions"] = versions(line.system, *made_by, "lengths", f"metric:{due.metric}")
+                made += _score_rows(row | {"seconds": seconds[due.output]}, due, about, scores, failures, lost)
+        yield [portable.row(one) for one in made]
+    yield list(_usage_rows(of_line | {"definitions": versions(line.system, f"producer:{line.producer.id}", "usage")}, usage))
+
+
+def versions(system: System | None, *names: str) -> str:
+    """Versions (JSON) of the definitions that a value depends on: those of the system's codec and those in `names`."""
+    known = (system.key if system else "", *names)
+    if known not in _versions:
+        found = [*(definitions.of_system(system.point) if system else ()), *_known(names)]
+        _versions[known] = json.dumps(definitions.versions(found), sort_keys=True)
+    return _versions[known]
+
+
+_versions: dict[tuple[str, ...], str] = {}
+
+
+def _known(names: Iterable[str]) -> Iterator[definitions.Definition]:
+    for name in names:
+        try:
+            yield definitions.get(name)
+        except UnknownName:  # a producer of another package, whose version is in the key of its waves
+            continue
+
+
+class Portable:
+    """Rows without the paths and user names of the machine that made them."""
+
+    _PATH = re.compile(r"(?<![\w.])/(?:[^/\s:;,'\"]+/)+")
+
+    def __init__(self, dataset: Dataset, system: System | None = None) -> None:
+        folders = {u.path.parent for u in dataset} | {u.reference.parent for u in dataset if u.reference}
+        folders |= {dataset.root} if dataset.root else set()
+        if system is not None and "path" in system.point.settings:
+            folders.add(Path(system.point.settings["path"]))
+        known = {str(path) for path in folders} | {str(path.resolve()) for path in folders}
+        self._folders = sorted((f"{name}/" for name in known if name not in ("/", ".")), key=len, reverse=True)
+
+    def row(self, row: dict[str, Any]) -> dict[str, Any]:
+        """The row, with names of folders cut from a failure's detail."""
+        detail = row.get("detail")
+        if row.get("failure") and detail and "/" in detail:
+            for folder in self._folders:
+                detail = detail.replace(folder, "")
+            row["detail"] = self._PATH.sub("", detail)
+        return row
 
 
 def _score_rows(
@@ -176,7 +246,7 @@ def base(plan: Plan) -> dict[str, Any]:
     return {
         "task": plan.task, "profile": plan.profile, "dataset": plan.dataset.name, "dataset_sha256": plan.dataset.sha256,
         "partial": plan.dataset.partial, "synthetic": plan.dataset.synthetic, "condition": plan.dataset.condition,
-        "threads": 1,
+        "threads": 1, "commit": provenance.git_commit(), "definitions": "{}",
     }  # fmt: skip
 
 
@@ -184,16 +254,23 @@ def pseudo_facts(name: str) -> dict[str, Any]:
     """The fields of a reference row that no codec made: chance, a topline."""
     return {
         "codec": name, "weights": "none", "weights_sha256": "none", "system_key": name, "settings": "{}", "device": "cpu",
-        "code_version": "", "packages": "{}", "seed": 0,
+        "device_kind": "cpu", "role": "reference", "code_version": "", "packages": "{}", "seed": 0,
     }  # fmt: skip
 
 
-def system_facts(system: System) -> dict[str, Any]:
+def system_facts(system: System, store: Store) -> dict[str, Any]:
+    """The fields of a row that are the system's."""
     packages = provenance.package_versions((*system.point.packages, "numpy", "soxr"))
+    settings, digest, key = dict(system.point.settings), system.weights.digest, system.key
+    if system.point.adapter == "published":
+        # Where the files lay is nobody's business; which files they were is.
+        files = Published(Path(settings.pop("path")), system.point.sample_rate).files
+        found = store.file_sha256(list(files.values()))
+        digest = key = key_of("decoded", sorted((name, found[path]) for name, path in files.items()))
     return {
-        "codec": system.name, "weights": system.weights.label, "weights_sha256": system.weights.digest,
-        "system_key": system.key, "settings": json.dumps(dict(system.point.settings), sort_keys=True),
-        "device": system.device,
+        "codec": system.name, "weights": system.weights.label, "weights_sha256": digest,
+        "system_key": key, "settings": json.dumps(settings, sort_keys=True),
+        "device": system.device, "device_kind": system.device.split(":")[0],
         "code_version": system.code_version, "packages": json.dumps(packages), "seed": system.weights.seed,
     }  # fmt: skip
 
@@ -261,18 +338,3 @@ def split(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
             if hasattr(part[name], "cat"):
                 part[name] = part[name].cat.remove_unused_categories()
     return parts
-
-
-def write(rows: pd.DataFrame, path: Path) -> None:
-    """Write Parquet (zstd) in one atomic step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".parquet.part")
-    rows.to_parquet(part, compression="zstd", index=False)
-    part.replace(path)
-
-
-def read(path: Path) -> pd.DataFrame:
-    """Read what `write` wrote."""
-    import pandas as pd
-
-    return pd.read_parquet(path)

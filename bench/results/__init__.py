@@ -1,0 +1,1 @@
+"""Results: rows, their files, how runs are merged into them, and the tables and plots made from them."""

@@ -1,0 +1,329 @@
+"""Files of rows: one Parquet file per system in `<table>/rows/`, put in place whole, so that a run renews one file.
+
+A file that cannot be read is kept aside under another name and told; nothing is ever written over it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import secrets
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import BenchError
+from bench.results.rows import NUMBERS, SCHEMA, typed
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+ROWS = "rows"
+"""Name of the folder of a table that holds its rows."""
+FORMAT = 2
+_META = b"bench"
+_KINDS: Mapping[str, str] = {"partial": "bool_", "synthetic": "bool_", "threads": "int64", "seed": "int64"}
+
+
+class BadRows(BenchError):
+    """A file that does not hold rows: damaged, cut off, or something else altogether."""
+
+
+@dataclass(frozen=True, order=True)
+class Identity:
+    """What makes two rows rows of one system: codec, weights, kind of device and role."""
+
+    codec: str
+    weights: str
+    weights_sha256: str
+    device_kind: str
+    role: str
+
+    @property
+    def file_name(self) -> str:
+        """`focalcodec@50-nano-543250b0.parquet`: safe on every file system, another one for every identity."""
+        parts = [self.codec]
+        if self.weights != "none":
+            parts.append(self.weights)
+        if self.weights_sha256 not in ("", "none"):
+            parts.append(self.weights_sha256[:8])
+        if self.device_kind != "cpu":
+            parts.append(self.device_kind)
+        if self.role != "resynthesis" and f"({self.role})" not in self.codec:
+            parts.append(self.role)
+        plain = "-".join(parts)
+        safe = re.sub(r"[^\w@.+-]+", "-", plain, flags=re.ASCII).strip("-.")[:120]
+        if safe != plain:
+            safe += "-" + hashlib.sha256(plain.encode()).hexdigest()[:6]
+        return safe + ".parquet"
+
+
+def schema() -> pa.Schema:
+    """Arrow types of SCHEMA's fields."""
+    import pyarrow as pa
+
+    def kind(name: str) -> pa.DataType:
+        return pa.float64() if name in NUMBERS else getattr(pa, _KINDS[name])() if name in _KINDS else pa.string()
+
+    return pa.schema([pa.field(name, kind(name)) for name in SCHEMA])
+
+
+def paths(table: Path) -> list[Path]:
+    """The rows files of a table's folder, in the order of their names."""
+    return sorted((table / ROWS).glob("*.parquet"))
+
+
+def tables(base: Path) -> list[Path]:
+    """Folders of tables at or below `base`."""
+    return sorted({path.parent.parent for path in base.rglob(f"{ROWS}/*.parquet")})
+
+
+def identity_of(rows: Mapping[str, Any]) -> Identity:
+    """The identity of a row (a mapping with SCHEMA's fields)."""
+    return Identity(**{name: str(rows[name]) for name in Identity.__dataclass_fields__})
+
+
+def read(table: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Rows of all systems of a table; `columns`: only these fields. Raises BadRows."""
+    return read_files(paths(table), columns)
+
+
+def read_file(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Rows of one file. Raises BadRows."""
+    return read_files([path], columns)
+
+
+def read_files(some: Iterable[Path], columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Rows of several files as one DataFrame; text as categories. Raises BadRows."""
+    import pyarrow as pa
+
+    parts = [arrow(path, columns) for path in some]
+    if not parts:
+        return typed([])
+    return pa.concat_tables(parts).unify_dictionaries().to_pandas(strings_to_categorical=True)
+
+
+def arrow(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Rows of one file as an Arrow table, text as dictionaries. Fields that an older file lacks are null. Raises BadRows."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    wanted = [name for name in SCHEMA if columns is None or name in columns]
+    text = [field.name for field in schema() if field.type == pa.string()]
+    try:
+        with pq.ParquetFile(path, read_dictionary=text, page_checksum_verification=True) as file:
+            _check(path, file.schema_arrow)
+            there = file.read([name for name in wanted if name in file.schema_arrow.names])
+    except (OSError, pa.ArrowException) as error:
+        raise BadRows(f"{path}: not readable as rows ({_first_line(error)})") from error
+    return _aligned(there, wanted).unify_dictionaries()
+
+
+def batches(path: Path) -> Iterator[pa.Table]:
+    """Rows of one file, some thousands at a time. Raises BadRows."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            _check(path, file.schema_arrow)
+            for batch in file.iter_batches(65536):
+                yield _aligned(pa.Table.from_batches([batch]), list(SCHEMA)).cast(schema())
+    except (OSError, pa.ArrowException) as error:
+        raise BadRows(f"{path}: not readable as rows ({_first_line(error)})") from error
+
+
+def _check(path: Path, found: pa.Schema) -> None:
+    missing = [name for name in ("task", "codec", "utterance", "column", "value", "failure") if name not in found.names]
+    if missing:
+        raise BadRows(f"{path}: holds no rows of this bench (no field {', '.join(missing)})")
+
+
+def _aligned(table: pa.Table, wanted: Sequence[str]) -> pa.Table:
+    """The table with exactly the fields `wanted`, at their types."""
+    import pyarrow as pa
+
+    columns = []
+    fields = []
+    for name in wanted:
+        kind = schema().field(name).type
+        kind = pa.dictionary(pa.int32(), pa.string()) if kind == pa.string() else kind
+        columns.append(table[name].cast(kind) if name in table.column_names else pa.nulls(len(table), kind))
+        fields.append(pa.field(name, kind))
+    return pa.table(columns, schema=pa.schema(fields))
+
+
+def about(path: Path) -> dict[str, Any]:
+    """What a file says of itself without its rows being read: table, identity, system_key. Raises BadRows."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        found = pq.read_schema(path)
+    except (OSError, pa.ArrowException) as error:
+        raise BadRows(f"{path}: not readable as rows ({_first_line(error)})") from error
+    _check(path, found)
+    return dict(json.loads((found.metadata or {}).get(_META, b"{}")))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+
+
+def as_arrow(rows: pd.DataFrame | pa.Table) -> pa.Table:
+    """Rows as an Arrow table of SCHEMA's plain types."""
+    import pyarrow as pa
+
+    if isinstance(rows, pa.Table):
+        return rows.select(list(SCHEMA)).cast(schema())
+    return pa.Table.from_pandas(rows[list(SCHEMA)], preserve_index=False).cast(schema())
+
+
+class Writer:
+    """Writes one file of rows in slices; it is in place after `with`, whole, or not at all."""
+
+    def __init__(self, path: Path, facts: Mapping[str, Any] | None = None) -> None:
+        self.path, self.count = path, 0
+        self._facts = {"format": FORMAT, **(facts or {})}
+        self._beside = _beside(path)
+
+    def __enter__(self) -> Writer:
+        import pyarrow.parquet as pq
+
+        meta = {_META: json.dumps(self._facts, sort_keys=True).encode()}
+        with _told(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._out = pq.ParquetWriter(
+                self._beside, schema().with_metadata(meta), compression="zstd", write_page_checksum=True, write_statistics=False
+            )
+        return self
+
+    def write(self, rows: pd.DataFrame | pa.Table) -> None:
+        with _told(self.path):
+            table = as_arrow(rows)
+            if len(table):
+                self._out.write_table(table)
+                self.count += len(table)
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        try:
+            with _told(self.path):
+                self._out.close()
+                if kind is None:
+                    os.replace(self._beside, self.path)
+        finally:
+            self._beside.unlink(missing_ok=True)
+
+
+def _beside(path: Path) -> Path:
+    """A name of one's own beside `path`, for what is not whole yet."""
+    return path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}.part{path.suffix}")
+
+
+@contextmanager
+def in_place(path: Path) -> Iterator[Path]:
+    """A name to write to; what was written becomes `path` in one step at the end, or is gone when that failed."""
+    beside = _beside(path)
+    try:
+        with _told(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield beside
+            if beside.exists():
+                os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in one step."""
+    with in_place(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BenchError(
+            f"{path}: cannot be written ({error.strerror or error}). What was there before is unchanged: "
+            "free some space, or choose another place with --results, and run the same command again."
+        ) from error
+
+
+def write_file(rows: pd.DataFrame | pa.Table, path: Path, facts: Mapping[str, Any] | None = None) -> None:
+    """Write rows as one file, in one step."""
+    with Writer(path, facts) as out:
+        out.write(rows)
+
+
+def write(rows: pd.DataFrame, table: Path) -> None:
+    """Write rows as a table of their own: one file for each system."""
+    for identity, part in by_system(rows):
+        write_file(part, table / ROWS / identity.file_name, facts_of(part, identity))
+
+
+def by_system(rows: pd.DataFrame) -> Iterator[tuple[Identity, pd.DataFrame]]:
+    """The rows of each system, in the order of their appearance."""
+    names = list(Identity.__dataclass_fields__)
+    for _, part in rows.groupby(names, observed=True, sort=False, dropna=False):
+        yield identity_of(part.iloc[0]), part
+
+
+def facts_of(rows: pd.DataFrame, identity: Identity) -> dict[str, Any]:
+    """What a file says of itself, from its rows."""
+    names = ("task", "dataset", "dataset_sha256", "audio_sha256", "system_key")
+    return {**asdict(identity), **{name: str(rows[name].iloc[0]) for name in names}}
+
+
+def keep_aside(path: Path) -> Path:
+    """Rename a damaged file, with a number of its own, so that nothing is lost; -> its new path."""
+    number = 1
+    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
+        number += 1
+    with _told(path):
+        path.rename(aside)
+    return aside
+
+
+def set_aside(path: Path, error: BadRows) -> None:
+    """Keep a damaged file aside and tell what follows from it."""
+    aside = keep_aside(path)
+    print(
+        f"warning: {error}. It is kept as {aside.name}; its codec is missing from the table until it is run again.",
+        file=sys.stderr,
+    )
+
+
+def inspect(table: Path) -> None:
+    """Look at every rows file of a table before work starts; one that is no rows file is kept aside and told."""
+    for path in paths(table):
+        try:
+            arrow(path)
+        except BadRows as error:
+            set_aside(path, error)
+
+
+@contextmanager
+def locked(table: Path) -> Iterator[None]:
+    """Hold the lock of a table: whoever writes into it does so alone."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(table.with_name(f".{table.name}.lock"))
+    with _told(table):
+        table.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=3.0)
+        except Timeout:
+            print(f"another run is writing {table}; waiting for it", file=sys.stderr, flush=True)
+            lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

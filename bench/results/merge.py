@@ -1,0 +1,242 @@
+"""How rows of a run come into a table, and which rows of a table are out of date.
+
+A run renews the columns that it computed, of the systems that it ran, and touches nothing else. Nothing here resolves
+weights, loads a codec or uses the network: what is out of date is told by the versions that the rows themselves carry.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench import cards, definitions, metrics
+from bench.errors import BenchError, UnknownName
+from bench.results import files
+from bench.results.files import BadRows, Identity
+from bench.store import key_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+CODED = ("resynthesis", "converted", "ceiling")
+"""Roles whose settings are the card's."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a table lies: `base`, or beside it under a digest when `base` holds another list of the same name."""
+
+    base: Path
+    dataset_sha256: str
+    audio_sha256: str
+
+    def folder(self) -> Path:
+        """The folder of this very list and audio. Hold the lock of `base` when rows are to be written there."""
+        for table in (self.base, self.base.with_name(f"{self.base.name}-{self.digest[:8]}")):
+            owner = self._owner(table)
+            if owner is None or owner == (self.dataset_sha256, self.audio_sha256):
+                return table
+        raise BenchError(f"{table}: holds rows of another list of speech; move it away and run the same command again")
+
+    @property
+    def digest(self) -> str:
+        return key_of("table", self.dataset_sha256, self.audio_sha256)
+
+    @staticmethod
+    def _owner(table: Path) -> tuple[str, str] | None:
+        for path in files.paths(table):
+            try:
+                facts = files.about(path)
+            except BadRows:
+                continue
+            return str(facts.get("dataset_sha256", "")), str(facts.get("audio_sha256", ""))
+        return None
+
+
+def place(results: Path, task: str, dataset: str, *, partial: int, sha256: str, audio_sha256: str) -> Place:
+    """results/<task>/<data set>; a part of a set (`partial` utterances of it) goes to results/partial/."""
+    name = re.sub(r"[^\w.+-]+", "-", dataset).strip("-")
+    base = results / "partial" / task / f"{name}-{partial}" if partial else results / task / name
+    return Place(base, sha256, audio_sha256)
+
+
+@dataclass
+class Renewed:
+    """What a merge did to one system: the columns that it renewed; `lost` when none of its scores came to be."""
+
+    identity: Identity
+    columns: set[str] = field(default_factory=set)
+    scored: int = 0
+    failed: int = 0
+
+    @property
+    def lost(self) -> bool:
+        return self.scored > 0 and self.failed == self.scored
+
+    def count(self, rows: pa.Table) -> None:
+        """Take note of a slice of fresh rows."""
+        import pyarrow.compute as pc
+
+        self.columns |= set(pc.unique(rows["column"]).to_pylist())
+        scores = rows.filter(pc.not_equal(rows["metric"], "engine"))
+        self.scored += len(scores)
+        self.failed += len(scores) - scores["failure"].null_count
+
+
+def renew(table: Path, slices: Iterable[pd.DataFrame | pa.Table]) -> Renewed | None:
+    """Write the rows of one system, which come in slices, and keep its other columns; None when there are no rows.
+
+    Every column in the slices replaces that column of the system's file. Hold the table's lock.
+    """
+    rest = iter(slices)
+    first = next((part for part in map(files.as_arrow, rest) if len(part)), None)
+    if first is None:
+        return None
+    row = first.slice(0, 1).to_pylist()[0]
+    made = Renewed(files.identity_of(row))
+    path = table / files.ROWS / made.identity.file_name
+    before = _before(path, made.identity)
+    with files.Writer(path, files.facts_of(first.slice(0, 1).to_pandas(), made.identity)) as out:
+        for part in chain([first], map(files.as_arrow, rest)):
+            made.count(part)
+            out.write(part)
+        for part in before:
+            out.write(_without(part, made.columns))
+    return made
+
+
+def _before(path: Path, identity: Identity) -> Iterator[pa.Table]:
+    """What the file holds, in batches; a file that cannot be read is kept aside and told."""
+    if not path.is_file():
+        return iter(())
+    try:
+        facts = files.about(path)
+        if any(str(facts.get(name)) != value for name, value in vars(identity).items()):
+            raise BadRows(f"{path}: holds rows of another system")
+        return files.batches(path)
+    except BadRows as error:
+        files.set_aside(path, error)
+        return iter(())
+
+
+def _without(rows: pa.Table, columns: set[str]) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return rows.filter(pc.invert(pc.is_in(rows["column"], value_set=pa.array(sorted(columns)))))
+
+
+@dataclass(frozen=True)
+class Stale:
+    """Columns of a system that a table leaves out, and why."""
+
+    label: str
+    columns: tuple[str, ...]
+    reason: str
+
+    def __str__(self) -> str:
+        columns = ", ".join(self.columns[:6]) + (f" and {len(self.columns) - 6} more" if len(self.columns) > 6 else "")
+        codec = self.label.split(" ")[0]
+        return f"left out: {self.label}, {columns}: {self.reason}. To renew: bench run --codec {codec}, on the same data"
+
+
+def read(table: Path, columns: Sequence[str] | None = None) -> tuple[pd.DataFrame, list[Stale]]:
+    """(rows that are up to date, what was left out). `columns`: only these fields are read. Raises BadRows."""
+    import pyarrow as pa
+
+    needed = None if columns is None else [*columns, *_TELLING, *Identity.__dataclass_fields__]
+    parts: list[pa.Table] = []
+    found: list[Stale] = []
+    for path in files.paths(table):
+        rows, stale = _current(files.arrow(path, needed), str(files.about(path).get("system_key", "")))
+        parts.append(rows)
+        found += stale
+    if not parts:
+        return files.read(table), found
+    return pa.concat_tables(parts).unify_dictionaries().to_pandas(strings_to_categorical=True), found
+
+
+_TELLING = ("column", "metric", "metric_version", "definitions", "system_key", "settings")
+"""Fields that say whether a row is up to date."""
+
+
+def _current(rows: pa.Table, system_key: str) -> tuple[pa.Table, list[Stale]]:
+    """The rows of one system that are up to date, and what of it is not."""
+    import pyarrow.compute as pc
+
+    from bench.stats.labels import system_labels
+
+    if not len(rows):
+        return rows, []
+    kinds = rows.group_by(list(_TELLING), use_threads=False).aggregate([]).to_pylist()
+    first = rows.slice(0, 1).to_pylist()[0]
+    reasons: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for kind in kinds:
+        reason = out_of_date(kind | {name: first[name] for name in ("codec", "role")}, system_key)
+        if reason:
+            reasons.setdefault(reason, {})[str(kind["column"])] = kind
+    if not reasons:
+        return rows, []
+    label = system_labels(rows.slice(0, 1).to_pandas()).iloc[0]
+    for some in reasons.values():
+        for kind in some.values():
+            mask = None
+            for name in _TELLING:
+                same = pc.is_null(rows[name]) if kind[name] is None else pc.equal(rows[name].cast("string"), kind[name])
+                mask = same if mask is None else pc.and_(mask, same)
+            rows = rows.filter(pc.invert(pc.fill_null(mask, False)))
+    return rows, [Stale(label, tuple(sorted(some)), reason) for reason, some in reasons.items()]
+
+
+def out_of_date(row: Mapping[str, Any], system_key: str) -> str | None:
+    """Why a row is no longer what today's definitions would give; None when it is. `system_key`: of the newest rows."""
+    if system_key and row["system_key"] != system_key:
+        return "the audio it was scored on has been coded anew since, with other settings, packages or code"
+    now = metric_version(str(row["metric"]))
+    if now is not None and now != str(row["metric_version"]):
+        return f"the metric {row['metric']} is of version {now} now, these rows are of version {row['metric_version']}"
+    for name, version in json.loads(row["definitions"] or "{}").items():
+        now = definition_version(name)
+        if now is not None and now != version:
+            return f"the definition {name} is of version {now} now, these rows are of version {version}"
+    settings = card_settings(str(row["codec"])) if row["role"] in CODED else None
+    if settings is not None and settings != (row["settings"] or "{}"):
+        return "the settings on its card have changed"
+    return None
+
+
+@cache
+def metric_version(name: str) -> str | None:
+    """Today's version of a metric; None when no metric is called so (or its package is not installed)."""
+    try:
+        return metrics.find(name).version
+    except UnknownName:
+        return None
+
+
+@cache
+def definition_version(name: str) -> str | None:
+    """Today's version of a definition; None when nothing is called so (or its package is not installed)."""
+    try:
+        return definitions.get(name).version
+    except UnknownName:
+        return None
+
+
+@cache
+def card_settings(codec: str) -> str | None:
+    """Today's settings of a codec as rows tell them; None for what no card describes."""
+    name = codec.removesuffix(" (ceiling)")
+    if name.split("@")[0] not in cards.paths():
+        return None
+    try:
+        return json.dumps(dict(cards.resolve(name).settings), sort_keys=True)
+    except BenchError:
+        return None

@@ -1,0 +1,95 @@
+"""From rows to what is read: leaderboard, plot, and what belongs to a set as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench import cards
+from bench.errors import BenchError
+from bench.results import files
+from bench.results.merge import Stale
+from bench.results.rows import split
+from bench.stats.labels import system_labels
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.metrics import Column
+    from bench.report.leaderboard import Reported
+
+FIELDS = (
+    "task", "profile", "dataset", "dataset_sha256", "partial", "synthetic", "condition", "role", "codec", "weights",
+    "weights_sha256", "device", "device_kind", "threads", "utterance", "speaker", "seconds", "column", "metric",
+    "metric_version", "value", "num", "den", "failure", "detail", "code_version",
+)  # fmt: skip
+"""The fields of rows that tables and plots are made from."""
+
+
+def publish(rows: pd.DataFrame, folder: Path, known: Mapping[str, Column], stale: Sequence[Stale] = ()) -> list[Path]:
+    """Write leaderboard and plot of `rows` into `folder`, with a line for what was left out; -> the files.
+
+    known: the columns to show, in their order.
+    """
+    from bench.report import leaderboard, plots
+
+    page = folder / "leaderboard.md"
+    spoken, of_sets = split(rows)
+    text = leaderboard.markdown(spoken, known, reported=reported(rows))
+    left_out = "".join(f"\n> {line}\n" for line in stale)
+    files.write_text(page, text + facts_table(of_sets, known) + left_out)
+    written = [page]
+    if "bitrate_packed" in known:
+        plot = folder / "rate_distortion.png"
+        try:
+            with files.in_place(plot) as beside:
+                plots.rate_distortion(spoken, known, beside)
+        except BenchError as error:
+            print(f"no plot: {error}")
+        else:
+            written.append(plot)
+    return written
+
+
+def terminal(rows: pd.DataFrame, known: Mapping[str, Column], stale: Sequence[Stale] = (), width: int = 160) -> str:
+    """The leaderboard of `rows` as text, with a line for what was left out."""
+    from bench.report import leaderboard
+
+    text = leaderboard.terminal(split(rows)[0], known, reported=reported(rows), width=width)
+    return text + "".join(f"{line}\n" for line in stale)
+
+
+def facts_table(rows: pd.DataFrame, known: Mapping[str, Column]) -> str:
+    """What belongs to a whole set (code usage, a probe's size and cost): means over seeds and folds, as markdown."""
+    if rows.empty:
+        return ""
+    from bench.report.text import markdown_table
+
+    names = [name for name in known if name in set(rows["column"].astype(str))]
+    head = ["codec", *(f"{known[name].title} ({known[name].unit})" if known[name].unit else known[name].title for name in names)]
+    means = rows["value"].groupby([system_labels(rows), rows["column"].astype(str)]).mean()
+    lines = []
+    for label in dict.fromkeys(label for label, _ in means.index):
+        cells = [means.get((label, name)) for name in names]
+        texts = [
+            "–" if cell is None else f"{cell * known[name].scale:.{known[name].decimals}f}"
+            for cell, name in zip(cells, names, strict=True)
+        ]
+        lines.append([label, *texts])
+    return "\n### Facts of the whole set\n\n" + markdown_table(head, lines) + "\n"
+
+
+def reported(rows: pd.DataFrame) -> dict[tuple[str, str], Reported]:
+    """(codec, column) -> what its paper prints for this task and condition, whichever recorded speech it used."""
+    from bench.report.leaderboard import Reported
+
+    task, condition = str(rows["task"].iloc[0]), str(rows["condition"].iloc[0])
+    found: dict[tuple[str, str], Reported] = {}
+    for family in {str(name).split("@")[0] for name in rows["codec"].unique()} & set(cards.paths()):
+        card = cards.load(family)
+        for entry in card.reported:
+            if entry.task == task and (entry.condition or "clean") == condition:
+                for column, value in entry.scores.items():
+                    found.setdefault((card.points[entry.point].name, column), Reported(value, entry.source, entry.data))
+    return found

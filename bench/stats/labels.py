@@ -1,0 +1,88 @@
+"""How systems are called, in tables, messages and on the command line: one function for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.errors import BenchError, UnknownName
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+UNWEIGHTED = {"", "none"}
+FIELDS = ("codec", "weights", "weights_sha256", "device_kind", "role")
+
+
+def system_labels(rows: pd.DataFrame) -> pd.Series[Any]:
+    """Label of each row's system: `focalcodec@50 [nano]`; `opus@6` for codecs without weights.
+
+    What would share a label is told apart by what differs: the start of the sha256 (two official revisions, two folders
+    of decoded audio), the kind of device, the role: `focalcodec@50 [nano 543250b0, cuda]`, `opus@6 [cpu]`.
+    """
+    import pandas as pd
+
+    if rows.empty:
+        return pd.Series([], index=rows.index, dtype=object)
+    named = pd.DataFrame({name: _text(rows, name) for name in FIELDS})
+    place, distinct = pd.factorize(pd.MultiIndex.from_frame(named))
+    return pd.Series(np.array(_labels([tuple(map(str, one)) for one in distinct]), dtype=object)[place], index=rows.index)
+
+
+def _text(rows: pd.DataFrame, name: str) -> pd.Series[Any]:
+    import pandas as pd
+
+    if name == "device_kind" and name not in rows:
+        name = "device"
+    if name not in rows:
+        return pd.Series("", index=rows.index)
+    column = rows[name]
+    if not isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype("category")
+    text = ["" if value is None else str(value).split(":")[0] if name == "device" else str(value)
+            for value in (*column.cat.categories, "")]
+    return pd.Series(pd.Categorical.from_codes(*_merged(column.cat.codes.to_numpy(), text)), index=rows.index)
+
+
+def _merged(codes: Any, text: list[str]) -> tuple[Any, list[str]]:
+    """Codes (-1: missing, the last text) and texts, equal texts under one code."""
+    known: dict[str, int] = {}
+    places = np.array([known.setdefault(word, len(known)) for word in text])
+    return places[codes], list(known)
+
+
+def _labels(distinct: Sequence[tuple[str, ...]]) -> list[str]:
+    """Labels of systems, each given by its FIELDS."""
+    base = [codec + (f" ({role})" if role == "ceiling" and not codec.endswith("(ceiling)") else "")
+            for codec, _, _, _, role in distinct]
+    alike: dict[tuple[str, str], list[int]] = {}
+    for place, (name, one) in enumerate(zip(base, distinct, strict=True)):
+        alike.setdefault((name, one[1]), []).append(place)
+    out = list(base)
+    for (name, weights), places in alike.items():
+        several = {field: len({distinct[place][field] for place in places}) > 1 for field in (2, 3, 4)}
+        for place in places:
+            _, _, sha, device, role = distinct[place]
+            kind = "" if weights in UNWEIGHTED else weights
+            tag = " ".join(part for part in (kind, sha[:8] if several[2] else "") if part)
+            tags = [tag, device if several[3] else "", role if several[4] else ""]
+            told = ", ".join(part for part in tags if part)
+            out[place] = f"{name} [{told}]" if told else name
+    return out
+
+
+def find_system(labels: Sequence[str], wanted: str) -> str:
+    """The label that `wanted` means: the full label, or the codec alone where only one of its systems is there.
+
+    Raises UnknownName with the nearest labels, and BenchError where several could be meant.
+    """
+    if wanted in labels:
+        return wanted
+    matches = sorted({label for label in labels if label.split(" [")[0] == wanted})
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise BenchError(f"'{wanted}' is several systems here; say which: {', '.join(repr(m) for m in matches)}")
+    raise UnknownName("codec in these rows", wanted, set(labels))
