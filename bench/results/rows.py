@@ -204,7 +204,7 @@ class Portable:
     _PATH = re.compile(r"(?<![\w.])/(?:[^/\s:;,'\"]+/)+")
 
     def __init__(self, dataset: Dataset, system: System | None = None) -> None:
-        folders = {u.path.parent for u in dataset} | {u.reference.parent for u in dataset if u.reference}
+        folders = {path.parent for u in dataset for path in (u.path, u.reference) if path is not None}
         folders |= {dataset.root} if dataset.root else set()
         if system is not None and "path" in system.point.settings:
             folders.add(Path(system.point.settings["path"]))
