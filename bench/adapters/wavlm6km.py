@@ -20,7 +20,8 @@ from bench.adapters._network import NetworkCodec, array, configured, read_state,
 from bench.cards import Point
 from bench.codec import Codec, Wave, check_wave, fit, pad
 from bench.codes import Codes, Part
-from bench.errors import BadAudio, BadCard, WeightsInvalid, WeightsMissing
+from bench.errors import BadAudio, BadCard, WeightsInvalid
+from bench.fetch.sources import Source, locate
 from bench.fetch.weights import Weights
 from bench.models.blocks.matching import convert_feats
 from bench.models.wavlm6km import WavLMKM, WavLMKMConfig, random_model
@@ -31,7 +32,14 @@ VERSION = "1"
 if TYPE_CHECKING:
     import torch
 
-WAVLM_REPO, WAVLM_FILE = "microsoft/wavlm-large", "pytorch_model.bin"
+WAVLM_FILE = "pytorch_model.bin"
+WAVLM = Source(
+    "wavlm6km: its encoder's",
+    (WAVLM_FILE,),
+    repo="microsoft/wavlm-large",
+    kept="wavlm-large",
+    cure="put the file beside the others and pass WEIGHTS=FOLDER",
+)
 WAVLM_NAMES = (WAVLM_FILE, "model.safetensors", "wavlm-large.safetensors")
 
 
@@ -129,12 +137,4 @@ def _wavlm(point: Point, weights: Weights) -> Path:
     for name in WAVLM_NAMES:
         if name in weights.files:
             return weights.files[name]
-    from huggingface_hub import hf_hub_download
-
-    try:
-        return Path(hf_hub_download(WAVLM_REPO, WAVLM_FILE))
-    except Exception as error:  # the hub client raises many kinds; each means "not here"
-        raise WeightsMissing(
-            f"{point.name}: its encoder's {WAVLM_FILE} of {WAVLM_REPO} is not here ({type(error).__name__}). "
-            "Cure: run once with network, or put the file beside the others and pass WEIGHTS=FOLDER."
-        ) from error
+    return locate(WAVLM).files[WAVLM_FILE]

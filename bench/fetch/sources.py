@@ -100,7 +100,7 @@ def locate(source: Source) -> Found:
     if folder is not None:
         return _checked(source, {name: folder / name for name in source.files}, folder == source.folder)
     if not source.files or not (source.repo or source.urls):
-        raise missing(source, "no files, repository or URL are named")
+        raise missing(source, "the names of their files are not known" if source.origin else "no repository or URL is named")
     try:
         if source.repo is not None:
             found = hub.snapshot(source.repo, source.files, source.revision, source.sha256)
@@ -129,7 +129,7 @@ def missing(source: Source, why: str) -> WeightsMissing:
     text = (
         f"{source.name} weights are not here ({why}). Looked in: {'; '.join(filter(None, looked))}. Cure: run once with network"
     )
-    if source.origin:
+    if source.origin and source.files:
         text += f", or download {', '.join(source.files)} from there into {source.folder}"
     return WeightsMissing(". ".join([f"{text}{', or ' if source.cure else ''}{source.cure}", *known]) + ".")
 

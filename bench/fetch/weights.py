@@ -80,7 +80,7 @@ def resolve(point: Point, want: str | None = None, path: Path | str | None = Non
         raise WeightsMissing(f"{point.name} has no '{want}' weights (its card offers {have}). Give WEIGHTS=PATH.")
     if "file" in table:
         return _from_repository(point, want, table)
-    found = locate(replace(source_of(point, want, table), cure=_cure(point, want)))
+    found = locate(replace(source_of(point, want, table), cure=_cure(point, want, table)))
     return Weights(want, found.files, found.sha256, found.origin)
 
 
@@ -151,10 +151,13 @@ def _short(value: object) -> str:
     return hashlib.sha256(repr(value).encode()).hexdigest()[:12]
 
 
-def _cure(point: Point, want: str) -> str:
-    others = [kind for kind in point.weights if kind != want and available(point, kind)]
+def _cure(point: Point, want: str, table: Mapping[str, Any]) -> str:
     cure = "pass any folder that holds them: WEIGHTS=FOLDER (make) or --weights FOLDER"
-    return f"{cure}; or use what is here: WEIGHTS={others[0]}" if others else cure
+    if table.get("licence_url"):
+        cure = f"accept the licence first at {table['licence_url']}, then fetch them, or {cure}"
+    others = [kind for kind in point.weights if kind != want and available(point, kind)]
+    cure += f"; or use what is here: WEIGHTS={others[0]}" if others else ""
+    return f"{cure}. Note: {table['note'].rstrip('.')}" if table.get("note") and not table.get("files") else cure
 
 
 def _from_path(point: Point, path: Path) -> Weights:

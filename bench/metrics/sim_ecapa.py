@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import WeightsInvalid
-from bench.fetch import sources
+from bench.fetch import pickles, sources
 from bench.metrics import Analysis, Column, Metric, MetricFailure, Signal, Value
 from bench.metrics._common import Wave, analysis_of, check, check_rate, each, one_thread, value
 from bench.metrics.sim_wavlm import cosine
@@ -49,11 +49,9 @@ def build() -> Any:
 
 def load(path: Path) -> Any:
     """The network with the tensors of `path`. Raises WeightsInvalid when they do not fit."""
-    import torch
-
     network = build()
     try:
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        network.load_state_dict(pickles.tensors(path))
     except RuntimeError as error:
         raise WeightsInvalid(f"{path}: not the ECAPA-TDNN of {SOURCE.repo}: {str(error)[:300]}") from error
     return network

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import WeightsInvalid
-from bench.fetch import sources
+from bench.fetch import pickles, sources
 from bench.metrics import Analysis, Column, Metric, MetricFailure, Signal, Value
 from bench.metrics._common import Wave, analysis_of, by_length, check, check_rate, checked_batch, one_thread, value
 
@@ -124,10 +124,8 @@ def load(state: Mapping[str, Any], source: str) -> Any:
 
 @cache
 def _network() -> Any:
-    import torch
-
     path = sources.locate(SOURCE).files[FILE]
-    return load(torch.load(path, map_location="cpu", weights_only=True), str(path))
+    return load(pickles.tensors(path), str(path))
 
 
 def _analyse(signals: Sequence[Signal]) -> list[Analysis | MetricFailure]:

@@ -66,7 +66,7 @@ def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: Any) -> None:
     with pytest.raises(WeightsInvalid, match=r"no file quantizer_2\.safetensors; quantizer_3\.safetensors is of other layers"):
         adapters.load(other, weights.resolve(other, path=folder))
     (folder / "model.safetensors").unlink()
-    with pytest.raises(WeightsMissing, match=r"pytorch_model\.bin of microsoft/wavlm-large"):
+    with pytest.raises(WeightsMissing, match=r"microsoft/wavlm-large/pytorch_model\.bin"):
         adapters.load(point, weights.resolve(point, path=folder))
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import gzip
 import hashlib
 import io
 import json
+import multiprocessing
+import resource
 import shutil
+import signal
 import tarfile
 import threading
 import zipfile
@@ -21,6 +26,7 @@ from bench import audio, data
 from bench.data import librispeech
 from bench.errors import DataMissing
 from bench.fetch import archives
+from bench.fetch import unpack as unpacking
 from bench.fetch.archives import Archive, fetch, install
 
 
@@ -207,6 +213,186 @@ def test_unsafe_archives_are_refused_whole(body: bytes, site: Site, tmp_path: Pa
     assert not (root / "SET").exists()
     assert not list(tmp_path.rglob("evil*"))
     assert not list(root.glob(".unpacking*"))
+
+
+def untouched(root: Path) -> None:
+    """Nothing half is left: locks, records and archives apart, the data home is empty."""
+    left = [path.name for path in root.rglob("*") if not path.name.endswith(".lock")]
+    assert left == [], left
+
+
+def refused(archive: Archive, root: Path, *words: str) -> str:
+    with pytest.raises(DataMissing) as caught:
+        install(archive, root)
+    text = str(caught.value)
+    assert "\n" not in text and all(word in text for word in words), text
+    return text
+
+
+def encrypted() -> bytes:
+    body = bytearray(zipped({"set/1.txt": b"one"}))
+    body[6] |= 1  # the flag of the local header, and that of the directory
+    body[body.index(b"PK\x01\x02") + 8] |= 1
+    return bytes(body)
+
+
+WHOLE = tar({f"set/{index}.bin": np.random.default_rng(index).bytes(5000) for index in range(8)})
+PLAIN = gzip.decompress(WHOLE)
+
+
+def damaged_zip() -> bytes:
+    body = bytearray(zipped({"set/1.txt": b"one " * 50}))
+    body[60] ^= 1
+    return bytes(body)
+
+
+BROKEN = {
+    "an encrypted zip": (encrypted(), "is encrypted: unpack it by hand"),
+    "a tar.gz cut short": (WHOLE[: len(WHOLE) // 2], "cannot be unpacked safely"),
+    "a tar.gz without its last bytes": (WHOLE[:-4], "cannot be unpacked safely"),
+    "a tar.gz with a wrong checksum": (WHOLE[:-6] + b"\0" + WHOLE[-5:], "cannot be unpacked safely"),
+    "a tar cut between two members": (PLAIN[: (512 + 5120) * 3], "was cut short"),
+    "a tar with a damaged header": (PLAIN[: (512 + 5120) * 3] + b"x" * 512 + PLAIN[(512 + 5120) * 3 + 512 :], "damaged at byte"),
+    "a zip cut short": (zipped({"set/1.txt": b"one " * 500})[:-30], "cannot be unpacked safely"),
+    "a zip with a wrong checksum": (damaged_zip(), "cannot be unpacked safely"),
+    "a page": (b"<html>Please log in</html>", "cannot be unpacked safely"),
+    "nothing": (b"", "cannot be unpacked safely"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize("known", [True, False])
+def test_a_broken_archive_is_one_line_and_the_next_run_begins_well(
+    name: str, known: bool, site: Site, tmp_path: Path
+) -> None:
+    body, words = BROKEN[name]
+    archive = offer(site, "a.bin", body, **({} if known else {"digest": None, "size": None}))
+    refused(archive, tmp_path, words, "Nothing of it is in place", "run again to fetch it anew")
+    untouched(tmp_path)
+    install(offer(site, "a.bin", zipped({"set/1.txt": b"one"})), tmp_path)
+    assert (tmp_path / "SET/set/1.txt").read_bytes() == b"one"
+
+
+def test_a_broken_archive_that_was_put_there_by_hand_is_kept_aside(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(b"not it")
+    archive = offer(site, "a.bin", zipped({"set/1.txt": b"one"}))
+    refused(archive, tmp_path, "kept as", "a.bin.broken")
+    assert (tmp_path / "a.bin.broken").read_bytes() == b"not it"
+    install(archive, tmp_path)
+    assert (tmp_path / "SET/set/1.txt").is_file()
+
+
+def bomb_zip() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("set/zeros.bin", bytes(80 << 20))
+    return buffer.getvalue()
+
+
+def many() -> bytes:
+    """Many small members, whose headers alone are what grows."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for index in range(1000):
+            archive.addfile(tarfile.TarInfo(f"set/{index}"))
+    return buffer.getvalue()
+
+
+def test_an_archive_far_larger_than_declared_is_refused(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for pack in (bomb_zip(), tar({"set/zeros.bin": bytes(80 << 20)})):
+        refused(offer(site, "a.bin", pack), tmp_path, "far larger than declared")
+        untouched(tmp_path)
+    monkeypatch.setattr(unpacking, "FLOOR", 100_000)
+    refused(offer(site, "a.bin", many()), tmp_path, "far larger than declared")
+    monkeypatch.setattr(unpacking, "MEMBERS", 10)
+    refused(offer(site, "a.bin", zipped({f"set/{index}": b"" for index in range(20)})), tmp_path, "more than 10 members")
+    monkeypatch.undo()
+    install(offer(site, "a.bin", bomb_zip(), unpacked=80 << 20), tmp_path)
+    assert (tmp_path / "SET/set/zeros.bin").stat().st_size == 80 << 20, "what is declared is believed"
+
+
+def test_a_disk_that_fills_is_one_line_and_the_archive_is_kept(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = offer(site, "a.bin", WHOLE)
+
+    def full(*words: object, **more: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(unpacking.shutil, "copyfileobj", full)
+        refused(archive, tmp_path, "No space left on device", "BENCH_DATA", "the archive is kept")
+    assert {path.name for path in tmp_path.iterdir() if not path.name.endswith(".lock")} == {"a.bin"}
+    install(archive, tmp_path)
+    assert len(site.asked) == 1 and len(list((tmp_path / "SET/set").iterdir())) == 8
+
+
+def test_a_disk_that_fills_while_fetching_leaves_no_part(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = offer(site, "a.bin", np.random.default_rng(4).bytes(300_000))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        text = refused(archive, tmp_path, "cannot be written", "BENCH_DATA")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert "kept" not in text
+    untouched(tmp_path)
+
+
+@pytest.mark.parametrize("key", ["../evil.zip", "/etc/evil.zip", "a/b.zip", "..\\evil.zip", ".hidden.zip", "x\n.zip",
+                                 "\x00.zip", "checksums.json.zip" * 20, "~/evil.zip"])  # fmt: skip
+def test_a_name_from_a_server_never_leaves_the_data_home(key: str, site: Site, tmp_path: Path) -> None:
+    record = {"files": [{"key": key, "size": 1, "checksum": "md5:0", "links": {"self": f"{site.url}/x"}}]}
+    site.files["api/records/7"] = json.dumps(record).encode()
+    with pytest.raises(DataMissing, match="is no name for a file in the data home") as caught:
+        archives.zenodo(7, "set", f"{site.url}/api")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(DataMissing, match="is no name"):
+        install(Archive(f"{site.url}/x", {"": "set"}, label=key), tmp_path / "home")
+    assert not (tmp_path / "home").exists() and not list(tmp_path.rglob("*evil*"))
+
+
+def test_an_address_from_a_server_never_names_a_file_of_this_machine(site: Site) -> None:
+    record = {"files": [{"key": "a.zip", "size": 1, "checksum": "md5:0", "links": {"self": "file:///etc/passwd"}}]}
+    site.files["api/records/7"] = json.dumps(record).encode()
+    with pytest.raises(DataMissing, match="is no web address"):
+        archives.zenodo(7, "set", f"{site.url}/api")
+    for body in (b"[]", b"{}", b"nothing", b'{"files": [{"key": 1}]}', b'{"files": 3}'):
+        site.files["api/records/7"] = body
+        with pytest.raises(DataMissing, match="cannot read"):
+            archives.zenodo(7, "set", f"{site.url}/api")
+
+
+def test_an_unknown_digest_is_one_line(site: Site, tmp_path: Path) -> None:
+    refused(offer(site, "a.bin", WHOLE, digest="crc32:1234"), tmp_path, "'crc32' is no digest")
+
+
+def test_places_come_all_or_none(site: Site, tmp_path: Path) -> None:
+    archive = offer(site, "a.bin", zipped({"set/1.txt": b"x"}), places={"set": "SET/set", "other": "SET/other"})
+    refused(archive, tmp_path, "holds no 'other'")
+    untouched(tmp_path)
+
+
+def test_two_processes_fetch_an_archive_once(site: Site, tmp_path: Path) -> None:
+    archive = offer(site, "a.bin", WHOLE)
+    with multiprocessing.get_context("fork").Pool(4) as pool:
+        list(pool.starmap(install, [(archive, tmp_path)] * 4))
+    assert site.asked == [None] and len(list((tmp_path / "SET/set").iterdir())) == 8
+
+
+def test_a_part_of_another_version_is_not_gone_on_with(site: Site, tmp_path: Path) -> None:
+    """Without a digest, only the server's own word says that the file is still the same one."""
+    body = np.random.default_rng(5).bytes(5000)
+    archive = offer(site, "a.bin", body, digest=None, size=None)
+    (tmp_path / "a.bin.part").write_bytes(b"x" * 1000)
+    assert fetch(archive, tmp_path).read_bytes() == body
+    assert site.asked == [None]
 
 
 def test_an_archive_without_the_folder_wanted_is_refused(site: Site, tmp_path: Path) -> None:

@@ -116,3 +116,62 @@ def test_weights_may_lie_in_several_files(point: cards.Point) -> None:
     table["sha256"] = table["sha256"][:1]
     with pytest.raises(WeightsInvalid, match=r"2 weights files.*1 sha256"):
         weights.resolve(several, "nano")
+
+
+def test_weights_travel_as_kind_and_digest(point: cards.Point, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "a.bin").write_bytes(b"mine")
+    for found in (
+        weights.resolve(point, "nano"),
+        weights.resolve(point, "official"),
+        weights.resolve(point, "random", seed=7),
+        weights.resolve(point, path=tmp_path / "mine"),
+    ):
+        path = found.source if found.kind == "path" else ""
+        assert weights.by_digest(point, found.kind, found.digest, path) == found
+    # Another machine, which sees neither the folder nor the cache, and to which the files were copied.
+    mine = weights.resolve(point, path=tmp_path / "mine")
+    (tmp_path / "mine").rename(tmp_path / "elsewhere")
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "node"))
+    with pytest.raises(WeightsMissing, match=rf"Looked in: {tmp_path}/mine; .*copy them to {tmp_path}/node/weights/"):
+        weights.by_digest(point, "path", mine.digest, mine.source)
+    copy = tmp_path / "node" / "weights" / mine.digest
+    copy.parent.mkdir(parents=True)
+    (tmp_path / "elsewhere").rename(copy)
+    assert weights.by_digest(point, "path", mine.digest, mine.source).sha256 == mine.sha256
+    (copy / "a.bin").write_bytes(b"another")
+    with pytest.raises(WeightsInvalid, match=r"the path weights of this machine .* the job was made for"):
+        weights.by_digest(point, "path", mine.digest)
+    with pytest.raises(WeightsInvalid, match="bring both machines to the same revision and files"):
+        weights.by_digest(point, "nano", "0" * 64)
+
+
+def test_points_with_files_of_one_name_keep_them_apart(point: cards.Point, tmp_path: Path) -> None:
+    tables = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.bin").write_bytes(name.encode())
+        tables.append({"url": f"file://{tmp_path}/{name}/model.bin"})
+    found = [weights.resolve(replace(point, weights={"official": table}), "official") for table in tables]
+    assert [item.file.read_bytes() for item in found] == [b"one", b"two"]
+
+
+def test_a_url_without_a_digest_keeps_the_one_seen_first(point: cards.Point, tmp_path: Path) -> None:
+    (tmp_path / "model.bin").write_bytes(b"first")
+    bare = replace(point, weights={"official": {"url": f"file://{tmp_path}/model.bin"}})
+    first = weights.resolve(bare, "official")
+    first.file.write_bytes(b"spoilt here")
+    with pytest.raises(WeightsInvalid, match="changed or cut short"):
+        weights.resolve(bare, "official")
+    first.file.unlink()
+    (tmp_path / "model.bin").write_bytes(b"other")
+    with pytest.raises(WeightsInvalid, match="gives another file than expected"):
+        weights.resolve(bare, "official")
+    (tmp_path / "model.bin").write_bytes(b"first")
+    assert weights.resolve(bare, "official").digest == first.digest
+
+
+def test_a_repository_whose_files_are_not_known_tells_the_cards_note(point: cards.Point) -> None:
+    table = {"repo": "some/body", "note": "a pickle of unknown name. Give the file"}
+    with pytest.raises(WeightsMissing, match=r"names of their files are not known.*some/body.*WEIGHTS=FOLDER.*unknown name"):
+        weights.resolve(replace(point, weights={"official": table}), "official")

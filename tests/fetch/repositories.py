@@ -1,0 +1,185 @@
+"""What the hub in a box holds: for each, its repository under the name of the card or metric, made of random weights.
+
+Names of tensors and files are those of the published repositories, and the networks are built by the settings in their
+own config.json; widths and layers are reduced where the true ones are large. A new codec is one line of `CODECS`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench import cards
+from bench.adapters import hf
+from bench.models.focalcodec.checkpoint import save
+from tests.adapters import test_codebook_adapters, test_focalcodec_adapter
+
+Write = Callable[[Path], None]
+
+
+@dataclass(frozen=True)
+class Held:
+    """One codec's repository: `write` puts its files into a folder; `config` are the dimensions of the small network."""
+
+    write: Write
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+def point(name: str) -> cards.Point:
+    """The operating point, with the dimensions of what the box holds for it."""
+    found, config = cards.resolve(name), CODECS[name].config
+    return replace(found, settings={**found.settings, "config": dict(config)}) if config else found
+
+
+def transformers_codec(model: str, **config: Any) -> Held:
+    """As `transformers` writes it: config.json and model.safetensors."""
+    return Held(lambda folder: hf._random(hf.MODELS[model], config, seed=1).save_pretrained(folder))
+
+
+def zoo(name: str, place: str = "") -> Held:
+    """A network of the zoo with the weights of its small reference case, under the file names of its card."""
+
+    def write(folder: Path) -> None:
+        made = folder / "made"
+        made.mkdir()
+        _, _, _, pickle = test_codebook_adapters.published(name, made)
+        for file in cards.resolve(name).weights["official"]["files"]:
+            source = made / Path(file).name if (made / Path(file).name).is_file() else pickle
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / file).write_bytes(source.read_bytes())
+
+    configs = {"wavtokenizer": test_codebook_adapters.WAVTOKENIZER,
+               "bigcodec": {"width": 4, "dim": 24, "decoder_width": 96, "codebook_size": 64}}  # fmt: skip
+    return Held(write, configs.get(name.partition("@")[0], {}))
+
+
+def focalcodec(folder: Path) -> None:
+    codec = test_focalcodec_adapter.small("50hz")
+    save(codec, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(codec.config.to_dict()))
+
+
+def funcodec(folder: Path) -> None:
+    """The published flat state dict of a small network, as the authors' code names it."""
+    from safetensors.torch import load_file
+
+    torch.save(load_file(SHARED / "fixtures" / "funcodec" / "tiny_encodec_ds320.state.safetensors"), folder / "model.pth")
+
+
+SHARED = Path(__file__).resolve().parents[2].parent / "shared"
+
+CODECS: dict[str, Held] = {
+    "focalcodec@50": Held(focalcodec),
+    "funcodec@libritts-0.5": Held(funcodec),
+    "encodec@1.5": transformers_codec("encodec", num_filters=4, hidden_size=16, num_lstm_layers=1),
+    "dac@1": transformers_codec("dac", encoder_hidden_size=4, decoder_hidden_size=48),
+    "mimi@0.69": transformers_codec("mimi", num_filters=4, hidden_size=32, num_hidden_layers=1, num_attention_heads=2,
+                                    upsample_groups=32,
+                                    num_key_value_heads=2, head_dim=16, intermediate_size=32, codebook_dim=16,
+                                    vector_quantization_hidden_dimension=16),
+    "speechtokenizer@1": zoo("speechtokenizer@1"),
+    "wavtokenizer@40": zoo("wavtokenizer@40"),
+    "bigcodec": zoo("bigcodec"),
+}  # fmt: skip
+
+
+def whisper(folder: Path) -> None:
+    """A narrow Whisper with a byte vocabulary and everything that its loader reads."""
+    from tokenizers import Tokenizer, decoders, models
+    from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperTokenizerFast
+
+    special = ["<|endoftext|>", "<|startoftranscript|>", "<|en|>", "<|transcribe|>", "<|translate|>", "<|notimestamps|>"]
+    words = [chr(code) for code in range(0x100, 0x180)] + special
+    vocabulary = {word: index for index, word in enumerate(words)}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.decoder = decoders.ByteLevel()
+    WhisperTokenizerFast(tokenizer_object=tokenizer, unk_token=special[0], bos_token=special[0], eos_token=special[0],
+                         additional_special_tokens=special[1:]).save_pretrained(folder)  # fmt: skip
+    WhisperFeatureExtractor().save_pretrained(folder)
+    end, start = vocabulary[special[0]], vocabulary[special[1]]
+    config = WhisperConfig(
+        vocab_size=len(words), d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+        decoder_attention_heads=2, encoder_ffn_dim=32, decoder_ffn_dim=32, max_target_positions=16, pad_token_id=end,
+        bos_token_id=end, eos_token_id=end, decoder_start_token_id=start, suppress_tokens=[], begin_suppress_tokens=[],
+    )  # fmt: skip
+    torch.manual_seed(0)
+    network = WhisperForConditionalGeneration(config)
+    settings = {"_from_model_config": False, "is_multilingual": True, "max_length": 16,
+                "lang_to_id": {"<|en|>": vocabulary["<|en|>"]},
+                "task_to_id": {"transcribe": vocabulary["<|transcribe|>"], "translate": vocabulary["<|translate|>"]},
+                "no_timestamps_token_id": vocabulary["<|notimestamps|>"], "decoder_start_token_id": start,
+                "eos_token_id": end, "pad_token_id": end}  # fmt: skip
+    for key, setting in settings.items():
+        setattr(network.generation_config, key, setting)
+    network.save_pretrained(folder)
+
+
+def wavlm_sv(folder: Path) -> None:
+    """WavLM-base-SV with one layer of the true width, as a pickle, which is what is published."""
+    from transformers import WavLMConfig, WavLMForXVector
+
+    torch.manual_seed(0)
+    shape = {"use_weighted_layer_sum": True, "xvector_output_dim": 512, "num_labels": 1251, "num_hidden_layers": 1}
+    network = WavLMForXVector(WavLMConfig(**shape))
+    network.config.save_pretrained(folder)
+    torch.save(network.state_dict(), folder / "pytorch_model.bin")
+
+
+def ecapa(folder: Path) -> None:
+    """The ECAPA-TDNN in full."""
+    from bench.metrics import sim_ecapa
+
+    torch.manual_seed(0)
+    torch.save(sim_ecapa.build().state_dict(), folder / sim_ecapa.FILE)
+
+
+METRICS: dict[str, tuple[str, Write]] = {
+    "sim": ("microsoft/wavlm-base-sv", wavlm_sv),
+    "sim_ecapa": ("speechbrain/spkrec-ecapa-voxceleb", ecapa),
+    "dwer_whisper_small": ("openai/whisper-small", whisper),
+}
+"""Metric -> its repository and what writes it. UTMOS is a file at a URL."""
+
+
+def utmos_layers(count: int = 1) -> None:
+    """Make `transformers` build wav2vec 2.0 with `count` layers of the true width, here and where UTMOS is loaded."""
+    from functools import partial
+
+    import transformers
+
+    transformers.Wav2Vec2Config = partial(transformers.Wav2Vec2Config, num_hidden_layers=count)  # type: ignore[misc]
+
+
+def utmos(path: Path) -> None:
+    """UTMOS with one layer of the true width, under the names of the published checkpoint."""
+    from bench.metrics import utmos
+
+    utmos_layers()
+    torch.manual_seed(0)
+    state = utmos.build().state_dict()
+    torch.save({_fairseq(key): value for key, value in state.items()}, path)
+
+
+def _fairseq(key: str) -> str:
+    """The published name of a tensor: `utmos.rename` the other way round."""
+    if not key.startswith("wav2vec2."):
+        return key
+    name = key.removeprefix("wav2vec2.")
+    for own, theirs in (
+        (".conv.weight", ".0.weight"), ("conv_layers.0.layer_norm.", "conv_layers.0.2."),
+        ("feature_projection.layer_norm.", "layer_norm."), ("feature_projection.projection.", "post_extract_proj."),
+        ("encoder.pos_conv_embed.conv.bias", "encoder.pos_conv.0.bias"),
+        ("encoder.pos_conv_embed.conv.parametrizations.weight.original0", "encoder.pos_conv.0.weight_g"),
+        ("encoder.pos_conv_embed.conv.parametrizations.weight.original1", "encoder.pos_conv.0.weight_v"),
+        ("feed_forward.intermediate_dense", "fc1"), ("feed_forward.output_dense", "fc2"),
+        (".attention.", ".self_attn."), ("masked_spec_embed", "mask_emb"),
+    ):  # fmt: skip
+        name = name.replace(own, theirs)
+    if name.startswith("encoder.layers."):
+        name = name.replace(".layer_norm.", ".self_attn_layer_norm.")
+    return f"wav2vec2.{name}"
