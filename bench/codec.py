@@ -37,6 +37,12 @@ class Codec(ABC):
     delay: int = 0
     version: str = "1"
 
+    @property
+    def output_rate(self) -> int:
+        """Hz of the decoded waves: `sample_rate`, but for a codec that decodes at a rate of its own. Lengths and delay
+        count samples at `sample_rate` all the same; see `output_samples`."""
+        return self.sample_rate
+
     @abstractmethod
     def encode(self, waves: Sequence[Wave]) -> list[Codes]:
         """One Codes per wave. Must equal encoding the waves one by one."""
@@ -109,10 +115,17 @@ def pad(codec: Codec, wave: Wave) -> Wave:
     return np.pad(wave, (0, wanted - len(wave)))
 
 
+def output_samples(codec: Codec, num_samples: int) -> int:
+    """Decoded samples that last as long as `num_samples` at the codec's sample_rate."""
+    return round(num_samples * codec.output_rate / codec.sample_rate)
+
+
 def fit(codec: Codec, decoded: Wave, num_samples: int) -> Wave:
-    """Undo the declared delay and cut to `num_samples`; a codec that still falls short is completed with zeros."""
-    wave = np.asarray(decoded, np.float32).reshape(-1)[codec.delay : codec.delay + num_samples]
-    return np.pad(wave, (0, num_samples - len(wave)))
+    """Undo the declared delay and cut to the length of `num_samples` at sample_rate; a codec that still falls short is
+    completed with zeros."""
+    delay, length = output_samples(codec, codec.delay), output_samples(codec, num_samples)
+    wave = np.asarray(decoded, np.float32).reshape(-1)[delay : delay + length]
+    return np.pad(wave, (0, length - len(wave)))
 
 
 def encode(codec: Codec, waves: Sequence[Wave]) -> list[Codes]:
@@ -121,7 +134,7 @@ def encode(codec: Codec, waves: Sequence[Wave]) -> list[Codes]:
 
 
 def decode(codec: Codec, codes: Sequence[Codes], lengths: Sequence[int]) -> list[Wave]:
-    """Decode codes to waves of exactly `lengths` samples."""
+    """Decode codes to waves that last exactly `lengths` samples at sample_rate."""
     return [fit(codec, wave, length) for wave, length in zip(codec.decode(codes), lengths, strict=True)]
 
 

@@ -50,4 +50,6 @@ def load(point: Point, weights: Weights, device: str = "cpu") -> Codec:
     codec = module(point.adapter).load(point, weights, device)
     if codec.sample_rate != point.sample_rate:
         raise BadCard(f"{point.name}: the card says {point.sample_rate} Hz, the adapter {codec.sample_rate} Hz")
+    if codec.output_rate != point.output_rate:
+        raise BadCard(f"{point.name}: the card says {point.output_rate} Hz out, the adapter {codec.output_rate} Hz")
     return codec

@@ -30,6 +30,10 @@ class RandomCodes(Codec):
         self.sample_rate, self.frame, self.min_samples = inner.sample_rate, inner.frame, inner.min_samples
         self.delay, self.version = inner.delay, f"1+{inner.version}"
 
+    @property
+    def output_rate(self) -> int:
+        return self.inner.output_rate
+
     def encode(self, waves: Sequence[Wave]) -> list[Codes]:
         return [self._redraw(codes, wave) for codes, wave in zip(self.inner.encode(waves), waves, strict=True)]
 

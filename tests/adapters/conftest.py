@@ -15,6 +15,19 @@ from bench import adapters, cards, presence
 from bench.codec import Codec
 from bench.fetch import weights
 
+_HUBERT = {
+    "model_type": "hubert", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32,
+    "conv_dim": [8] * 7, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4, "mask_time_prob": 0.0,
+}  # fmt: skip
+_DAC = {"encoder_hidden_size": 4, "decoder_hidden_size": 32, "hidden_size": 16}
+_SCALAR = {
+    "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2,
+    "head_dim": 16, "encoder_hidden_size": 4, "quantization_dim": 64,
+    "semantic_model_config": {
+        "model_type": "wav2vec2-bert", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
+        "intermediate_size": 32, "output_hidden_size": 32,
+    },
+}  # fmt: skip
 # Architectures shrunk, by the card's `model` or by its adapter: the same code paths with few channels.
 SMALL: dict[str, dict[str, Any]] = {
     "encodec": {"num_filters": 4, "hidden_size": 16, "codebook_dim": 16},
@@ -26,6 +39,13 @@ SMALL: dict[str, dict[str, Any]] = {
         "dequantizer": {"dim": 16, "num_layers": 1, "ffn_dim": 16},
         "vocoder_channels": 32,
     },
+    "xcodec": {"acoustic_model_config": _DAC, "semantic_model_config": _HUBERT},
+    "higgs_audio_v2_tokenizer": {
+        "codebook_dim": 8, "semantic_model_config": _HUBERT,
+        "acoustic_model_config": {**_DAC, "downsampling_ratios": [8, 5, 4, 2, 3], "upsampling_ratios": [8, 5, 4, 2, 3]},
+    },
+    "xcodec2": _SCALAR,
+    "neucodec": _SCALAR,
     "speechtokenizer": {"width": 4, "dim": 32, "semantic_dim": 24},
     "wavtokenizer": {"width": 4, "dim": 24, "backbone_dim": 64, "ffn_dim": 96, "layers": 2},
     "bigcodec": {"width": 4, "dim": 24, "decoder_width": 96},

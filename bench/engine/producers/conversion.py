@@ -56,7 +56,7 @@ class Conversion(Producer):
         source = item.read(codec.sample_rate)[0]
         enrolment = item.read_enrolment(codec.sample_rate)
         (wave, method), spent = clock.time(lambda: convert(codec, source, enrolment))
-        return audio_record(wave, codec.sample_rate) | {"method": method, "convert_s": spent}
+        return audio_record(wave, codec.output_rate) | {"method": method, "convert_s": spent}
 
 
 def convert(codec: Codec, source: Wave, enrolment: Sequence[Wave]) -> tuple[Wave, str]:

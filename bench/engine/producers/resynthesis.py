@@ -56,7 +56,7 @@ def transcode(codec: Codec, waves: Sequence[coding.Wave], clock: Clock) -> list[
         share = len(wave) / total
         fitted = coding.fit(codec, out, len(wave))
         records.append(
-            audio_record(fitted, codec.sample_rate, len(out) - codec.delay - len(wave))
+            audio_record(fitted, codec.output_rate, len(out) - coding.output_samples(codec, codec.delay + len(wave)))
             | {
                 "codes": data,
                 "codes_sha256": item.sha256,
