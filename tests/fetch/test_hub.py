@@ -194,5 +194,5 @@ def test_a_hub_whose_name_is_not_known_is_not_waited_for(tmp_path: Path, monkeyp
     monkeypatch.delenv("BENCH_OFFLINE", raising=False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(hub, "_reachable", lambda endpoint: False)
-    with pytest.raises(FetchFailed, match="some/body/x.bin is not in the hub's cache and .* cannot be reached"):
+    with pytest.raises(FetchFailed, match=r"some/body/x.bin is not in the hub's cache and .* cannot be reached"):
         hub.snapshot("some/body", ["x.bin"])
