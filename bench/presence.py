@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
-from pathlib import Path
 
-from bench import provenance
+from bench import environments, provenance
 from bench.cards import Point
 from bench.fetch import weights
-
-ENVIRONMENTS = Path(".bench") / "envs"
-"""Where codecs with requirements of their own have their Python environments, one folder a family."""
 
 HERE, DOWNLOAD, ENVIRONMENT, PACKAGE, WEIGHTS, REPORTED = (
     "runs here", "needs download", "needs an environment", "needs a package", "needs your weights", "reported only",
@@ -33,7 +29,7 @@ def presence(point: Point) -> Presence:
     """What `point` needs to run here."""
     if not point.adapter:
         return Presence(REPORTED)
-    if point.needs_environment and not has_environment(point):
+    if point.needs_environment and not environments.here(point):
         return Presence(ENVIRONMENT, ", ".join(point.requirements) or point.interpreter)
     lost = [name for name in point.packages if provenance.package_version(name) == "absent"]
     if lost and not point.needs_environment:
@@ -50,11 +46,6 @@ def presence(point: Point) -> Presence:
     licence = table.get("licence") or point.card.licence.split(" (")[0].split(";")[0]
     gate = ["to be accepted first"] if table.get("gated") else []
     return Presence(DOWNLOAD, "; ".join([_size(point, table.get("bytes")), licence, *gate]))
-
-
-def has_environment(point: Point) -> bool:
-    """Whether the codec's own Python is there."""
-    return (ENVIRONMENTS / point.family / "bin" / "python").exists()
 
 
 def _size(point: Point, stated: int | None) -> str:

@@ -1,4 +1,4 @@
-"""The command line: `python -m bench {list,show,run,leaderboard,compare,listen,gate,doctor}`.
+"""The command line: `python -m bench {list,show,run,leaderboard,compare,listen,gate,env,doctor}`.
 
 Nothing heavy is imported here."""
 
@@ -122,6 +122,12 @@ def _doctor(argv: Sequence[str]) -> int:
     return doctor.main(argv)
 
 
+def _env(argv: Sequence[str]) -> int:
+    from bench.cli import env
+
+    return env.main(argv)
+
+
 COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "list": (_list, "codecs, tasks, metrics and data sets"),
     "show": (_show, "every number of an operating point: show focalcodec@50"),
@@ -130,6 +136,7 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "compare": (_compare, "paired difference of two systems, with intervals and verdicts"),
     "listen": (_listen, "a page with originals, decoded speech and scores, worst utterances first"),
     "gate": (_gate, "rerun the fixed benchmark and compare it with the committed baseline"),
+    "env": (_env, "make, list or remove the environments of codecs that need their own"),
     "doctor": (_doctor, "check the environment, weights, data and results"),
 }
 

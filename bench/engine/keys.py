@@ -18,7 +18,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import cards, definitions, provenance
+from bench import cards, definitions, environments, provenance
 from bench.cards import Point
 from bench.engine.pairing import ZEROS, check
 from bench.metrics import Metric
@@ -41,7 +41,8 @@ def _codec(point: Point) -> list[Any]:
     """What a codec's output depends on besides its weights. One that decodes with another codec depends on that too."""
     inner = definitions.wrapped(point)
     return [
-        point.name, point.settings, point.sample_rate, provenance.package_versions(point.packages),
+        point.name, point.settings, point.sample_rate,
+        environments.identity(point) if point.needs_environment else provenance.package_versions(point.packages),
         [one.identity for one in definitions.of_system(point)], _codec(cards.resolve(inner)) if inner else None,
     ]  # fmt: skip
 

@@ -83,7 +83,7 @@ def choose(name: str) -> Subject:
     """`name` with weights that are here: none needed, small random, shipped, official, or random; else a skip."""
     point = cards.resolve(name)
     lacking = presence.presence(point)
-    if lacking.state == presence.PACKAGE:
+    if lacking.state in (presence.PACKAGE, presence.ENVIRONMENT):
         pytest.skip(f"{name}: {lacking}")
     if not point.needs_weights:
         return make(name, "none", {})
