@@ -7,7 +7,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -16,6 +16,8 @@ from bench.errors import BenchError, UnknownName
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from bench.metrics.networks import Network
 
 Analysis: TypeAlias = "Mapping[str, np.ndarray | str | float]"
 
@@ -71,7 +73,11 @@ class Signal:
 
 @dataclass(frozen=True)
 class Metric:
-    """A definition with a version. `analyse` depends on one signal (cached for references); `score` compares two."""
+    """A definition with a version. `analyse` depends on one signal (cached for references); `score` compares two.
+
+    bench.metrics.shapes builds the usual kinds. A metric whose `analyse` is a pretrained network names it as `network`: it
+    is then evaluated in batches on a device (`load`, `analyse_on`), and its `analyse` and `weights` follow from it.
+    """
 
     name: str
     columns: tuple[Column, ...]
@@ -85,6 +91,40 @@ class Metric:
     """Pretrained files that a score depends on, those inside packages too; fetched if not here. Raises WeightsMissing."""
     one_sided: bool = False
     """True when the score reads the degraded signal only (MOS predictors): the reference's own score is its ceiling."""
+    network: Network | None = None
+
+    def __post_init__(self) -> None:
+        if self.network is not None:
+            if self.analyse is None:
+                object.__setattr__(self, "analyse", partial(self.analyse_on, "cpu"))
+            if self.weights is tuple:
+                object.__setattr__(self, "weights", self.network.weights)
+
+    @property
+    def device(self) -> bool:
+        """Whether `analyse` is a network that runs on a device; a metric without one runs on the CPU."""
+        return self.network is not None
+
+    def place(self, device: str) -> str:
+        """Where `analyse_on(device)` runs: `device`, or "cpu" for a metric that cannot use it."""
+        return self.network.place(device) if self.network is not None else "cpu"
+
+    def load(self, device: str = "cpu") -> Any:
+        """The network on `device` ("cpu", "cuda", "cuda:1"), loaded once a process. Raises WeightsMissing."""
+        return self._network().on(device)
+
+    def analyse_on(
+        self, device: str, signals: Sequence[Signal], *, batched: bool | None = None
+    ) -> list[Analysis | MetricFailure]:
+        """`analyse` with the network on `device`, in batches by seconds of audio. See bench.metrics.networks.analyse."""
+        from bench.metrics import networks
+
+        return networks.analyse(self._network(), signals, device, batched=batched)
+
+    def _network(self) -> Network:
+        if self.network is None:
+            raise BenchError(f"metric '{self.name}' has no network: it runs on the CPU, by its `analyse` and `score`")
+        return self.network
 
 
 @cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,27 +108,6 @@ def checked_batch(
     return out, places, waves
 
 
-def by_length(waves: Sequence[NDArray[Any]], limit: int) -> list[list[int]]:
-    """Indices of `waves` in groups of one length, at most `limit` to a group: batches without padding."""
-    groups: dict[int, list[int]] = {}
-    for index, wave in enumerate(waves):
-        groups.setdefault(len(wave), []).append(index)
-    return [some[at : at + limit] for some in groups.values() for at in range(0, len(some), limit)]
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """torch on one thread while inside: scores then do not depend on the machine, and cores belong to the engine."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def quiet_stdout() -> contextlib.AbstractContextManager[Any]:
     """Swallows what a package prints while loading."""
     return contextlib.redirect_stdout(io.StringIO())
@@ -160,17 +139,3 @@ def check_sha256(path: Path, expected: str) -> Path:
     if digest != expected:
         raise WeightsInvalid(f"{path}: sha256 {digest}, expected {expected}; fetch the file again")
     return path
-
-
-def onnx_session(path: Path, *, arena: bool = True) -> Any:
-    """A single-threaded onnxruntime session: parallelism belongs to the engine's processes.
-
-    Without `arena`, memory is returned after every call: right for networks that see many different lengths.
-    """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    options.enable_cpu_mem_arena = options.enable_mem_pattern = arena
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.metrics import _ort_weights
-from bench.metrics._common import Wave, check_sha256, one_thread, onnx_session, package_file
+from bench.metrics._common import Wave, check_sha256, package_file
+from bench.metrics.networks import inference, onnx, ort_weights
 
 if TYPE_CHECKING:
     import torch
@@ -87,7 +87,7 @@ def _file(name: str) -> Path:
 def _model() -> _Model:
     import torch
 
-    state = {k: torch.from_numpy(v) for k, v in _ort_weights.read(_file("decoder_model_merged.ort")).items()}
+    state = {k: torch.from_numpy(v) for k, v in ort_weights.read(_file("decoder_model_merged.ort")).items()}
 
     def layer(index: int) -> _Layer:
         def get(name: str) -> torch.Tensor:
@@ -106,7 +106,7 @@ def _model() -> _Model:
 
     embedding = state["model.decoder.embed_tokens.weight"]
     return _Model(
-        encoder=onnx_session(_file("encoder_model.ort"), arena=False),
+        encoder=onnx.session(_file("encoder_model.ort"), arena=False),
         embedding=embedding,
         head=embedding.T.contiguous(),
         final_norm=state["model.decoder.norm.weight"],
@@ -141,7 +141,7 @@ def _decode(waves: Sequence[Wave]) -> list[list[int]]:
     states = [torch.from_numpy(model.encoder.run(None, {"input_values": wave[None]})[0][0]) for wave in padded]
     limits = [math.ceil(len(wave) / RATE_HZ * TOKENS_PER_S) for wave in waves]
     out: list[list[int]] = [[] for _ in waves]
-    with torch.inference_mode(), one_thread():
+    with inference():
         state = _State(model, states, max(limits))
         rows = list(range(len(waves)))
         tokens = torch.full((len(waves),), START)

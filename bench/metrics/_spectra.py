@@ -81,6 +81,24 @@ def mel_bank(
 
 
 @cache
+def third_octaves(
+    rate_hz: int, n_fft: int, bands: int = 15, lowest_hz: float = 150.0, edges: Literal["nearest", "inside"] = "nearest"
+) -> Array:
+    """0/1 matrix [bands, n_fft // 2 + 1] of the bins of third-octave bands, the first one centred at `lowest_hz`; float64.
+
+    edges: a band reaches from the bin nearest to its lower edge to the bin before that of its upper one (Taal et al.),
+    or holds the bins that lie inside its edges.
+    """
+    hz = np.linspace(0, rate_hz, n_fft + 1)[: n_fft // 2 + 1]
+    limits = lowest_hz * 2.0 ** ((2.0 * np.arange(bands)[:, None] + np.array([-1.0, 1.0])) / 6.0)
+    if edges == "inside":
+        return ((hz >= limits[:, :1]) & (hz < limits[:, 1:])).astype(np.float64)
+    nearest = np.argmin(np.square(hz[None, None] - limits[..., None]), axis=-1)
+    index = np.arange(hz.size)
+    return ((index >= nearest[:, :1]) & (index < nearest[:, 1:])).astype(np.float64)
+
+
+@cache
 def dct_rows(rows: int, size: int) -> Array:
     """First `rows` rows of the orthonormal DCT-II [rows, size]."""
     n = np.arange(size)

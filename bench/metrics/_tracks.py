@@ -1,37 +1,56 @@
-"""F0 metrics that differ in nothing but the extractor: errors over frames voiced in both signals."""
+"""Comparison of pitch tracks, whatever extractor made them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from bench.metrics import Analysis, Column, Metric, MetricFailure, Signal, Value
-from bench.metrics._common import analysis_of, check_rate, each
-from bench.metrics.f0 import RATE_HZ, Track, both_voiced
+from bench.metrics import MetricFailure, Value
+from bench.metrics._common import value
 
-HOP = 80
-"""Samples from frame to frame: 5 ms."""
+Track = NDArray[np.float64]
+"""F0 in Hz per frame [N], 0 where unvoiced."""
 
 
-def of_extractor(name: str, label: str, extract: Callable[[NDArray[Any]], Track], packages: tuple[str, ...]) -> Metric:
-    """The metric f0_NAME. extract: wave [T] at 16 kHz -> F0 in Hz per frame [N], 0 where unvoiced; tracks are cut to the
-    shorter one."""
+def correlation(a: NDArray[Any], b: NDArray[Any]) -> float:
+    """Pearson correlation of two series [N]. Raises MetricFailure: unvoiced (N < 2), constant."""
+    if a.size < 2:
+        raise MetricFailure("unvoiced", "fewer than 2 frames voiced in both signals")
+    a, b = a - a.mean(), b - b.mean()
+    norm = float(np.linalg.norm(a) * np.linalg.norm(b))
+    if norm == 0.0:
+        raise MetricFailure("constant", "a track does not vary")
+    return float(np.clip((a @ b) / norm, -1.0, 1.0))
 
-    def analyse(signals: Sequence[Signal]) -> list[Analysis | MetricFailure]:
-        return each(signals, lambda signal: {"track": extract(check_rate(signal, RATE_HZ).wave)})
 
-    def score(ref: Signal, deg: Signal) -> dict[str, Value]:
-        try:
-            found = both_voiced(*(analysis_of(signal, analyse)["track"] for signal in (ref, deg)))
-        except MetricFailure as failure:
-            return dict.fromkeys((column.name for column in columns), failure)
-        return {f"f0_pcc_{name}": found["pcc"], f"f0_rmse_{name}": found["rmse"], f"vuv_error_{name}": found["vuv"]}
+def all_frames(ref: Track, deg: Track) -> float:
+    """Correlation over all frames, unvoiced ones as 0 Hz. Raises MetricFailure."""
+    return correlation(*_cut(ref, deg))
 
-    columns = (
-        Column(f"f0_pcc_{name}", f"F0-PCC ({label})", "", "higher", -1.0, 1.0, decimals=3),
-        Column(f"f0_rmse_{name}", f"F0-RMSE ({label})", "Hz", "lower", 0.0, None, decimals=1),
-        Column(f"vuv_error_{name}", f"V/UV error ({label})", "%", "lower", 0.0, 1.0, decimals=1, scale=100.0),
-    )
-    return Metric(name=f"f0_{name}", columns=columns, score=score, analyse=analyse, packages=packages)
+
+def both_voiced(ref: Track, deg: Track) -> dict[str, Value]:
+    """pcc, rmse in Hz, rmse in cents, gpe over frames voiced in both, and vuv over all frames, of two tracks [N]."""
+    ref, deg = _cut(ref, deg)
+    voiced = (ref > 0) & (deg > 0)
+    a, b = ref[voiced], deg[voiced]
+    scores: dict[str, Value] = {"vuv": float(np.mean((ref > 0) != (deg > 0)))}
+    if a.size == 0:
+        missing = MetricFailure("unvoiced", "no frame is voiced in both signals")
+        return scores | dict.fromkeys(("pcc", "rmse", "cents", "gpe"), missing)
+    return scores | {
+        "pcc": value(lambda: correlation(a, b)),
+        "rmse": _rms(b - a),
+        "cents": _rms(1200.0 * np.log2(b / a)),
+        "gpe": float(np.mean(np.abs(b / a - 1.0) > 0.2)),
+    }
+
+
+def _rms(x: NDArray[Any]) -> float:
+    return float(np.sqrt(np.mean(np.square(x))))
+
+
+def _cut(ref: Track, deg: Track) -> tuple[Track, Track]:
+    size = min(ref.size, deg.size)
+    return ref[:size], deg[:size]

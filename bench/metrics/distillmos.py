@@ -15,35 +15,27 @@ Version 1.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.metrics import Analysis, Column, Metric, MetricFailure, Signal, Value
-from bench.metrics._common import (
-    Wave,
-    analysis_of,
-    check,
-    check_rate,
-    check_sha256,
-    each,
-    one_thread,
-    package_file,
-    quiet_stdout,
-    value,
-)
+from bench.metrics import Analysis, Column, Signal
+from bench.metrics._common import Wave, check, check_rate, check_sha256, package_file
+from bench.metrics.networks import Network
+from bench.metrics.shapes import of_wave
 
 RATE_HZ = 16_000
 SEGMENT = 122_880
 MAX_HOP = 16_000
 MIN_S = 0.1
-FRAME_HOP, FRAMES = 160, 768
-MARGIN = 8
-"""Feature frames (two spectrogram frames each) beyond the reach of the convolutions."""
 SHA256 = "b18b3ac60227267cfb91e5d00ce22cc7b73716fd92f269484da1446e27031a40"
+
+
+def distillmos(wave: NDArray[Any]) -> float:
+    """DistillMOS of `wave` [T] at 16 kHz. Raises MetricFailure."""
+    return float(NETWORK.of(wave)["score"])  # type: ignore[arg-type]
 
 
 def segments(wave: NDArray[Any]) -> Wave:
@@ -56,78 +48,46 @@ def segments(wave: NDArray[Any]) -> Wave:
     return cut / (np.abs(cut).max(axis=1, keepdims=True) + np.float32(1e-8))
 
 
-def distillmos(wave: NDArray[Any]) -> float:
-    """DistillMOS of `wave` [T] at 16 kHz. Raises MetricFailure."""
-    import torch
-
-    network = _network()
-    with torch.inference_mode(), one_thread():
-        # One segment at a time fits the cache of a CPU core: 20 % faster than a batch of four.
-        outputs = [network.transformer_pool_attn(_features(segment)) for segment in segments(wave)]
-    return float(np.mean([1.0 + 4.0 * float(output) for output in outputs]))
-
-
-def _features(segment: Wave) -> Any:
-    """Features [1, 384, 1024] of one segment [122880].
-
-    The convolutions see 6 spectrogram frames to each side and halve the frame rate, so behind the last sample that is
-    not zero the features are those of silence. Short clips are half silence: that half is computed once for all.
-    """
-    import torch
-
+def up_to_last_sound(segment: Wave) -> Wave:
+    """`segment` [T] without the zeros at its end; one sample of a segment of zeros, as a long pause may give."""
     heard = np.flatnonzero(segment)
-    last = int(heard[-1]) if heard.size else 0  # a segment of a long pause may hold nothing but zeros
-    frames = min(FRAMES, last // FRAME_HOP + 2 + 4 * MARGIN)
-    frames += frames % 2
-    part = _network().cnn(torch.from_numpy(segment[None, : frames * FRAME_HOP]))
-    if frames < FRAMES:
-        known = frames // 2 - MARGIN
-        part = torch.cat([part[..., :known], _silence()[..., known:]], dim=-1)
-    return part.permute(0, 2, 1)
+    return segment[: int(heard[-1]) + 1 if heard.size else 1]
 
 
-@cache
-def _silence() -> Any:
-    """Features [1, 1024, 384] of a segment of zeros."""
-    import torch
-
-    return _network().cnn(torch.zeros(1, SEGMENT))
-
-
-def _file() -> Path:
+def _path() -> Path:
     return package_file("distillmos", "weights", "distill_mos_v7.pt")
 
 
-@cache
-def _network() -> Any:
-    import torch
+def _load(device: str) -> Any:
+    from bench.metrics.networks.distillmos import from_file
 
-    weights = check_sha256(_file(), SHA256)
-    with quiet_stdout():
-        from distillmos.sqa import ConvTransformerSQAModel
-
-        network = ConvTransformerSQAModel(load_weights=False, segmenting_in_forward=False)
-    network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True)["model"])
-    for module in network.modules():
-        if isinstance(module, torch.nn.LeakyReLU):
-            module.inplace = True
-    return network.eval()
+    return from_file(check_sha256(_path(), SHA256), device)
 
 
-def _analyse(signals: Sequence[Signal]) -> list[Analysis | MetricFailure]:
-    return each(signals, lambda signal: {"score": distillmos(check_rate(signal, RATE_HZ).wave)})
+def _read(signal: Signal) -> Sequence[Wave]:
+    return [up_to_last_sound(segment) for segment in segments(check_rate(signal, RATE_HZ).wave)]
 
 
-def _score(ref: Signal, deg: Signal) -> dict[str, Value]:
-    return {"distillmos": value(lambda: float(analysis_of(deg, _analyse)["score"]))}
+def _result(outputs: Any) -> Analysis:
+    return {"score": float(np.mean(1.0 + 4.0 * outputs.double().numpy()))}
 
 
-METRIC = Metric(
+# One segment at a time fits the cache of a CPU core: 20 % faster than a batch of four.
+NETWORK = Network(
     name="distillmos",
-    columns=(Column("distillmos", "DistillMOS", "", "higher", 1.0, 5.0, margin=0.02),),
-    score=_score,
-    analyse=_analyse,
+    load=_load,
+    read=_read,
+    run=lambda network, batch: network(batch),
+    result=_result,
+    weights=lambda: [_path()],
+    row_s=lambda length: SEGMENT / RATE_HZ,
+    bytes_per_s=20e6,
+    cpu_rows=1,
+)
+
+METRIC = of_wave(
+    "distillmos",
+    (Column("distillmos", "DistillMOS", "", "higher", 1.0, 5.0, margin=0.02),),
+    NETWORK,
     packages=("distillmos", "xls_r_sqa", "torch"),
-    weights=lambda: [_file()],
-    one_sided=True,
 )

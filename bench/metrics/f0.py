@@ -19,23 +19,21 @@ Tracks of a signal are computed once and cached. Version 1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.metrics import Analysis, Column, Metric, MetricFailure, Signal, Value
-from bench.metrics._common import analysis_of, check, check_rate, each, package_file, value
+from bench.metrics import Column, Metric, Signal, Value
+from bench.metrics._common import analysis_of, check, package_file, value
+from bench.metrics._tracks import Track, all_frames
+from bench.metrics.shapes import analyser, of_track
 
 RATE_HZ = 16_000
 LOWEST_HZ, HIGHEST_HZ = 71.0, 800.0
 CONFIDENCE = 0.9
 MIN_S = 0.1
-
-Track = NDArray[np.float64]
-"""F0 in Hz per frame [N], 0 where unvoiced."""
 
 
 def dio(wave: NDArray[Any], hop_ms: float = 5.0) -> Track:
@@ -77,59 +75,12 @@ def _swift() -> Any:
     return SwiftF0(threads=1, spin=False)
 
 
-def correlation(a: NDArray[Any], b: NDArray[Any]) -> float:
-    """Pearson correlation of two series [N]. Raises MetricFailure: unvoiced (N < 2), constant."""
-    if a.size < 2:
-        raise MetricFailure("unvoiced", "fewer than 2 frames voiced in both signals")
-    a, b = a - a.mean(), b - b.mean()
-    norm = float(np.linalg.norm(a) * np.linalg.norm(b))
-    if norm == 0.0:
-        raise MetricFailure("constant", "a track does not vary")
-    return float(np.clip((a @ b) / norm, -1.0, 1.0))
+_analyse = analyser(lambda wave: {"dio": dio(wave, 10.0)})
 
 
-def all_frames(ref: Track, deg: Track) -> float:
-    """Correlation over all frames, unvoiced ones as 0 Hz. Raises MetricFailure."""
-    return correlation(*_cut(ref, deg))
-
-
-def both_voiced(ref: Track, deg: Track) -> dict[str, Value]:
-    """pcc, rmse in Hz, rmse in cents, gpe over frames voiced in both, and vuv over all frames, of two tracks [N]."""
-    ref, deg = _cut(ref, deg)
-    voiced = (ref > 0) & (deg > 0)
-    a, b = ref[voiced], deg[voiced]
-    scores: dict[str, Value] = {"vuv": float(np.mean((ref > 0) != (deg > 0)))}
-    if a.size == 0:
-        missing = MetricFailure("unvoiced", "no frame is voiced in both signals")
-        return scores | dict.fromkeys(("pcc", "rmse", "cents", "gpe"), missing)
-    return scores | {
-        "pcc": value(lambda: correlation(a, b)),
-        "rmse": _rms(b - a),
-        "cents": _rms(1200.0 * np.log2(b / a)),
-        "gpe": float(np.mean(np.abs(b / a - 1.0) > 0.2)),
-    }
-
-
-def _rms(x: NDArray[Any]) -> float:
-    return float(np.sqrt(np.mean(np.square(x))))
-
-
-def _cut(ref: Track, deg: Track) -> tuple[Track, Track]:
-    size = min(ref.size, deg.size)
-    return ref[:size], deg[:size]
-
-
-def _analyse_recipe(signals: Sequence[Signal]) -> list[Analysis | MetricFailure]:
-    return each(signals, lambda signal: {"dio": dio(check_rate(signal, RATE_HZ).wave, 10.0)})
-
-
-def _analyse_swift(signals: Sequence[Signal]) -> list[Analysis | MetricFailure]:
-    return each(signals, lambda signal: {"swift": swift(check_rate(signal, RATE_HZ).wave)})
-
-
-def _score_recipe(ref: Signal, deg: Signal) -> dict[str, Value]:
+def _score(ref: Signal, deg: Signal) -> dict[str, Value]:
     def compute() -> float:
-        tracks = [np.asarray(analysis_of(signal, _analyse_recipe)["dio"]) for signal in (ref, deg)]
+        tracks = [np.asarray(analysis_of(signal, _analyse)["dio"]) for signal in (ref, deg)]
         if not all(track.any() for track in tracks):
             tracks = [harvest(signal.wave) for signal in (ref, deg)]
         return all_frames(*tracks)
@@ -137,32 +88,19 @@ def _score_recipe(ref: Signal, deg: Signal) -> dict[str, Value]:
     return {"f0_pcc": value(compute)}
 
 
-def _score_swift(ref: Signal, deg: Signal) -> dict[str, Value]:
-    try:
-        tracks = [np.asarray(analysis_of(signal, _analyse_swift)["swift"]) for signal in (ref, deg)]
-    except MetricFailure as failure:
-        return {column.name: failure for column in METRICS[1].columns}
-    scores = both_voiced(*tracks)
-    return {"f0_pcc_swift": scores["pcc"], "f0_rmse_swift": scores["rmse"], "vuv_error_swift": scores["vuv"]}
-
-
 METRICS = (
     Metric(
         name="f0_pcc",
         columns=(Column("f0_pcc", "F0-PCC", "", "higher", -1.0, 1.0, decimals=3),),
-        score=_score_recipe,
-        analyse=_analyse_recipe,
+        score=_score,
+        analyse=_analyse,
         packages=("pyworld",),
     ),
-    Metric(
-        name="f0_swift",
-        columns=(
-            Column("f0_pcc_swift", "F0-PCC (SwiftF0)", "", "higher", -1.0, 1.0, decimals=3),
-            Column("f0_rmse_swift", "F0-RMSE (SwiftF0)", "Hz", "lower", 0.0, None, decimals=1),
-            Column("vuv_error_swift", "V/UV error (SwiftF0)", "%", "lower", 0.0, 1.0, decimals=1, scale=100.0),
-        ),
-        score=_score_swift,
-        analyse=_analyse_swift,
+    of_track(
+        "swift",
+        "SwiftF0",
+        swift,
+        field="swift",
         weights=lambda: [package_file("swift_f0", "model.onnx")],
         packages=("swift-f0", "onnxruntime"),
     ),

@@ -17,8 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.metrics._common import check
-from bench.metrics._tracks import HOP, of_extractor
-from bench.metrics.f0 import HIGHEST_HZ, LOWEST_HZ, MIN_S, RATE_HZ, Track
+from bench.metrics._tracks import Track
+from bench.metrics.f0 import HIGHEST_HZ, LOWEST_HZ, MIN_S, RATE_HZ
+from bench.metrics.shapes import of_track
+
+HOP = 80
+"""Samples from frame to frame: 5 ms."""
 
 
 def praat(wave: NDArray[Any]) -> Track:
@@ -31,4 +35,4 @@ def praat(wave: NDArray[Any]) -> Track:
     return np.asarray(pitch.selected_array["frequency"], np.float64)
 
 
-METRIC = of_extractor("praat", "Praat", praat, ("praat-parselmouth",))
+METRIC = of_track("praat", "Praat", praat, packages=("praat-parselmouth",))

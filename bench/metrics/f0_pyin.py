@@ -18,8 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.metrics._common import check
-from bench.metrics._tracks import HOP, of_extractor
-from bench.metrics.f0 import HIGHEST_HZ, LOWEST_HZ, MIN_S, RATE_HZ, Track
+from bench.metrics._tracks import Track
+from bench.metrics.f0 import HIGHEST_HZ, LOWEST_HZ, MIN_S, RATE_HZ
+from bench.metrics.shapes import of_track
+
+HOP = 80
+"""Samples from frame to frame: 5 ms."""
 
 
 def pyin(wave: NDArray[Any]) -> Track:
@@ -33,4 +37,4 @@ def pyin(wave: NDArray[Any]) -> Track:
     return np.where(voiced, hz, 0.0)
 
 
-METRIC = of_extractor("pyin", "pYIN", pyin, ("librosa",))
+METRIC = of_track("pyin", "pYIN", pyin, packages=("librosa",))

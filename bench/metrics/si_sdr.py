@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.metrics import Column, Metric, Signal, Value
-from bench.metrics._common import check_pair, check_rate, value
+from bench.metrics import Column
+from bench.metrics._common import check_pair
+from bench.metrics.shapes import of_pair
 
 CAP_DB = 100.0
 
@@ -36,13 +37,4 @@ def si_sdr(ref: NDArray[Any], deg: NDArray[Any], *, zero_mean: bool = True, rate
     return 10.0 * float(np.log10(max(wanted, np.finfo(np.float64).tiny) / unwanted))
 
 
-def _score(ref: Signal, deg: Signal) -> dict[str, Value]:
-    rate = METRIC.rate_hz
-    return {"si_sdr": value(lambda: si_sdr(check_rate(ref, rate).wave, check_rate(deg, rate).wave))}
-
-
-METRIC = Metric(
-    name="si_sdr",
-    columns=(Column("si_sdr", "SI-SDR", "dB", "higher", None, CAP_DB, margin=0.1, decimals=1),),
-    score=_score,
-)
+METRIC = of_pair("si_sdr", (Column("si_sdr", "SI-SDR", "dB", "higher", None, CAP_DB, margin=0.1, decimals=1),), si_sdr)

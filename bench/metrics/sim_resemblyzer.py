@@ -9,32 +9,23 @@ with its weights (Apache-2.0); FreeCodec (2024), section 4 (SECS).
 Range: 0 to 1 (embeddings are non-negative; unrelated speakers score about 0.55), higher is better. Rate: 16 kHz.
 Level: NOT invariant (half the amplitude costs 0.04 to 0.07): levels are taken as they are, as the paper's tool does.
 Length: lengths may differ; after cutting non-speech 0.1 s must remain. Failures: no_speech, silence, too_short.
-Partial utterances are batched, signals are not padded together: batches equal single runs. Version 1.
+Partial utterances have one length, so batches equal single runs. Version 1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.metrics import Analysis, Column, Metric, MetricFailure, Signal, Value, _voice
-from bench.metrics._common import (
-    Wave,
-    analysis_of,
-    check,
-    check_rate,
-    check_sha256,
-    each,
-    one_thread,
-    package_file,
-    value,
-)
+from bench.metrics import Analysis, Column, MetricFailure, Signal, _voice
+from bench.metrics._common import Wave, check, check_rate, check_sha256, package_file
 from bench.metrics._spectra import magnitudes, mel_bank
+from bench.metrics.networks import Network
+from bench.metrics.shapes import of_embedding
 
 RATE_HZ = 16_000
 LEVEL_DBFS = -30.0
@@ -47,11 +38,11 @@ SHA256 = "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e"
 
 def embed(wave: NDArray[Any]) -> Wave:
     """Unit-length speaker embedding [256] of `wave` [T] at 16 kHz. Raises MetricFailure."""
-    return embed_speech(preprocess(wave))
+    return np.asarray(NETWORK.of(wave)["embedding"])
 
 
-def cosine(a: NDArray[Any], b: NDArray[Any]) -> float:
-    """Inner product of two unit-length embeddings [256]."""
+def inner_product(a: NDArray[Any], b: NDArray[Any]) -> float:
+    """Cosine of two embeddings [256], which have unit length."""
     return float(np.dot(a, b))
 
 
@@ -84,57 +75,52 @@ def partial_starts(samples: int) -> list[int]:
     return starts[:-1] if covered < MIN_COVERAGE and len(starts) > 1 else starts
 
 
-def embed_speech(speech: NDArray[Any]) -> Wave:
-    """Embedding [256] of preprocessed speech [T]."""
-    import torch
-
+def partials(speech: NDArray[Any]) -> Wave:
+    """Mel powers [P, 160, 40] of the partial utterances of preprocessed speech [T]."""
     speech = np.asarray(speech, np.float32)
     starts = partial_starts(speech.size)
     padded = np.pad(speech, (0, max(0, (starts[-1] + PARTIAL) * HOP - speech.size)))
     power = np.square(magnitudes(padded, 400, HOP, pad="constant"))
     mel = power @ mel_bank(RATE_HZ, 400, 40).astype(np.float32).T
-    partials = np.stack([mel[start : start + PARTIAL] for start in starts])
-    lstm, linear = _network()
-    with torch.inference_mode(), one_thread():
-        _, (hidden, _) = lstm(torch.from_numpy(partials))
-        raw = torch.relu(linear(hidden[-1]))
-        mean = (raw / raw.norm(dim=1, keepdim=True)).mean(dim=0).numpy()
-    return mean / np.linalg.norm(mean)
+    return np.stack([mel[start : start + PARTIAL] for start in starts])
 
 
-def _file() -> Path:
+def _path() -> Path:
     return package_file("resemblyzer", "pretrained.pt")
 
 
-@cache
-def _network() -> tuple[Any, Any]:
-    import torch
+def _load(device: str) -> Any:
+    from bench.metrics.networks.resemblyzer import from_file
 
-    path = check_sha256(_file(), SHA256)
-    state = torch.load(path, map_location="cpu", weights_only=True)["model_state"]
-    lstm = torch.nn.LSTM(40, 256, 3, batch_first=True)
-    linear = torch.nn.Linear(256, 256)
-    for name, module in (("lstm.", lstm), ("linear.", linear)):
-        module.load_state_dict({key.removeprefix(name): t for key, t in state.items() if key.startswith(name)})
-    return lstm.eval(), linear.eval()
+    return from_file(check_sha256(_path(), SHA256)).to(device)
 
 
-def _analyse(signals: Sequence[Signal]) -> list[Analysis | MetricFailure]:
-    return each(signals, lambda signal: {"embedding": embed(check_rate(signal, RATE_HZ).wave)})
+def _read(signal: Signal) -> Sequence[Wave]:
+    return list(partials(preprocess(check_rate(signal, RATE_HZ).wave)))
 
 
-def _score(ref: Signal, deg: Signal) -> dict[str, Value]:
-    def compute() -> float:
-        return cosine(analysis_of(ref, _analyse)["embedding"], analysis_of(deg, _analyse)["embedding"])
+def mean_embedding(vectors: Any) -> Analysis:
+    """The mean of embeddings of partial utterances, a tensor [P, 256], at unit length."""
+    mean = vectors.mean(dim=0).numpy()
+    return {"embedding": mean / np.linalg.norm(mean)}
 
-    return {"sim_resemblyzer": value(compute)}
 
+NETWORK = Network(
+    name="resemblyzer",
+    load=_load,
+    read=_read,
+    run=lambda network, batch: network(batch.rows),
+    result=mean_embedding,
+    weights=lambda: [_path()],
+    row_s=lambda frames: PARTIAL * HOP / RATE_HZ,
+    bytes_per_s=1e6,
+    cpu_rows=None,
+)
 
-METRIC = Metric(
-    name="sim_resemblyzer",
-    columns=(Column("sim_resemblyzer", "Sim (Resemblyzer)", "%", "higher", 0.0, 1.0, 0.002, 1, 100.0),),
-    score=_score,
-    analyse=_analyse,
-    weights=lambda: [_file()],
+METRIC = of_embedding(
+    "sim_resemblyzer",
+    Column("sim_resemblyzer", "Sim (Resemblyzer)", "%", "higher", 0.0, 1.0, 0.002, 1, 100.0),
+    NETWORK,
+    inner_product,
     packages=("resemblyzer", "webrtcvad-wheels", "torch"),
 )

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.metrics import Column, Metric, Signal, Value
-from bench.metrics._common import check_pair, check_rate, value
+from bench.metrics import Column
+from bench.metrics._common import check_pair
+from bench.metrics.shapes import of_pair
 
 CAP_DB = 100.0
 
@@ -31,13 +32,4 @@ def snr(ref: NDArray[Any], deg: NDArray[Any], *, rate_hz: int = 16_000) -> float
     return 10.0 * float(np.log10(wanted / unwanted))
 
 
-def _score(ref: Signal, deg: Signal) -> dict[str, Value]:
-    rate = METRIC.rate_hz
-    return {"snr": value(lambda: snr(check_rate(ref, rate).wave, check_rate(deg, rate).wave))}
-
-
-METRIC = Metric(
-    name="snr",
-    columns=(Column("snr", "SNR", "dB", "higher", None, CAP_DB, margin=0.1, decimals=1),),
-    score=_score,
-)
+METRIC = of_pair("snr", (Column("snr", "SNR", "dB", "higher", None, CAP_DB, margin=0.1, decimals=1),), snr)

@@ -21,9 +21,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.metrics import Column, Metric, MetricFailure, Signal, Value
-from bench.metrics._common import Wave, check_pair, check_rate
+from bench.metrics import Column
+from bench.metrics._common import Wave, check_pair
 from bench.metrics._spectra import magnitudes, mel_bank
+from bench.metrics.shapes import of_pair
 
 RATE_HZ = 16_000
 DFT, HOP, BANDS = 1024, 320, 80
@@ -62,22 +63,13 @@ def _frame_distance(ref: NDArray[Any], deg: NDArray[Any]) -> float:
     return float(np.mean(np.linalg.norm(decibels[0] - decibels[1], axis=1), dtype=np.float64))
 
 
-def _score(ref: Signal, deg: Signal) -> dict[str, Value]:
-    names = ("mel_distance", "stft_distance", "mrstft")
-    try:
-        waves = (check_rate(ref, RATE_HZ).wave, check_rate(deg, RATE_HZ).wave)
-        return {**distances(*waves), "mrstft": mrstft(*waves)}
-    except MetricFailure as failure:
-        return dict.fromkeys(names, failure)
-
-
-METRIC = Metric(
-    name="spectral",
-    columns=(
+METRIC = of_pair(
+    "spectral",
+    (
         Column("mel_distance", "MelD", "dB", "lower", 0.0, None, decimals=1),
         Column("stft_distance", "STFTD", "dB", "lower", 0.0, None, decimals=1),
         Column("mrstft", "multi-resolution STFT", "", "lower", 0.0, None),
     ),
-    score=_score,
+    lambda ref, deg: {**distances(ref, deg), "mrstft": mrstft(ref, deg)},
     packages=("scipy",),
 )

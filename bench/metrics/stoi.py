@@ -22,8 +22,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.metrics import Column, Metric, MetricFailure, Signal, Value
-from bench.metrics._common import check_pair, check_rate
+from bench.metrics import Column, MetricFailure, Value
+from bench.metrics._common import check_pair
+from bench.metrics._spectra import third_octaves
+from bench.metrics.shapes import of_pair
 
 RATE_HZ = 10_000
 FRAME = 256
@@ -141,39 +143,25 @@ def _overlap_add(frames: Array) -> Array:
     return out.reshape(-1)
 
 
-@cache
-def _third_octaves() -> Array:
-    """0/1 matrix [BANDS, DFT / 2 + 1] of the bins of each third-octave band."""
-    hz = np.linspace(0, RATE_HZ, DFT + 1)[: DFT // 2 + 1]
-    edges = LOWEST_HZ * 2.0 ** ((2.0 * np.arange(BANDS)[:, None] + np.array([-1.0, 1.0])) / 6.0)
-    bins = np.argmin(np.square(hz[None, None] - edges[..., None]), axis=-1)
-    index = np.arange(hz.size)
-    return ((index >= bins[:, :1]) & (index < bins[:, 1:])).astype(np.float64)
-
-
 def _bands(wave: Array) -> Array:
     """Third-octave magnitudes [N, BANDS]."""
     from scipy.fft import rfft
 
     spectrum = rfft(_frames(wave), DFT, axis=1)
-    return np.sqrt((spectrum.real**2 + spectrum.imag**2) @ _third_octaves().T)
+    return np.sqrt((spectrum.real**2 + spectrum.imag**2) @ third_octaves(RATE_HZ, DFT, BANDS, LOWEST_HZ).T)
 
 
-def _score(ref: Signal, deg: Signal) -> dict[str, Value]:
-    try:
-        check_rate(ref, METRIC.rate_hz), check_rate(deg, METRIC.rate_hz)
-        plain, extended = both(ref.wave, deg.wave, METRIC.rate_hz)
-    except MetricFailure as failure:
-        return {"stoi": failure, "estoi": failure}
+def _columns(ref: NDArray[Any], deg: NDArray[Any]) -> dict[str, Value]:
+    plain, extended = both(ref, deg)
     return {"stoi": plain, "estoi": extended}
 
 
-METRIC = Metric(
-    name="stoi",
-    columns=(
+METRIC = of_pair(
+    "stoi",
+    (
         Column("stoi", "STOI", "", "higher", 0.0, 1.0, margin=0.002, decimals=3),
         Column("estoi", "ESTOI", "", "higher", 0.0, 1.0, margin=0.004, decimals=3),
     ),
-    score=_score,
+    _columns,
     packages=("scipy",),
 )

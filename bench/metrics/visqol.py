@@ -26,8 +26,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.metrics import Column, Metric, MetricFailure, Signal, Value
-from bench.metrics._common import check_pair, check_rate, package_file, value
+from bench.metrics import Column, MetricFailure
+from bench.metrics._common import check_pair, package_file
+from bench.metrics.shapes import of_pair
 
 MIN_S = 0.5
 MAPS = {
@@ -72,25 +73,18 @@ def _api(mode: str) -> Any:
     return api
 
 
-def _score(ref: Signal, deg: Signal, column: str, mode: Literal["speech", "audio"]) -> dict[str, Value]:
-    def compute() -> float:
-        return visqol(check_rate(ref, 16_000).wave, check_rate(deg, 16_000).wave, mode)
-
-    return {column: value(compute)}
-
-
 METRICS = (
-    Metric(
-        name="visqol",
-        columns=(Column("visqol", "ViSQOL", "", "higher", 1.0, 4.64, margin=0.03),),
-        score=partial(_score, column="visqol", mode="speech"),
+    of_pair(
+        "visqol",
+        (Column("visqol", "ViSQOL", "", "higher", 1.0, 4.64, margin=0.03),),
+        partial(visqol, mode="speech"),
         packages=("visqol-python", "ai-edge-litert"),
         weights=lambda: [map_file("speech")],
     ),
-    Metric(
-        name="visqol_audio",
-        columns=(Column("visqol_audio", "ViSQOL (audio mode)", "", "higher", 1.0, 4.74, margin=0.03),),
-        score=partial(_score, column="visqol_audio", mode="audio"),
+    of_pair(
+        "visqol_audio",
+        (Column("visqol_audio", "ViSQOL (audio mode)", "", "higher", 1.0, 4.74, margin=0.03),),
+        partial(visqol, mode="audio"),
         packages=("visqol-python", "libsvm-official"),
         weights=lambda: [map_file("audio")],
     ),

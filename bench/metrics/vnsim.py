@@ -14,8 +14,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from bench.metrics import Column, Metric, Signal, Value
-from bench.metrics._common import check_rate, value
+from bench.metrics import Column
+from bench.metrics.shapes import of_pair
 from bench.metrics.visqol import measure
 
 RATE_HZ = 16_000
@@ -26,13 +26,9 @@ def vnsim(ref: NDArray[Any], deg: NDArray[Any]) -> float:
     return float(measure(ref, deg, "speech", RATE_HZ).vnsim)
 
 
-def _score(ref: Signal, deg: Signal) -> dict[str, Value]:
-    return {"vnsim": value(lambda: vnsim(check_rate(ref, RATE_HZ).wave, check_rate(deg, RATE_HZ).wave))}
-
-
-METRIC = Metric(
-    name="vnsim",
-    columns=(Column("vnsim", "VNSIM", "", "higher", 0.0, 1.0, decimals=3),),
-    score=_score,
+METRIC = of_pair(
+    "vnsim",
+    (Column("vnsim", "VNSIM", "", "higher", 0.0, 1.0, decimals=3),),
+    vnsim,
     packages=("visqol-python", "ai-edge-litert"),
 )

@@ -22,17 +22,19 @@ Version 1.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.metrics import Analysis, Column, Metric, MetricFailure, Signal, Value, _voice
-from bench.metrics._common import Wave, analysis_of, check, check_rate, each, one_thread, value
+from bench.metrics import Analysis, Column, Metric, MetricFailure, _voice
+from bench.metrics._common import Wave, check
 from bench.metrics._spectra import dct_rows, hann, mel_bank
+from bench.metrics.networks import inference
+from bench.metrics.shapes import of_analyses
 
 RATE_HZ = 16_000
 DFT, WINDOW, HOP = 1024, 512, 64
@@ -95,7 +97,7 @@ def mfcc(wave: NDArray[Any]) -> Wave:
     bank, first, last, rows, window = _constants()
     block, spectrum = _workspace()
     mel = np.empty((len(cut), BANDS), np.float32)
-    with torch.inference_mode(), one_thread():
+    with inference():
         for start in range(0, len(cut), BLOCK):
             size = min(BLOCK, len(cut) - start)
             torch.mul(cut[start : start + size], window, out=block[:size, :WINDOW])
@@ -164,23 +166,19 @@ def _kernels() -> dict[bool, Callable[..., NDArray[np.float32]]]:
     return {False: _warpq_loops.skipping, True: _warpq_loops.diagonal}
 
 
-def _analyse(signals: Sequence[Signal]) -> list[Analysis | MetricFailure]:
-    return each(signals, lambda signal: {"cepstra": cepstra(check_rate(signal, RATE_HZ).wave)})
-
-
-def _score(ref: Signal, deg: Signal, variant: Variant) -> dict[str, Value]:
-    def compute() -> float:
-        sides = [np.asarray(analysis_of(signal, _analyse)["cepstra"], np.float32) for signal in (ref, deg)]
-        return score(sides[0], sides[1], variant)
-
-    return {variant.column: value(compute)}
+def _analyse(wave: NDArray[Any]) -> Analysis:
+    return {"cepstra": cepstra(wave)}
 
 
 def _metric(variant: Variant, title: str) -> Metric:
-    return Metric(
-        name=variant.column,
-        columns=(Column(variant.column, title, "", "lower", 0.0, None, margin=0.02),),
-        score=partial(_score, variant=variant),
+    def compare(ref: Mapping[str, Any], deg: Mapping[str, Any]) -> float:
+        sides = [np.asarray(side["cepstra"], np.float32) for side in (ref, deg)]
+        return score(sides[0], sides[1], variant)
+
+    return of_analyses(
+        variant.column,
+        (Column(variant.column, title, "", "lower", 0.0, None, margin=0.02),),
+        compare,
         analyse=_analyse,
         packages=("webrtcvad-wheels", "numba", "torch"),
     )

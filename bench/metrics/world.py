@@ -18,16 +18,17 @@ The analysis of a signal is computed once and cached; aperiodicity, which no col
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.metrics import Analysis, Column, Metric, MetricFailure, Signal, Value
-from bench.metrics._common import analysis_of, check_rate, each
-from bench.metrics.f0 import Track, both_voiced, dio, world
+from bench.metrics import Column, Value
+from bench.metrics._tracks import Track, both_voiced
+from bench.metrics.f0 import dio, world
+from bench.metrics.shapes import of_analyses
 
 RATE_HZ = 16_000
 ORDER = 24
@@ -86,24 +87,15 @@ def warp(size: int, order: int, alpha: float) -> NDArray[np.float64]:
     return matrix
 
 
-def _analyse(signals: Sequence[Signal]) -> list[Analysis | MetricFailure]:
-    return each(signals, _world)
-
-
-def _world(signal: Signal) -> dict[str, NDArray[Any]]:
-    wave = check_rate(signal, RATE_HZ).wave
+def _world(wave: NDArray[Any]) -> dict[str, NDArray[Any]]:
     track = dio(wave, HOP_MS)
     return {"f0": track, "cepstra": _cepstra(wave, track)}
 
 
-def _score(ref: Signal, deg: Signal) -> dict[str, Value]:
-    try:
-        a, b = (analysis_of(signal, _analyse) for signal in (ref, deg))
-    except MetricFailure as failure:
-        return {column.name: failure for column in METRIC.columns}
-    pitch = both_voiced(np.asarray(a["f0"]), np.asarray(b["f0"]))
+def _compare(ref: Mapping[str, Any], deg: Mapping[str, Any]) -> dict[str, Value]:
+    pitch = both_voiced(np.asarray(ref["f0"]), np.asarray(deg["f0"]))
     return {
-        "mcd": distance(np.asarray(a["cepstra"]), np.asarray(b["cepstra"])),
+        "mcd": distance(np.asarray(ref["cepstra"]), np.asarray(deg["cepstra"])),
         "f0_rmse": pitch["rmse"],
         "f0_rmse_cents": pitch["cents"],
         "f0_pcc_voiced": pitch["pcc"],
@@ -112,9 +104,9 @@ def _score(ref: Signal, deg: Signal) -> dict[str, Value]:
     }
 
 
-METRIC = Metric(
-    name="world",
-    columns=(
+METRIC = of_analyses(
+    "world",
+    (
         Column("mcd", "MCD", "dB", "lower", 0.0, None),
         Column("f0_rmse", "F0-RMSE", "Hz", "lower", 0.0, None, decimals=1),
         Column("f0_rmse_cents", "F0-RMSE", "cents", "lower", 0.0, None, decimals=0),
@@ -122,7 +114,7 @@ METRIC = Metric(
         Column("vuv_error", "V/UV error", "%", "lower", 0.0, 1.0, decimals=1, scale=100.0),
         Column("gpe", "gross pitch error", "%", "lower", 0.0, 1.0, decimals=1, scale=100.0),
     ),
-    score=_score,
-    analyse=_analyse,
+    _compare,
+    analyse=_world,
     packages=("pyworld",),
 )

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.errors import BenchError
+from bench.metrics._spectra import third_octaves
 from bench.models.blocks.mel import slaney_filters
 from bench.train.whisper import WhisperEncoder, feature_distance
 
@@ -68,8 +69,8 @@ class EnvelopeCorrelation(nn.Module):
     """1 minus the mean correlation between envelopes of real and decoded speech: what STOI measures, as a loss.
 
     As STOI (Taal et al., IEEE TASLP 2011, section II): 15 third-octave bands from 150 Hz, windows of 25.6 ms, stretches of
-    384 ms, each band's envelope compared over time. Unlike it: at 16 kHz, without clipping, and instead of leaving out
-    frames that are 40 dB below the loudest, a stretch counts by its share of others.
+    384 ms, each band's envelope compared over time. Unlike it: at 16 kHz, a band holds the bins inside its edges, without
+    clipping, and instead of leaving out frames that are 40 dB below the loudest, a stretch counts by its share of others.
     """
 
     bands: Tensor
@@ -79,10 +80,7 @@ class EnvelopeCorrelation(nn.Module):
         super().__init__()
         self.size = round(0.0256 * rate_hz)
         self.hop = self.size // 2
-        bins = torch.arange(257) * (rate_hz / 512)
-        centres = 150.0 * 2.0 ** (torch.arange(15) / 3)
-        edges = torch.stack([centres * 2.0 ** (-1 / 6), centres * 2.0 ** (1 / 6)])
-        bands = ((bins >= edges[0][:, None]) & (bins < edges[1][:, None])).float()
+        bands = torch.from_numpy(third_octaves(rate_hz, 512, edges="inside")).float()
         self.register_buffer("bands", bands, persistent=False)
         self.register_buffer("window", torch.hann_window(self.size), persistent=False)
 

@@ -42,3 +42,45 @@ def voice() -> np.ndarray:
     syllables = np.clip(np.sin(2 * np.pi * 3 * t) + 0.4, 0.0, 1.0)
     noise = rng.normal(0, 1e-3, t.size)
     return (0.1 * np.asarray(wave) * syllables + noise).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def tiny_whisper(tmp_path_factory):
+    """A narrow random Whisper with the real vocabulary, through the real loading path; its texts are token numbers."""
+    import torch
+    from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperProcessor
+
+    from bench.metrics.networks.whisper import Recogniser
+
+    folder = tmp_path_factory.mktemp("whisper")
+    torch.manual_seed(0)
+    config = WhisperConfig(
+        d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2, decoder_attention_heads=2,
+        encoder_ffn_dim=32, decoder_ffn_dim=32, max_target_positions=16,
+    )  # fmt: skip
+    network = WhisperForConditionalGeneration(config)
+    settings = {
+        "_from_model_config": False,
+        "is_multilingual": True,
+        "lang_to_id": {"<|en|>": 50259, "<|de|>": 50261},
+        "task_to_id": {"transcribe": 50359},
+        "no_timestamps_token_id": 50363,
+        "decoder_start_token_id": 50258,
+        "eos_token_id": 50257,
+        "pad_token_id": 50257,
+        "max_length": 16,
+    }
+    for key, setting in settings.items():
+        setattr(network.generation_config, key, setting)
+    network.save_pretrained(folder)
+
+    class Numbers:
+        feature_extractor = WhisperFeatureExtractor()
+
+        @staticmethod
+        def batch_decode(tokens, skip_special_tokens):
+            return [" ".join(str(int(t)) for t in row if t < 50257) for row in tokens]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WhisperProcessor, "from_pretrained", lambda *_, **__: Numbers())
+        return Recogniser(str(folder))

@@ -7,12 +7,16 @@ import json
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from bench.metrics import MetricFailure, Signal, find
-from bench.metrics.distillmos import SEGMENT, distillmos, segments
+from bench.metrics.distillmos import NETWORK as DISTILLMOS
+from bench.metrics.distillmos import SEGMENT, distillmos, segments, up_to_last_sound
 from bench.metrics.dnsmos import p808, p835, windows
+from bench.metrics.networks import Batch
 from bench.metrics.pdnsmos import pdnsmos
-from bench.metrics.sim_resemblyzer import cosine, embed, embed_speech, partial_starts, preprocess
+from bench.metrics.sim_resemblyzer import NETWORK as RESEMBLYZER
+from bench.metrics.sim_resemblyzer import embed, inner_product, mean_embedding, partial_starts, partials, preprocess
 
 SHORT = ("ls84_04", "ls84_04__noise5", "ls84_09__melgl", "ls84_09_short0p2s", "synth_glide", "noise2s")
 EVERY = SHORT + ("ls251", "ls251__noise20", "ls84_04__lp3k4", "ls84_09__gain-6", "ls84_09__delay10ms")
@@ -47,28 +51,28 @@ def test_segments_and_windows_have_one_length(voice):
     assert windows(long).shape[1] == windows(voice).shape[1] == 144_160
 
 
+def _features(*segments_of):
+    """Features by the shortcut, and by the whole network, of segments in one batch."""
+    rows = [up_to_last_sound(segment) for segment in segments_of]
+    sizes = tuple(len(row) for row in rows)
+    padded = np.stack([np.pad(row, (0, max(sizes) - len(row))) for row in rows])
+    model = DISTILLMOS.on()
+    with torch.inference_mode():
+        whole = model.network.cnn(torch.from_numpy(np.stack(segments_of))).permute(0, 2, 1)
+        return model.features(Batch(torch.from_numpy(padded), sizes)), whole
+
+
 def test_distillmos_shortcut_through_silence_changes_nothing(voice):
-    import torch
-
-    from bench.metrics.distillmos import _features, _network
-
-    for wave in (voice[:1600], voice, np.tile(voice, 3), np.tile(voice, 4)[:-10_000], np.tile(voice, 5)):
-        for segment in segments(wave)[:1]:
-            with torch.inference_mode():
-                whole = _network().cnn(torch.from_numpy(segment[None])).permute(0, 2, 1)
-                assert torch.allclose(_features(segment), whole, atol=1e-4)
+    waves = (voice[:1600], voice, np.tile(voice, 3), np.tile(voice, 4)[:-10_000], np.tile(voice, 5))
+    cut = [segments(wave)[0] for wave in waves]
+    for segment in cut:
+        assert torch.allclose(*_features(segment), atol=1e-4)
+    assert torch.allclose(*_features(*cut[:3]), atol=1e-4)
 
 
 def test_distillmos_scores_a_clip_that_starts_with_silence(voice):
     """The first segments hold nothing but zeros: their features are those of silence, as the whole network gives them."""
-    import torch
-
-    from bench.metrics.distillmos import _features, _network
-
-    zeros = np.zeros(SEGMENT, np.float32)
-    with torch.inference_mode():
-        whole = _network().cnn(torch.from_numpy(zeros[None])).permute(0, 2, 1)
-        assert torch.allclose(_features(zeros), whole, atol=1e-4)
+    assert torch.allclose(*_features(np.zeros(SEGMENT, np.float32)), atol=1e-4)
     padded = np.concatenate([np.zeros(14 * 16_000, np.float32), voice])
     first, *_, last = segments(padded)
     assert not first.any() and last.any()
@@ -80,7 +84,8 @@ def test_resemblyzer_golden(name, clip, golden):
     wanted = golden("nonintrusive")[name]
     assert preprocess(clip(name)).size == wanted["resem_len_after_preproc"]
     if "resem_secs_vs_ref" in wanted:
-        assert cosine(embed(clip(name)), embed(clip(name.split("__")[0]))) == pytest.approx(wanted["resem_secs_vs_ref"], abs=1e-4)
+        original = embed(clip(name.split("__")[0]))
+        assert inner_product(embed(clip(name)), original) == pytest.approx(wanted["resem_secs_vs_ref"], abs=1e-4)
     for other, values in golden("nonintrusive")["_resem_embed_first8"].items():
         if other == name:
             assert embed(clip(name))[:8] == pytest.approx(np.array(values), abs=1e-4)
@@ -91,7 +96,12 @@ def test_resemblyzer_across_speakers(clip, golden):
     vectors = {name: embed(clip(name)) for name in ("ls251", "ls84_04", "ls84_09")}
     for pair, value in wanted.items():
         first, second = pair.removeprefix("resem_").split("_vs_")
-        assert cosine(vectors[first], vectors[second]) == pytest.approx(value, abs=1e-4)
+        assert inner_product(vectors[first], vectors[second]) == pytest.approx(value, abs=1e-4)
+
+
+def _embed_speech(speech):
+    with torch.inference_mode():
+        return mean_embedding(RESEMBLYZER.on()(torch.from_numpy(partials(speech))))["embedding"]
 
 
 def test_resemblyzer_pairs_of_published_audio(shared):
@@ -106,10 +116,10 @@ def test_resemblyzer_pairs_of_published_audio(shared):
         assert (ref.size, speech.size) == (pair["n_ref"], pair["n_ref_after"])
         assert len(partial_starts(speech.size)) == pair["partials_ref"]
         assert embed(ref) == pytest.approx(stored[f"{name}__ref"], abs=1e-4)
-        assert cosine(embed(ref), embed(deg)) == pytest.approx(pair["secs"], abs=1e-4)
+        assert inner_product(embed(ref), embed(deg)) == pytest.approx(pair["secs"], abs=1e-4)
     made = np.load(folder / "synthetic.npz")
     assert partial_starts(48_000) == [0, 77, 154]
-    assert cosine(embed_speech(made["x"]), embed_speech(made["y"])) == pytest.approx(0.793528, abs=1e-4)
+    assert inner_product(*(_embed_speech(made[name]) for name in "xy")) == pytest.approx(0.793528, abs=1e-4)
 
 
 @pytest.mark.parametrize("name", ["distillmos", "dnsmos_p808", "sim_resemblyzer"])
@@ -130,7 +140,7 @@ def test_batch_equals_single_and_failures_stay_in_place(name, voice):
 
 def test_level_laws(voice):
     assert distillmos(0.5 * voice) == pytest.approx(distillmos(voice), abs=1e-3)
-    assert cosine(embed(voice), embed(0.2 * voice)) < 1.0 + 1e-6
+    assert inner_product(embed(voice), embed(0.2 * voice)) < 1.0 + 1e-6
 
 
 def test_wrong_rate_is_a_failure(voice):

@@ -10,7 +10,11 @@ import torch
 
 from bench.errors import WeightsInvalid, WeightsMissing
 from bench.fetch import sources
-from bench.metrics import MetricFailure, Ratio, Signal, find, sim_ecapa, sim_wavlm, utmos, whisper
+from bench.metrics import MetricFailure, Ratio, Signal, find, networks, sim_ecapa, sim_wavlm, utmos, whisper
+from bench.metrics.networks import Batch
+from bench.metrics.networks import ecapa as ecapa_network
+from bench.metrics.networks import utmos as utmos_network
+from bench.metrics.networks import wavlm as wavlm_network
 
 NAMES = ("utmos", "sim", "sim_ecapa", "dwer_whisper_small", "dwer_whisper_large")
 
@@ -22,9 +26,7 @@ def nothing_here(monkeypatch, tmp_path):
     monkeypatch.delenv("BENCH_METRIC_WEIGHTS", raising=False)
     monkeypatch.setenv("BENCH_OFFLINE", "1")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    for module in (utmos, sim_wavlm, sim_ecapa):
-        module._network.cache_clear()
-    whisper._recogniser.cache_clear()
+    networks.forget()
     return tmp_path
 
 
@@ -68,33 +70,40 @@ def test_download_is_checked_and_kept(nothing_here, monkeypatch):
 def test_utmos_keys_and_shapes(shared):
     listed = json.loads((shared / "fixtures" / "metrics" / "utmos22_strong_keys.json").read_text())
     with torch.device("meta"):
-        wanted = {key: list(tensor.shape) for key, tensor in utmos.build().state_dict().items()}
-    assert {utmos.rename(key): shape for key, shape in listed.items()} == wanted
+        wanted = {key: list(tensor.shape) for key, tensor in utmos_network.Utmos().state_dict().items()}
+    assert {utmos_network.rename(key): shape for key, shape in listed.items()} == wanted
     assert len(wanted) == 225 and sum(int(np.prod(shape)) for shape in wanted.values()) == 102_772_865
 
 
 @pytest.fixture(scope="module")
 def random_utmos():
     torch.manual_seed(0)
-    return utmos.build()
+    return utmos_network.Utmos().eval()
 
 
-def test_utmos_batches_by_length_only(random_utmos, voice):
-    waves = [voice[:4000], voice[4000:8000], voice[:5000], voice[2000:6000]]
-    together = utmos.scores(waves, random_utmos)
-    alone = [float(utmos.scores([wave], random_utmos)[0]) for wave in waves]
-    assert together == pytest.approx(np.array(alone), abs=1e-5)
-    padded = utmos.scores([np.pad(voice[:4000], (0, 16_000))], random_utmos)[0]
-    assert abs(padded - alone[0]) > 1e-4  # why padding is not an option
+def _with(monkeypatch, network, model):
+    """`network` as if `model` were its pretrained one."""
+    monkeypatch.setitem(networks._loaded, (network.name, "cpu"), model)
 
 
-def test_utmos_round_trip_through_the_checkpoint_names(random_utmos, shared, voice):
+def _score(monkeypatch, model, wave):
+    _with(monkeypatch, utmos.NETWORK, model)
+    return utmos.utmos(wave)
+
+
+def test_utmos_hears_padding(monkeypatch, random_utmos, voice):
+    alone = _score(monkeypatch, random_utmos, voice[:4000])
+    assert abs(_score(monkeypatch, random_utmos, np.pad(voice[:4000], (0, 16_000))) - alone) > 1e-4  # why batches are masked
+
+
+def test_utmos_round_trip_through_the_checkpoint_names(monkeypatch, random_utmos, shared, voice):
     listed = json.loads((shared / "fixtures" / "metrics" / "utmos22_strong_keys.json").read_text())
     state = random_utmos.state_dict()
-    again = utmos.load({key: state[utmos.rename(key)] for key in listed}, "memory")
-    assert utmos.scores([voice[:4000]], again) == utmos.scores([voice[:4000]], random_utmos)
+    named = {key: state[utmos_network.rename(key)] for key in listed}
+    again = utmos_network.from_state(dict(named), "memory")
+    assert _score(monkeypatch, again, voice[:4000]) == _score(monkeypatch, random_utmos, voice[:4000])
     with pytest.raises(WeightsInvalid, match="blstm"):
-        utmos.load({key: state[utmos.rename(key)] for key in listed if not key.startswith("blstm")}, "cut.pt")
+        utmos_network.from_state({key: named[key] for key in listed if not key.startswith("blstm")}, "cut.pt")
 
 
 def _fairseq_forward(state, wave):
@@ -139,7 +148,7 @@ def _fairseq_forward(state, wave):
     return float(x.mean()) * 2.0 + 3.0
 
 
-def test_utmos_is_the_released_network(shared, clip):
+def test_utmos_is_the_released_network(monkeypatch, shared, clip):
     """Every tensor drawn apart, so that a swapped or unused one shows in the score."""
     listed = json.loads((shared / "fixtures" / "metrics" / "utmos22_strong_keys.json").read_text())
     generator = torch.Generator().manual_seed(1234)
@@ -148,15 +157,15 @@ def test_utmos_is_the_released_network(shared, clip):
         drawn = torch.randn(listed[key], generator=generator)
         fan = max(1, int(np.prod(listed[key][1:])))
         state[key] = drawn * fan**-0.5 if drawn.ndim > 1 else 0.1 * drawn + ("norm" in key and key.endswith("weight"))
-    network = utmos.load(dict(state), "memory")
+    network = utmos_network.from_state(dict(state), "memory")
     wave = clip("ls84_09_short0p2s")
     with torch.inference_mode():
         wanted = _fairseq_forward(state, torch.from_numpy(wave)[None])
-    assert utmos.scores([wave], network)[0] == pytest.approx(wanted, abs=1e-4)
+    assert _score(monkeypatch, network, wave) == pytest.approx(wanted, abs=1e-4)
 
 
 def test_utmos_failures(monkeypatch, random_utmos, voice):
-    monkeypatch.setattr(utmos, "_network", lambda: random_utmos)
+    _with(monkeypatch, utmos.NETWORK, random_utmos)
     found = find("utmos").analyse([Signal(voice[:100], 16_000), Signal(voice[:4000], 16_000), Signal(0 * voice, 16_000)])
     assert [getattr(f, "kind", None) for f in found] == ["too_short", None, "silence"]
 
@@ -170,84 +179,50 @@ def test_wavlm_sv(tmp_path, monkeypatch, voice):
     torch.manual_seed(0)
     # One layer of the true width: the loading path is the same and the file stays small.
     WavLMForXVector(WavLMConfig(num_hidden_layers=1, **shape)).save_pretrained(tmp_path)
-    network = sim_wavlm.load(str(tmp_path))
-    waves = [voice[:8000], voice[8000:16_000], voice[:6000]]
-    together = sim_wavlm.embed(waves, network)
-    assert together.shape == (3, 512)
-    for wave, vector in zip(waves, together, strict=True):
-        assert sim_wavlm.embed([wave], network)[0] == pytest.approx(vector, abs=1e-4)
-    monkeypatch.setattr(sim_wavlm, "_network", lambda: network)
+    network = wavlm_network.from_folder(str(tmp_path))
+    wave = torch.from_numpy(voice[:8000])[None]
+    with torch.inference_mode():
+        assert torch.equal(wavlm_network.xvectors(network, Batch(wave, (8000,))), network(wave).embeddings)
+    _with(monkeypatch, sim_wavlm.NETWORK, network)
     found = find("sim").analyse([Signal(voice[:1000], 16_000), Signal(voice[:5200], 16_000), Signal(0 * voice, 16_000)])
     assert [getattr(f, "kind", None) for f in found] == ["too_short", None, "silence"]
-    assert sim_wavlm.cosine(together[0], 3 * together[0]) == pytest.approx(1.0)
+    assert found[1]["embedding"].shape == (512,)
 
 
-def test_ecapa(tmp_path, voice):
+def test_ecapa(tmp_path, monkeypatch, voice):
     torch.manual_seed(0)
-    network = sim_ecapa.build()
-    torch.save(network.state_dict(), tmp_path / sim_ecapa.FILE)
-    loaded = sim_ecapa.load(tmp_path / sim_ecapa.FILE)
-    vector = sim_ecapa.embed(voice[:8000], loaded)
+    network = ecapa_network.Ecapa().eval()
+    torch.save(network.network.state_dict(), tmp_path / sim_ecapa.FILE)
+    _with(monkeypatch, sim_ecapa.NETWORK, ecapa_network.from_file(tmp_path / sim_ecapa.FILE))
+    vector = sim_ecapa.NETWORK.of(voice[:8000])["embedding"]
     assert vector.shape == (192,)
-    assert vector == pytest.approx(sim_ecapa.embed(voice[:8000], network), abs=1e-6)
+    _with(monkeypatch, sim_ecapa.NETWORK, network)
+    assert np.array_equal(sim_ecapa.NETWORK.of(voice[:8000])["embedding"], vector)
     torch.save({"x": torch.zeros(1)}, tmp_path / "bad.ckpt")
     with pytest.raises(WeightsInvalid, match="ECAPA"):
-        sim_ecapa.load(tmp_path / "bad.ckpt")
+        ecapa_network.from_file(tmp_path / "bad.ckpt")
     with pytest.raises(MetricFailure, match="silence"):
-        sim_ecapa.embed(0 * voice, network)
+        sim_ecapa.NETWORK.of(0 * voice)
 
 
-@pytest.fixture(scope="module")
-def recogniser(tmp_path_factory):
-    """A narrow random Whisper with the real vocabulary, through the real loading path; its texts are token numbers."""
-    from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperProcessor
-
-    folder = tmp_path_factory.mktemp("whisper")
-    torch.manual_seed(0)
-    config = WhisperConfig(
-        d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2, decoder_attention_heads=2,
-        encoder_ffn_dim=32, decoder_ffn_dim=32, max_target_positions=16,
-    )  # fmt: skip
-    network = WhisperForConditionalGeneration(config)
-    settings = {
-        "_from_model_config": False,
-        "is_multilingual": True,
-        "lang_to_id": {"<|en|>": 50259, "<|de|>": 50261},
-        "task_to_id": {"transcribe": 50359},
-        "no_timestamps_token_id": 50363,
-        "decoder_start_token_id": 50258,
-        "eos_token_id": 50257,
-        "pad_token_id": 50257,
-        "max_length": 16,
-    }
-    for key, setting in settings.items():
-        setattr(network.generation_config, key, setting)
-    network.save_pretrained(folder)
-
-    class Numbers:
-        feature_extractor = WhisperFeatureExtractor()
-
-        @staticmethod
-        def batch_decode(tokens, skip_special_tokens):
-            return [" ".join(str(int(t)) for t in row if t < 50257) for row in tokens]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(WhisperProcessor, "from_pretrained", lambda *_, **__: Numbers())
-        return whisper.Recogniser(str(folder))
-
-
-def test_whisper(monkeypatch, recogniser, voice):
-    waves = [voice, voice[:9000], np.tile(voice, 16)]
-    together = recogniser.transcribe(waves, "en")
-    assert together == [recogniser.transcribe([wave], "en")[0] for wave in waves] == recogniser.transcribe(waves, "en")
-    assert len(together[2].split()) > len(together[0].split())  # 32 s are two windows
-    monkeypatch.setattr(whisper, "_recogniser", lambda size: recogniser)
+def test_whisper(monkeypatch, tiny_whisper, voice):
+    network = whisper.NETWORKS["small"]
+    _with(monkeypatch, network, tiny_whisper)
+    short, long = (str(network.of(wave)["transcript"]).split() for wave in (voice, np.tile(voice, 16)))
+    assert len(long) > len(short)  # 32 s are two windows
     metric = find("dwer_whisper_small")
     signals = [Signal(voice, 16_000), Signal(voice, 16_000, language="de"), Signal(voice, 16_000, language="tlh")]
     found = metric.analyse(signals)
     assert [getattr(f, "kind", None) for f in found] == [None, None, "language"]
     scored = metric.score(signals[0], signals[0])
     assert scored["dwer_whisper_small"].num == 0 and isinstance(scored["dcer_whisper_small"], Ratio)
+
+
+def test_whisper_features_are_the_extractors(tiny_whisper, voice):
+    waves = [voice, np.tile(voice, 15)]
+    wanted = tiny_whisper.processor.feature_extractor(waves, sampling_rate=16_000, return_tensors="pt").input_features
+    for row, wave in enumerate(waves):
+        assert torch.equal(tiny_whisper.log_mel(torch.from_numpy(wave)[None])[0], wanted[row])
 
 
 def test_true_shapes_of_whisper():

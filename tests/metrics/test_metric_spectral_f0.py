@@ -9,7 +9,8 @@ import pytest
 import soundfile
 
 from bench.metrics import MetricFailure, Ratio, Signal, find
-from bench.metrics.f0 import all_frames, both_voiced, correlation, dio, harvest, swift
+from bench.metrics._tracks import all_frames, both_voiced, correlation
+from bench.metrics.f0 import dio, harvest, swift
 from bench.metrics.spectral import distances, mrstft
 from bench.metrics.visqol import visqol
 from bench.metrics.vnsim import vnsim
