@@ -46,6 +46,7 @@ SMALL: dict[str, dict[str, Any]] = {
     },
     "xcodec2": _SCALAR,
     "neucodec": _SCALAR,
+    "snac": {"encoder_dim": 4, "decoder_dim": 64},
     "speechtokenizer": {"width": 4, "dim": 32, "semantic_dim": 24},
     "wavtokenizer": {"width": 4, "dim": 24, "backbone_dim": 64, "ffn_dim": 96, "layers": 2},
     "bigcodec": {"width": 4, "dim": 24, "decoder_width": 96},
