@@ -2,6 +2,9 @@
 
 Arrays are numpy at this border, so that a codec without a network imports no torch. A codec never resamples, trims or
 normalises on the quiet: `roundtrip` (and the engine) owns length and delay, the engine owns the rate.
+
+`encode` and `decode` here are how the bench calls a codec. They check what it returns, because nothing may be assumed of a
+codec of another package: its fault becomes a BadCodec that says what was expected, never a wrong number.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.codes import Codes
-from bench.errors import BadAudio
+from bench.errors import BadAudio, BadCodec, BadCodes
 
 if TYPE_CHECKING:
     import torch
@@ -108,6 +111,28 @@ def check_wave(wave: Wave, name: str = "wave") -> Wave:
     return np.ascontiguousarray(array, dtype=np.float32)
 
 
+def check_codec(codec: Codec) -> Codec:
+    """Return `codec`; raises BadCodec when an attribute of its contract is missing or impossible."""
+    for name, least in (("sample_rate", 1), ("frame", 1), ("min_samples", 0), ("delay", 0)):
+        value = getattr(codec, name, None)
+        if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
+            raise BadCodec(f"{_name(codec)}: {name} is a whole number, at least {least}, not {value!r}")
+    return codec
+
+
+def check_decoded(codec: Codec, wave: Any) -> Wave:
+    """A decoded wave as float32 [T]; raises BadCodec for several channels, samples that are no floats, or no wave at all.
+
+    Samples that are not finite pass: the engine keeps what is known of such an utterance and counts it as not_finite.
+    """
+    array = np.asarray(wave)
+    if array.dtype.kind != "f":
+        raise BadCodec(f"{_name(codec)}: decode returns float samples in [-1, 1], not {array.dtype}")
+    if max(array.shape, default=0) != array.size or array.ndim == 0:
+        raise BadCodec(f"{_name(codec)}: decode returns mono waves [T], not {list(array.shape)}")
+    return np.ascontiguousarray(array.reshape(-1), dtype=np.float32)
+
+
 def pad(codec: Codec, wave: Wave) -> Wave:
     """Zero-pad at the end so that the decoded wave covers the input in spite of delay, frame and minimum length."""
     wanted = max(len(wave) + codec.delay, codec.min_samples)
@@ -124,18 +149,36 @@ def fit(codec: Codec, decoded: Wave, num_samples: int) -> Wave:
     """Undo the declared delay and cut to the length of `num_samples` at sample_rate; a codec that still falls short is
     completed with zeros."""
     delay, length = output_samples(codec, codec.delay), output_samples(codec, num_samples)
-    wave = np.asarray(decoded, np.float32).reshape(-1)[delay : delay + length]
+    wave = check_decoded(codec, decoded)[delay : delay + length]
     return np.pad(wave, (0, length - len(wave)))
 
 
 def encode(codec: Codec, waves: Sequence[Wave]) -> list[Codes]:
-    """Check, pad and encode waves at the codec's rate."""
-    return codec.encode([pad(codec, check_wave(wave)) for wave in waves])
+    """Check, pad and encode waves at the codec's rate. Raises BadAudio (a wave), BadCodec and BadCodes (the codec)."""
+    check_codec(codec)
+    padded = [pad(codec, check_wave(wave)) for wave in waves]
+    codes = _as_many(codec, "encode", "Codes", codec.encode(padded), len(padded))
+    for wave, item in zip(padded, codes, strict=True):
+        if not isinstance(item, Codes):
+            raise BadCodec(f"{_name(codec)}: encode returns Codes, not {type(item).__name__}")
+        if (item.num_samples, item.sample_rate) != (len(wave), codec.sample_rate):
+            raise BadCodes(
+                f"{_name(codec)}: codes of {item.num_samples} samples at {item.sample_rate} Hz came back for a wave of "
+                f"{len(wave)} samples at {codec.sample_rate} Hz"
+            )
+        _same_layout(codec, item)
+    return codes
+
+
+def decode_whole(codec: Codec, codes: Sequence[Codes]) -> list[Wave]:
+    """Decode codes to waves as the codec gives them, delay and padding included. Raises BadCodec."""
+    check_codec(codec)
+    return [check_decoded(codec, wave) for wave in _as_many(codec, "decode", "waves", codec.decode(codes), len(codes))]
 
 
 def decode(codec: Codec, codes: Sequence[Codes], lengths: Sequence[int]) -> list[Wave]:
-    """Decode codes to waves that last exactly `lengths` samples at sample_rate."""
-    return [fit(codec, wave, length) for wave, length in zip(codec.decode(codes), lengths, strict=True)]
+    """Decode codes to waves that last exactly `lengths` samples at sample_rate. Raises BadCodec."""
+    return [fit(codec, wave, length) for wave, length in zip(decode_whole(codec, codes), lengths, strict=True)]
 
 
 def roundtrip(codec: Codec, wave: Wave) -> tuple[Codes, Wave]:
@@ -143,3 +186,28 @@ def roundtrip(codec: Codec, wave: Wave) -> tuple[Codes, Wave]:
     [codes] = encode(codec, [wave])
     [decoded] = decode(codec, [codes], [len(wave)])
     return codes, decoded
+
+
+def _same_layout(codec: Codec, codes: Codes) -> None:
+    first = vars(codec).get("_layout")
+    if first is None:
+        object.__setattr__(codec, "_layout", codes.layout)  # a codec may be a frozen dataclass
+    elif codes.layout != first:
+        raise BadCodes(
+            f"{_name(codec)}: the layout of its codes changes from message to message, and is not counted as bits: "
+            f"{codes.layout} after {first}"
+        )
+
+
+def _as_many(codec: Codec, verb: str, what: str, returned: Any, count: int) -> list[Any]:
+    try:
+        found = list(returned)
+    except TypeError:
+        raise BadCodec(f"{_name(codec)}: {verb} returns a list of {what}, not {type(returned).__name__}") from None
+    if len(found) != count:
+        raise BadCodec(f"{_name(codec)}: {verb} returned {len(found)} {what} where {count} were due")
+    return found
+
+
+def _name(codec: Codec) -> str:
+    return type(codec).__name__

@@ -2,6 +2,10 @@
 
 A message has parts. Tokens are integer streams with their own rates, Packets are opaque byte frames, a Vector is a
 continuous side channel sent once. Bits are exact: ceil(log2 V) per token when packed, 8 per packet byte, 16 per value.
+
+What is not counted cannot carry speech. The layout (names, kinds, rates, codebook sizes, frame sizes) is bounded here and
+the same in every message of a codec (`bench.codec.encode` compares it); a frame's payload is no longer than the bits
+it is counted with; and there are no more tokens or frames than the declared rate gives for the length.
 """
 
 from __future__ import annotations
@@ -10,15 +14,23 @@ import hashlib
 import json
 import math
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from bench.errors import BadCodes
 
 _MAGIC = b"SCB1"
+MOST_PARTS = 16
+LONGEST_NAME = 40
+MOST_LAYOUT_BYTES = 2048
+"""Of the layout as JSON: thirty codebooks take some 200."""
+LARGEST_CODEBOOK = 1 << 30
+SPARE_TOKENS = 8
+"""Tokens or frames of a part beyond its rate times the length: ends that overlap, a frame for look-ahead."""
 
 
 def pack_bits(values: np.ndarray, widths: np.ndarray) -> bytes:
@@ -57,12 +69,19 @@ class Tokens:
     indices: np.ndarray
 
     def __post_init__(self) -> None:
-        indices = np.ascontiguousarray(self.indices, dtype=np.int32)
-        if indices.ndim != 2 or indices.shape[1] != len(self.sizes):
-            raise BadCodes(f"tokens '{self.name}': indices {indices.shape} do not fit {len(self.sizes)} codebooks")
-        if indices.size and (indices.min() < 0 or (indices >= np.array(self.sizes)).any()):
+        _check_part(self.name, self.rate_hz)
+        for size in self.sizes:
+            if not isinstance(size, int | np.integer) or isinstance(size, bool) or not 1 <= size <= LARGEST_CODEBOOK:
+                raise BadCodes(f"tokens '{self.name}': a codebook has a whole number of entries, at least 1, not {size!r}")
+        object.__setattr__(self, "sizes", tuple(int(size) for size in self.sizes))
+        given = np.asarray(self.indices)
+        if given.ndim != 2 or given.shape[1] != len(self.sizes):
+            raise BadCodes(f"tokens '{self.name}': indices {given.shape} do not fit {len(self.sizes)} codebooks")
+        if given.size and given.dtype.kind not in "iu":
+            raise BadCodes(f"tokens '{self.name}': indices are whole numbers, not {given.dtype}")
+        if given.size and (given.min() < 0 or (given >= np.array(self.sizes)).any()):
             raise BadCodes(f"tokens '{self.name}': an index lies outside its codebook of sizes {self.sizes}")
-        object.__setattr__(self, "indices", indices)
+        object.__setattr__(self, "indices", np.ascontiguousarray(given, dtype=np.int32))
 
     @property
     def widths(self) -> np.ndarray:
@@ -82,12 +101,34 @@ class Tokens:
 
 @dataclass(frozen=True, eq=False)
 class Packets:
-    """Opaque frames, one bytes object each; `frame_bits` is the exact size when a frame is no whole number of bytes."""
+    """Opaque frames, one bytes object each.
+
+    `frame_bits` is the exact size when a frame is no whole number of bytes: a payload has as many bytes as hold them, and
+    the bits to spare, the last ones, are zero.
+    """
 
     name: str
     rate_hz: float
     payloads: tuple[bytes, ...]
     frame_bits: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_part(self.name, self.rate_hz)
+        payloads = tuple(self.payloads)
+        for payload in payloads:
+            if not isinstance(payload, bytes):
+                raise BadCodes(f"packets '{self.name}': a payload is bytes, not {type(payload).__name__}")
+        object.__setattr__(self, "payloads", payloads)
+        if self.frame_bits is None:
+            return
+        if not isinstance(self.frame_bits, int) or isinstance(self.frame_bits, bool) or self.frame_bits < 0:
+            raise BadCodes(f"packets '{self.name}': frame_bits is a whole number of bits, not {self.frame_bits!r}")
+        whole, spare = -(-self.frame_bits // 8), -self.frame_bits % 8
+        for payload in payloads:
+            if len(payload) > whole or (len(payload) == whole and spare and payload[-1] & ((1 << spare) - 1)):
+                raise BadCodes(
+                    f"packets '{self.name}': a frame of {8 * len(payload)} bits holds more than its frame_bits, {self.frame_bits}"
+                )
 
     @property
     def bits(self) -> int:
@@ -108,6 +149,7 @@ class Vector:
     values: np.ndarray
 
     def __post_init__(self) -> None:
+        _check_part(self.name)
         object.__setattr__(self, "values", np.ascontiguousarray(self.values, dtype=np.float16).reshape(-1))
 
     @property
@@ -122,6 +164,14 @@ class Vector:
 Part: TypeAlias = Tokens | Packets | Vector
 
 
+def _check_part(name: object, rate_hz: object = 0.0) -> None:
+    if not isinstance(name, str) or not 1 <= len(name) <= LONGEST_NAME or not name.isprintable():
+        raise BadCodes(f"a part's name is 1 to {LONGEST_NAME} printable characters, not {str(name)[:60]!r}")
+    number = isinstance(rate_hz, int | float | np.integer | np.floating) and not isinstance(rate_hz, bool)
+    if not number or not math.isfinite(float(rate_hz)) or float(rate_hz) < 0:  # type: ignore[arg-type]
+        raise BadCodes(f"part '{name}': rate_hz is a number of Hz, or 0 for what is sent once, not {rate_hz!r}")
+
+
 @dataclass(frozen=True, eq=False)
 class Codes:
     """One utterance's message. `num_samples` is the length of the encoded wave in samples at `sample_rate` Hz."""
@@ -129,6 +179,33 @@ class Codes:
     parts: tuple[Part, ...]
     num_samples: int
     sample_rate: int
+
+    def __post_init__(self) -> None:
+        names = [part.name for part in self.parts]
+        if len(names) > MOST_PARTS:
+            raise BadCodes(f"codes have {len(names)} parts; {MOST_PARTS} are the most")
+        if len(set(names)) != len(names):
+            raise BadCodes(f"codes name two parts alike: {', '.join(names)}")
+        if self.num_samples < 0 or self.sample_rate < 1:
+            raise BadCodes(f"codes of {self.num_samples} samples at {self.sample_rate} Hz")
+        size = len(json.dumps(self.layout))
+        if size > MOST_LAYOUT_BYTES:
+            raise BadCodes(f"the layout of these codes takes {size} bytes, not counted; {MOST_LAYOUT_BYTES} are the most")
+        for part in self.parts:
+            if isinstance(part, Vector):
+                continue
+            count = len(part.indices) if isinstance(part, Tokens) else len(part.payloads)
+            most = part.rate_hz * self.seconds + SPARE_TOKENS if part.rate_hz else SPARE_TOKENS
+            if count > most:
+                raise BadCodes(
+                    f"part '{part.name}' has {count} frames; its rate of {part.rate_hz:g} Hz gives about "
+                    f"{part.rate_hz * self.seconds:.0f} for {self.seconds:.2f} s"
+                )
+
+    @property
+    def layout(self) -> list[list[Any]]:
+        """What is the same in every message of a codec: of each part its kind, name, rate, codebook and frame sizes."""
+        return [[*_KINDS[type(part)](part)] for part in self.parts]
 
     @property
     def seconds(self) -> float:
@@ -205,6 +282,13 @@ class Codes:
             return cls(tuple(parts), int(head["n"]), int(head["sr"]))
         except (KeyError, TypeError, ValueError) as error:
             raise BadCodes(f"damaged code header: {error}") from error
+
+
+_KINDS: dict[type, Callable[[Any], tuple[Any, ...]]] = {
+    Tokens: lambda part: ("tokens", part.name, float(part.rate_hz), list(part.sizes)),
+    Packets: lambda part: ("packets", part.name, float(part.rate_hz), part.frame_bits),
+    Vector: lambda part: ("vector", part.name),
+}
 
 
 def _read_part(entry: dict, chunk: bytes) -> Part:

@@ -30,7 +30,9 @@ def settled(found: Stamp) -> bool:
 
 
 def read_sha256(path: Path | str) -> str:
-    """sha256 of a file, read in blocks. Raises OSError."""
+    """sha256 of a file, read in blocks. Raises OSError, also for what is no file: a pipe would never end."""
+    if not os.path.isfile(path):
+        raise FileNotFoundError(path)
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

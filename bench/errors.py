@@ -31,6 +31,14 @@ class BadAudio(BenchError):
 class BadCodes(BenchError):
     """Codes that do not fit their declaration, or bytes that are not codes."""
 
+    kind = "bad_codes"
+
+
+class BadCodec(BenchError):
+    """A codec that breaks the contract of `bench.codec.Codec`: its attributes, or what it returns."""
+
+    kind = "bad_codec"
+
 
 class DataMissing(BenchError):
     """A data set that is not on this machine and could not be fetched."""

@@ -23,7 +23,8 @@ class Utterance:
 
     `mix`, when given, makes the codec's input from the audio of `path` (float32 [T], rate) -> [T], e.g. adds noise.
     `enrolment`: recordings of the voice that `path` is to be converted to. `aligned`: the reference is the same
-    speech sample by sample; where it is not (a conversion), what comes out keeps its own length.
+    speech sample by sample; where it is not (a conversion), what comes out keeps its own length. `channel`: the one that
+    is heard of files with several, from 0 (None: their average).
     """
 
     id: str
@@ -41,6 +42,7 @@ class Utterance:
     mix: Callable[[np.ndarray, int], np.ndarray] | None = field(default=None, compare=False)
     recordings: Mapping[str, Path] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict, compare=False)
+    channel: int | None = None
 
     @property
     def paths(self) -> Iterator[Path]:
@@ -60,7 +62,7 @@ class Utterance:
 
     def read(self, rate_hz: int | None = None, name: str = "") -> tuple[np.ndarray, int]:
         """The codec's input, or another recording by name: (float32 [T], Hz), resampled when `rate_hz` is given."""
-        wave, rate = audio.read(self.recording(name))
+        wave, rate = audio.read(self.recording(name), self.channel)
         if self.mix is not None and not name:
             wave = self.mix(wave, rate)
         return (wave, rate) if rate_hz is None else (audio.resample(wave, rate, rate_hz), rate_hz)
@@ -71,7 +73,7 @@ class Utterance:
 
     def read_reference(self, rate_hz: int | None = None, name: str = "") -> tuple[np.ndarray, int]:
         """What scores are measured against: the recording called `name`; "" is the clean original (unmixed)."""
-        wave, rate = audio.read(self.reference_path(name))
+        wave, rate = audio.read(self.reference_path(name), self.channel)
         return (wave, rate) if rate_hz is None else (audio.resample(wave, rate, rate_hz), rate_hz)
 
 
@@ -108,7 +110,9 @@ class Dataset:
     @property
     def sha256(self) -> str:
         """Hash of the list (ids, speakers, texts), not of the audio: two runs over one list can be compared."""
-        rows = [(u.id, u.speaker, u.text, u.language) for u in self.utterances]
+        rows = [
+            (u.id, u.speaker, u.text, u.language, *(() if u.channel is None else (u.channel,))) for u in self.utterances
+        ]
         payload = [self.name, self.condition, self.version, rows]
         return hashlib.sha256(json.dumps(payload, ensure_ascii=False).encode()).hexdigest()
 

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from bench import content
+from bench.audio import shown
 from bench.errors import BenchError
 
 _SCHEMA = """
@@ -150,8 +151,8 @@ class Store:
         self.put_many([(key, stage, value)])
 
     def file_sha256(self, paths: Iterable[Path]) -> dict[Path, str]:
-        """sha256 of files ("missing" where there is none), remembered while size, times and inode stay the same."""
-        names = {path: os.path.abspath(path) for path in paths}
+        """sha256 of files ("missing" for what cannot be read), remembered while size, times and inode stay the same."""
+        names = {path: shown(os.path.abspath(path)) for path in paths}
         # Only the rows asked for: workers call this for every job, and the table holds every file ever seen.
         rows = self._select("path, stamp, sha256", list(names.values()), table="digests", by="path")
         known = {path: (stamp, sha256) for path, stamp, sha256 in rows}
@@ -159,13 +160,13 @@ class Store:
         fresh: list[tuple[str, str, str]] = []
         for path, name in names.items():
             try:
-                now = content.stamp(name)
+                now = content.stamp(path)
                 text = " ".join(map(str, now))
                 entry = known.get(name)
                 if entry is not None and entry[0] == text:
                     found[path] = entry[1]
                     continue
-                found[path] = content.read_sha256(name)
+                found[path] = content.read_sha256(path)
             except OSError:
                 found[path] = "missing"
                 continue

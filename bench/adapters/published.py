@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.adapters import check_settings
-from bench.audio import read, resample
+from bench.audio import read, resample, shown
 from bench.cards import Point
 from bench.codec import Codec, Wave
 from bench.codes import Codes
@@ -36,7 +36,7 @@ class Published(Codec):
         if not folder.is_dir():
             raise DataMissing(f"{PREFIX}{folder}: no such folder; give the folder that holds the decoded files")
         self.files = {
-            path.relative_to(folder).with_suffix("").as_posix(): path
+            shown(path.relative_to(folder).with_suffix("")): path
             for path in sorted(folder.rglob("*"))
             if path.suffix.lower() in SUFFIXES
         }
@@ -66,12 +66,13 @@ class Published(Codec):
         """Those ids that have a decoded file, in their order."""
         return [name for name in utterance_ids if self.path_for(name) is not None]
 
-    def decoded_for(self, utterance_id: str) -> Wave:
-        """Decoded wave [T'] at `sample_rate`, as published (no trimming); raises DataMissing when there is none."""
+    def decoded_for(self, utterance_id: str, channel: int | None = None) -> Wave:
+        """Decoded wave [T'] at `sample_rate`, as published: neither trimmed nor scaled. channel: of a file with several
+        (None: their average). Raises DataMissing when there is none."""
         path = self.path_for(utterance_id)
         if path is None:
             raise DataMissing(f"{PREFIX}{self.folder}: no decoded file for utterance '{utterance_id}'")
-        wave, rate = read(path)
+        wave, rate = read(path, channel, scale=False)
         return np.asarray(resample(wave, rate, self.sample_rate), np.float32)
 
     def encode(self, waves: Sequence[Wave]) -> list[Codes]:

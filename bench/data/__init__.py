@@ -31,6 +31,8 @@ OWN = {
     "fsdd": "bench.data.fsdd", "ravdess": "bench.data.ravdess", "iemocap": "bench.data.iemocap",
     "published": "bench.data.published", "folder": "bench.data.folder",
 }  # fmt: skip
+USERS = ("folder", "published")
+"""Sets of files that a user brings, of which nothing is known beforehand."""
 
 
 @dataclass(frozen=True)
@@ -80,18 +82,22 @@ def module(name: str) -> ModuleType:
     return importlib.import_module(found[name])
 
 
-def load(text: str, **options: Any) -> Dataset:
+def load(text: str, channels: str = "average", **options: Any) -> Dataset:
     """The data set that `text` names. Raises UnknownName, DataMissing (what, where looked, how to provide), BenchError.
 
-    options: `noise` (a folder of recordings) and `seed` for noisy variants; whatever the set's own load() takes.
+    channels: average, first or each, for files with several (see `bench.data.channels`). options: `noise` (a folder of
+    recordings) and `seed` for noisy variants; whatever the set's own load() takes.
     """
+    from bench.data import channels as several
+
     source = Source.parse(text)
     if source.name.endswith(NOISY) and source.name not in targets():
         from bench.data import noise
 
-        return noise.load(source, **options)
-    dataset: Dataset = module(source.name).load(source, **options)
-    return dataset
+        dataset: Dataset = noise.load(source, **options)
+    else:
+        dataset = module(source.name).load(source, **options)
+    return several.chosen(dataset, several.check(channels), users=source.name.removesuffix(NOISY) in USERS)
 
 
 def summary(name: str) -> str:

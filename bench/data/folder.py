@@ -1,8 +1,10 @@
 """Any folder of audio files, with an optional transcripts.tsv: `folder:PATH`.
 
-Ids are relative paths without suffix; the speaker is the folder that a file lies in, else "unknown". transcripts.tsv
+Ids are relative paths without suffix (bytes that are not UTF-8 are written as \\xe9); the speaker is the folder that a file
+lies in, else "unknown". transcripts.tsv
 (tab separated, first line the column names) has `id` or `file` and any of: text, speaker, language, gender, accent,
-emotion, reference (the clean recording, relative to PATH). Files without a line are kept.
+emotion, reference (the clean recording, relative to PATH). Files without a line are kept. A folder that cannot be listed
+stands for what it holds, as an utterance that fails.
 """
 
 from __future__ import annotations
@@ -10,8 +12,9 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+from bench.audio import shown
 from bench.data import Source
-from bench.data.places import audio_files
+from bench.data.places import AUDIO, audio_files, unreadable
 from bench.errors import BenchError, DataMissing, UnknownName
 from bench.speech import Dataset, Utterance
 
@@ -36,8 +39,11 @@ def load(source: Source, language: str = "en") -> Dataset:
             if not (root / subset).is_dir():
                 raise UnknownName(f"folder below {root}", subset, [p.name for p in root.iterdir() if p.is_dir()])
         files = [path for path in files if path.relative_to(root).parts[0] in source.subsets]
+    closed = [path for path in unreadable(root) if not source.subsets or path.relative_to(root).parts[0] in source.subsets]
     if not files:
-        raise DataMissing(f"folder:{root}: holds no audio files (.wav, .flac, .ogg, .mp3, .aiff)")
+        reason = f"; {closed[0]} cannot be listed" if closed else " (.wav, .flac, .ogg, .mp3, .aiff)"
+        raise DataMissing(f"folder:{root}: holds no audio files{reason}")
+    files += closed
     rows = table(root / TABLE) if (root / TABLE).is_file() else {}
     ids = {_id(path, root): path for path in files}
     if len(ids) != len(files):
@@ -48,16 +54,17 @@ def load(source: Source, language: str = "en") -> Dataset:
         raise BenchError(f"{root / TABLE}: no audio file for {', '.join(unknown[:5])}; ids are paths without suffix")
     found = tuple(_utterance(root, name, path, rows.get(name, {}), language) for name, path in ids.items())
     references = any(u.reference for u in found)
-    title = source.title().replace("folder", f"folder-{root.resolve().name}", 1)
+    title = source.title().replace("folder", f"folder-{shown(root.resolve().name)}", 1)
     return Dataset(title, found, root=root, condition="paired" if references else "clean")
 
 
 def _id(path: Path, root: Path) -> str:
-    return path.relative_to(root).with_suffix("").as_posix()
+    name = shown(path.relative_to(root))
+    return Path(name).with_suffix("").as_posix() if path.suffix.lower() in AUDIO else f"{name}/"
 
 
 def _utterance(root: Path, name: str, path: Path, row: dict[str, str], language: str) -> Utterance:
-    parents = path.relative_to(root).parts[:-1]
+    parents = [shown(part) for part in path.relative_to(root).parts[:-1]]
     reference = root / row["reference"] if row.get("reference") else None
     if reference is not None and not reference.is_file():
         raise BenchError(f"{root / TABLE}: the reference of {name}, {reference}, is not there")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -54,10 +55,21 @@ def check_subsets(source: Source, known: Iterable[str]) -> None:
 
 
 def audio_files(folder: Path, pattern: str = "**/*") -> list[Path]:
-    """Audio files under `folder`, sorted by relative path; hidden ones and those of hidden folders left out."""
-    found = [path for path in folder.glob(pattern) if path.suffix.lower() in AUDIO and path.is_file()]
+    """Audio files under `folder`, sorted by relative path; hidden ones and those of hidden folders left out.
+
+    What only looks like a file (a broken link) is listed as well: reading it fails, and is counted.
+    """
+    found = [path for path in folder.glob(pattern) if path.suffix.lower() in AUDIO and not os.path.isdir(path)]
     visible = [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
     return sorted(visible, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def unreadable(folder: Path) -> list[Path]:
+    """Folders at or below `folder` that cannot be listed; what lies in them is not known. Hidden ones are left out."""
+    failed: list[Path] = []
+    for _, below, _ in os.walk(folder, onerror=lambda error: failed.append(Path(error.filename))):
+        below[:] = [name for name in below if not name.startswith(".")]
+    return sorted(failed)
 
 
 def first_audio(stem: Path) -> Path | None:

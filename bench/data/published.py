@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.audio import shown
 from bench.data import Source
 from bench.data.places import audio_files
 from bench.errors import DataMissing, UnknownName
@@ -125,7 +126,7 @@ def _codecs(path: Path) -> Path:
 
 def _by_id(folder: Path) -> dict[str, Path]:
     files = audio_files(folder) if folder.is_dir() else []
-    return {_ENDING.sub("", path.relative_to(folder).with_suffix("").as_posix()): path for path in files}
+    return {_ENDING.sub("", shown(path.relative_to(folder).with_suffix(""))): path for path in files}
 
 
 def _original(name: str, path: Path) -> Utterance:

@@ -77,7 +77,8 @@ def audio_sha256(dataset: Dataset, store: Store) -> str:
         found = store.file_sha256(list(chain(*paths)))
         for u, of_one in zip(some, paths, strict=True):
             mix = repr(u.mix) if u.mix is not None else ""
-            digest.update(_joined(u.id, *(found[path] for path in of_one), mix))
+            channel = () if u.channel is None else (f"channel {u.channel}",)
+            digest.update(_joined(u.id, *(found[path] for path in of_one), mix, *channel))
     return digest.hexdigest()
 
 
@@ -116,14 +117,18 @@ class Keys:
 
     def spoken(self, utterance: Utterance, recording: str = "") -> str:
         """A recording as a codec hears it: the file and, of the utterance's own audio, how it is mixed."""
-        content = self.digest(utterance.recording(recording))
+        content = self._content(utterance, utterance.recording(recording))
         if utterance.mix is None or recording:
             return _key(self._plain, content)
         return _key(self._input, content, repr(utterance.mix))
 
     def reference(self, utterance: Utterance, against: str = "") -> str:
         """The recording that scores refer to."""
-        return _key(self._plain, self.digest(utterance.reference_path(against)))
+        return _key(self._plain, self._content(utterance, utterance.reference_path(against)))
+
+    def _content(self, utterance: Utterance, path: Path) -> str:
+        digest = self.digest(path)
+        return digest if utterance.channel is None else f"{digest} channel {utterance.channel}"
 
     def wave(self, line: Line, utterance: Utterance) -> str:
         """What the producer of `line` makes of an utterance."""

@@ -46,7 +46,9 @@ class Schedule:
         self.keys = Keys(plan.metrics, store, plan.length)
         self.coded_again = 0
         self._digest = hashlib.sha256(repr((plan.task, plan.profile, plan.dataset.sha256)).encode())
-        self._fresh = {id(line) for line in plan.lines}
+        items = plan.dataset.utterances
+        # Always the same two, so that no row depends on what was in the store or on who comes first.
+        self._fresh = {items[place].id for place in (0, len(items) // 2)} if items else set()
         packages = {name for metric in plan.metrics for name in metric.packages}
         packages |= {name for line in plan.lines for name in line.system.point.packages}
         self._versions = provenance.package_versions([*packages, "numpy", "torch", "soxr", "speech-codec-bench"])
@@ -120,8 +122,7 @@ class Schedule:
             made = tuple(one.made for one in some)
             analyses = (key for score in dues for key in (score.reference, score.degraded) if key)
             lookup = dict.fromkeys((*output_keys(line, made), *analyses))
-            fresh = frozenset({0}) if id(line) in self._fresh else frozenset()
-            self._fresh.discard(id(line))
+            fresh = frozenset(place for place, one in enumerate(some) if one.item.id in self._fresh)
             yield Job(
                 line, tuple(one.item for one in some), made, dues, tuple(lookup), stage="make" if lanes else "all",
                 lanes=lanes, length=self.plan.length, fresh=fresh, versions=self._versions,

@@ -23,6 +23,7 @@ from bench.engine.systems import System
 from bench.errors import BenchError
 from bench.metrics import Metric, MetricFailure, Signal, find
 from bench.store import dumps, loads
+from bench.validity.bits import fresh_decode
 
 _KEEP_CODECS = 2
 
@@ -146,7 +147,13 @@ class _Work:
                     self.report.failures[key] = self._why(made, self.job.items[place])
                 else:
                     for name in names:
+                        self._decode_again(place, line.system, made[name])
                         self.keep(output_key(key, name), "coded", made[name])
+
+    def _decode_again(self, place: int, system: System, record: Any) -> None:
+        """Tell in the record how well a second codec, which never saw the original, decodes what was sent."""
+        if place in self.job.fresh and "codes" in record and record["finite"]:
+            record.setdefault("odd", {})["fresh_db"] = fresh_decode(lambda: load(system), record["codes"], record["decoded"])
 
     def _why(self, error: Exception, item: Any) -> Failure:
         if memory.is_out(error):

@@ -153,7 +153,7 @@ def _failures(system: str, where: str, both: Scores) -> list[Finding]:
     was, now = both.systems.index("baseline"), both.systems.index("now")
     out = []
     for c, name in enumerate(both.columns):
-        if name in ("codes", "wave", "polarity", "delay_ms", "rate_ratio"):
+        if name in (*validity.HASHES, "polarity", "delay_ms", "rate_ratio"):
             continue
         # only utterances that both ran: a lost one is told once, as lost
         ran = both.present[:, was, c] & both.present[:, now, c]

@@ -170,7 +170,7 @@ def _notes(summary: Summary, bold: str) -> list[str]:
             text, _, count = meaning.rpartition(" (")
             entry = f"{system} ({count}"
             legend[mark] = f"{legend[mark]}, {entry}" if mark in legend else f"{mark}: {text}: {entry}"
-    return out + [legend[mark] for mark in sorted(legend)]
+    return [*out, *(legend[mark] for mark in sorted(legend)), *summary.originals]
 
 
 def _sources(

@@ -63,6 +63,8 @@ class Summary:
     marks: Mapping[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
     """System -> (mark, meaning with counts)."""
     versions: Mapping[str, str] = field(default_factory=dict)
+    originals: Sequence[str] = ()
+    """What is odd about the recordings themselves, a line each."""
 
     def kbps(self, system: str) -> float:
         """Measured bit rate in kbit/s: packed where it was measured, else nominal; NaN for references."""
@@ -101,7 +103,7 @@ def _summary(
     labels = system_labels(rows)
     present = list(dict.fromkeys(rows["column"].astype(str)))
     wanted = score_names(present, columns) + [name for name in (*columns, *FACTS, *present) if name in set(present)]
-    names = [name for name in dict.fromkeys(wanted) if name not in ("codes", "wave")]
+    names = [name for name in dict.fromkeys(wanted) if name not in validity.HASHES]
     data = scores(rows, labels, names)
     scheme = choose_scheme(data)
     ranked = score_names(data.columns, columns)
@@ -123,7 +125,7 @@ def _summary(
     summary = Summary(
         group, data.systems, data.columns, cells, len(data.utterances), data.speaker_count,
         _seconds(rows), _any(rows, "partial"), _any(rows, "synthetic"),
-        scheme, draws, seed, _marks(marked), _versions(rows))
+        scheme, draws, seed, _marks(marked), _versions(rows), validity.original_notes(rows))
     return _ordered(summary)
 
 

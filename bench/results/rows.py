@@ -95,6 +95,23 @@ figures (JSON) in `detail`. Definitions: bench.rates.
 NUMBERS = ("value", "num", "den", "seconds")
 _SLICE = 256
 """Utterances whose records are in memory at a time."""
+ODD_COLUMNS: Mapping[str, Column] = {column.name: column for column in (
+    Column("original_channels", "channels averaged", "", "neither", decimals=0),
+    Column("original_peak", "original's peak", "full scale", "neither", decimals=2),
+    Column("original_dbfs", "original's level", "dBFS", "neither", decimals=1),
+    Column("original_offset", "original's offset", "full scale", "neither", decimals=4),
+    Column("original_wraps", "original's overflows", "", "neither", decimals=0),
+    Column("decoded_peak", "decoded peak", "full scale", "neither", decimals=2),
+    Column("decoded_offset", "decoded offset", "full scale", "neither", decimals=4),
+    Column("decoded_wraps", "decoded overflows", "", "neither", decimals=0),
+    Column("excess_ms", "excess at the end", "ms", "neither", decimals=1),
+    Column("fresh_db", "agreement of a fresh decode", "dB", "neither", decimals=1),
+    Column("input", "coded wave", "", "neither"),
+)}  # fmt: skip
+"""What is odd about a wave (bench.validity.facts): a row stands only where there is something to tell. fresh_db: of one
+utterance of each system, the ratio of its wave to what a second codec makes otherwise of the same bytes. input: the hash
+of what the codec heard."""
+
 SET_COLUMNS = ("code_usage", "norm_entropy", "norm_entropy_all")
 WHOLE_SET = "-"
 """Speaker of rows that belong to the set as a whole: code usage, a probe's parameters."""
@@ -102,7 +119,7 @@ WHOLE_SET = "-"
 
 def columns() -> dict[str, Column]:
     """Column name -> Column: the engine's own and every metric's."""
-    return {**ENGINE_COLUMNS, **metrics.columns()}
+    return {**ENGINE_COLUMNS, **ODD_COLUMNS, **metrics.columns()}
 
 
 def frame(plan: Plan, store: Store, failures: Mapping[str, tuple[str, str]]) -> pd.DataFrame:
@@ -318,6 +335,10 @@ def _engine_rows(
         timed = {"value": spent / seconds, "num": spent, "den": seconds, "detail": record["method"]}
         yield base | {"column": "rtf_convert"} | timed
     yield base | {"column": "wave", "value": None, "detail": record["wave_sha256"]}
+    if "input_sha256" in record:
+        yield base | {"column": "input", "value": None, "detail": record["input_sha256"]}
+    for name, value in record.get("odd", {}).items():
+        yield base | {"column": name} | _value(value)
     if "codes_sha256" not in record:
         return  # somebody else's decoded audio: neither bits nor times are known
     yield base | {"column": "codes", "value": None, "detail": record["codes_sha256"]}

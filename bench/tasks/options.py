@@ -34,6 +34,7 @@ class Options:
     weights: str | None = None
     device: str = "auto"
     limit: int | None = None
+    channels: str = "average"
     metrics: tuple[str, ...] = ()
     workers: int | None = None
     store: Path | None = None
@@ -45,8 +46,8 @@ class Options:
 
 
 _NOT_OF = {
-    "resynthesis": ("protocol", "seeds", "continuous"), "vc": ("seeds", "continuous"),
-    "asr": ("metrics",), "si": ("metrics",), "ser": ("metrics",),
+    "resynthesis": ("protocol", "seeds", "continuous"), "vc": ("seeds", "continuous", "channels"),
+    "asr": ("metrics", "channels"), "si": ("metrics", "channels"), "ser": ("metrics", "channels"),
 }  # fmt: skip
 """Flags that a task does not read: given to it, they are refused."""
 
@@ -132,6 +133,7 @@ def parser(task: str | None = None, prog: str | None = None) -> Parser:
     )
     made.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1")
     made.add_argument("--limit", type=int, default=None, metavar="N", help="at most N utterances, spread over speakers")
+    made.add_argument("--channels", default="", metavar="CHOICE", help="of files with several: average, first, each")
     made.add_argument("--metrics", type=names, default=(), metavar="NAMES", help="columns in place of the profile's")
     made.add_argument("--workers", type=int, default=None, metavar="N", help="worker processes (default: one per core)")
     made.add_argument(
@@ -158,7 +160,8 @@ def options(parsed: argparse.Namespace, task: str | None = None) -> Options:
     return Options(
         task=task, codecs=compared(parsed.codec), data=sources(parsed.data),
         profile=parsed.profile,
-        weights=parsed.weights, device=parsed.device, limit=parsed.limit, metrics=parsed.metrics,
+        weights=parsed.weights, device=parsed.device, limit=parsed.limit,
+        channels=parsed.channels or "average", metrics=parsed.metrics,
         workers=parsed.workers,
         store=parsed.store, results=parsed.results, quiet=parsed.quiet,
         protocol=parsed.protocol, seeds=parsed.seeds, continuous=parsed.continuous,
@@ -170,6 +173,10 @@ def _check_flags(task: str, parsed: argparse.Namespace) -> None:
     for flag in _NOT_OF.get(task, ()):
         if getattr(parsed, flag):
             raise BenchError(f"--{flag} is no flag of the task {task}; leave it out ({flag.upper()}= of make)")
+    if parsed.channels:
+        from bench.data import channels
+
+        channels.check(parsed.channels)
     for flag in ("limit", "workers"):
         if (value := getattr(parsed, flag)) is not None and value < 1:
             raise BenchError(f"--{flag} {value}: must be at least 1")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.content import package_sha256
+from bench.data import channels
 from bench.engine.plan import Plan
 from bench.engine.runner import Runner
 from bench.results import files, merge, publish
@@ -54,6 +55,8 @@ def announce(plan: Plan, results: Path) -> None:
         f"{plan.task} on {data.name} ({speech}, {len(data)} utterances, {len(data.speakers)} speakers{part}), "
         f"profile {plan.profile}, device {plan.device}, {plan.workers} workers"
     )
+    if (told := channels.note(data)) is not None:
+        print(f"  {told}")
     for system in plan.systems:
         if system.weights.kind != "none":
             print(f"  {system.label}: weights {system.weights.digest[:12]} from {system.weights.source}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bench.validity.alarms import ALARMS, Alarm, alarms, marks
+from bench.validity.alarms import ALARMS, HASHES, Alarm, alarms, marks
+from bench.validity.originals import ORIGINAL, original_notes
 from bench.validity.pair import pair_facts
 
-__all__ = ["ALARMS", "Alarm", "alarms", "marks", "pair_facts"]
+__all__ = ["ALARMS", "HASHES", "ORIGINAL", "Alarm", "alarms", "marks", "original_notes", "pair_facts"]

@@ -32,6 +32,12 @@ SHORT_S = 0.05
 LOST_TAIL_S = 0.15
 LOST_SHARE = 0.1
 SILENT_DBFS = -70.0
+OVERLOAD_SHARE = 0.001
+INTEGER_PEAK = 8.0
+FRESH_DB = 40.0
+"""Below what a second decoding of the same bytes differs: rounding of another batch or processor stays far above."""
+HASHES = ("codes", "wave", "input")
+"""Columns of which `detail` holds a hash and which have no value."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +58,20 @@ ALARMS = {alarm.kind: alarm for alarm in (
     Alarm("dropouts", "O", "a tenth or more of the speech is missing", 0.1),
     Alarm("unpaired", "W", "the output's level does not follow the original's: wrong pairing or wrong rate", 0.02),
     Alarm("rate", "R", "the output runs at another speed: read at the wrong sample rate", 0.02),
-    Alarm("delayed", "D", "delay of 10 ms or more, half a frame: STOI, SI-SDR and spectral scores suffer", 0.1),
+    Alarm("delayed", "D", "delay of 10 ms or more, half a frame: STOI, SI-SDR and spectral scores suffer by it; the column "
+          "stoi_aligned gives STOI without it", 0.1),
     Alarm("polarity", "P", "polarity is inverted", 0.02),
     Alarm("level", "L", "level differs by 3 dB or more", 0.1),
     Alarm("uncorrelated", "U", "intelligible, yet uncorrelated with the original (dWER <= 0.2, STOI < 0.4)", 0.1),
     Alarm("unaligned", "A", "PESQ near perfect, STOI poor: PESQ has aligned a delay away", 0.1),
     Alarm("floor", "F", "PESQ at its floor with a high MOS: natural speech, but not this speech", 0.1),
     Alarm("impostor", "I", "speaker similarity at the level of other speakers", 0.1),
+    Alarm("overlong", "E", "the output is more than a frame too long; the end was cut"),
+    Alarm("offset", "C", "the output has a constant offset, which the facts of level and pairing leave out", 0.02),
+    Alarm("overload", "K", "samples beyond full scale were clipped", 0.02),
+    Alarm("integers", "N", "samples in the range of integers were clipped: divide by 32768", 0.02),
+    Alarm("wrapped", "V", "samples run over full scale and go on at the other end: integers overflowed", 0.02),
+    Alarm("hidden", "B", "decoding the same bytes in a fresh codec gives another wave: the bits do not hold all that was used"),
 )}
 
 
@@ -80,6 +93,7 @@ def alarms(rows: pd.DataFrame) -> pd.DataFrame:
     for kind, (hit, detail) in _checks(wide, limit[wide.index]).items():
         found += [(place, kind, detail(wide.loc[place])) for place in wide.index[hit.to_numpy(dtype=bool)]]
     found += [(place, "identical", detail) for place, detail in _identical(labelled, pair)]
+    found += [(place, "hidden", detail) for place, detail in _undecodable(labelled, pair)]
     lines = [(*places[place], kind, ALARMS[kind].mark, detail, ALARMS[kind].meaning) for place, kind, detail in found]
     return pd.DataFrame(lines, columns=columns)
 
@@ -128,7 +142,10 @@ def _checks(wide: pd.DataFrame, unpaired: NDArray[np.float64]) -> dict[str, tupl
     def show(*names: str) -> Detail:
         return lambda row: ", ".join(f"{n} {row[n]:.3g}" for n in names if n in row.index and row[n] == row[n])
 
-    silent = (get("deg_dbfs") < SILENT_DBFS) | (get("gain_db") < -40)
+    # A silent original has no gain, and a quiet one is decoded to something as quiet.
+    silent = (get("gain_db") < -40) | (
+        (get("deg_dbfs") < SILENT_DBFS) & (get("deg_dbfs") - get("gain_db") >= SILENT_DBFS)
+    )
     missing = pd.concat([get("length_diff") / 16000, get("short_ms") / 1000], axis=1).min(axis=1)
     truncated = ~silent & ((missing < -SHORT_S) | (get("lost_tail_s") >= LOST_TAIL_S) | (get("zero_tail_s") >= 0.1))
     rate = get("rate_ratio").notna() & (get("rate_ratio") != 1)
@@ -143,6 +160,8 @@ def _checks(wide: pd.DataFrame, unpaired: NDArray[np.float64]) -> dict[str, tupl
     for start, limit in IMPOSTOR.items():
         for name in (c for c in similarity if c.startswith(start)):
             impostor |= wide[name] < limit
+    offset = get("original_offset").notna() | get("decoded_offset").notna()
+    integers = get("decoded_peak") > INTEGER_PEAK
     mos = [c for c in wide.columns if c.startswith(tuple(HIGH_MOS))]
     intelligible = [c for c in wide.columns if c.startswith("dwer")]
     return {
@@ -158,22 +177,47 @@ def _checks(wide: pd.DataFrame, unpaired: NDArray[np.float64]) -> dict[str, tupl
         "uncorrelated": ((dwer <= INTELLIGIBLE_DWER) & (stoi < UNCORRELATED_STOI), show(*intelligible, "stoi")),
         "unaligned": ((pesq >= 4.0) & (stoi < 0.8), show("pesq_wb", "stoi", "delay_ms")),
         "floor": ((pesq <= PESQ_FLOOR) & high, show("pesq_wb", *mos)),
-        "impostor": (impostor, show(*similarity)),
+        "impostor": (impostor & ~offset, show(*similarity)),
+        "overlong": (get("excess_ms") > 0, show("excess_ms")),
+        "offset": (get("decoded_offset").notna() & get("original_offset").isna(), show("decoded_offset")),
+        "overload": ((get("clipped") > OVERLOAD_SHARE) & ~integers, show("clipped", "decoded_peak")),
+        "integers": (integers, show("decoded_peak")),
+        "wrapped": ((get("decoded_wraps") > 0) & get("original_wraps").isna(), show("decoded_wraps")),
+        "hidden": (get("fresh_db") < FRESH_DB, show("fresh_db")),
     }
 
 
+def _undecodable(rows: pd.DataFrame, pair: NDArray[np.intp]) -> list[tuple[int, str]]:
+    """Pairs whose bytes a fresh codec could not decode at all."""
+    failed = ((rows["column"] == "fresh_db") & (rows["failure"] != "")).to_numpy()
+    details = rows.loc[failed, "detail"].astype(str)
+    return [(int(place), f"a fresh codec fails: {detail[:80]}") for place, detail in zip(pair[failed], details, strict=True)]
+
+
 def _identical(rows: pd.DataFrame, pair: NDArray[np.intp]) -> list[tuple[int, str]]:
-    """Pairs whose codes or decoded wave (hash in `detail` of the columns codes, wave) another utterance shares."""
+    """Pairs whose codes or decoded wave another utterance shares whose input was another one.
+
+    The hash stands in `detail` of the columns codes, wave and input. A failure has a text there and no hash. Where the input
+    is not known, ids stand for it.
+    """
     out: dict[int, str] = {}
+    chosen = (rows["column"].isin(HASHES) & (rows["failure"] == "") & (rows["detail"] != "")).to_numpy()
+    hashed = rows.loc[chosen, [*GROUP, "system", "utterance", "column", "detail"]].assign(pair=pair[chosen])
+    hashed = hashed.drop_duplicates(["pair", "column"])
+    hashed = hashed.rename(columns={"detail": "hash"})
+    table = hashed.drop_duplicates("pair").set_index("pair")[[*GROUP, "system", "utterance"]]
+    table = table.join(hashed.pivot(index="pair", columns="column", values="hash"))
+    table["input"] = table["input"].fillna(table["utterance"]) if "input" in table else table["utterance"]
     for column in ("codes", "wave"):
-        chosen = ((rows["column"] == column) & (rows["detail"] != "")).to_numpy()
-        hashed = rows.loc[chosen, [*GROUP, "system", "utterance", "detail"]].assign(pair=pair[chosen])
-        hashed = hashed.drop_duplicates([*GROUP, "system", "utterance"])
-        same = [*GROUP, "system", "detail"]
-        alike = hashed[hashed.duplicated(same, keep=False)]
-        for _, group in alike.groupby(same, sort=False):
+        if column not in table:
+            continue
+        known = table[table[column].notna()]
+        same = [*GROUP, "system", column]
+        for _, group in known[known.duplicated(same, keep=False)].groupby(same, sort=False, dropna=False):
+            if group["input"].nunique() < 2:
+                continue
             ids = sorted(group["utterance"])
-            for line in group.itertuples(index=False):
-                other = ids[1] if line.utterance == ids[0] else ids[0]
-                out.setdefault(line.pair, f"same {column} as {other} ({line.detail[:8]}), {len(ids)} alike")
+            for place, line in group.iterrows():
+                other = sorted(group.loc[group["input"] != line["input"], "utterance"])[0]
+                out.setdefault(int(place), f"same {column} as {other} ({line[column][:8]}), {len(ids)} alike")  # type: ignore[arg-type]
     return list(out.items())

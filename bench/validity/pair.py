@@ -11,6 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bench import audio
+
 Floats = NDArray[np.float64]
 
 HOP_S = 0.005  # of the level envelope
@@ -19,6 +21,9 @@ ACTIVE_DB = 40.0  # frames within this of the loudest count as speech, as in STO
 LOST_DB = 35.0  # a frame this far below the reference's, after the overall level, is lost
 TAIL_DB = 30.0  # what is this far below the whole is no speech
 NOTHING_DBFS = -200.0  # a number, so that silence is counted by tables that count infinities as failures
+SILENT_ORIGINAL_DBFS = -80.0
+FEWEST_FRAMES = 8  # 40 ms: the envelope of less says nothing
+FLAT_DB = 1.0  # a tone or steady noise has no envelope to follow; speech spreads over 10 dB and more
 PAIRED_ENVELOPE = 0.65  # other sentences, even of the same speaker, stay below
 TRUSTED_CORRELATION = 0.3  # below, the waveform says nothing about delay
 # Below, nothing about polarity: AMR-NB turns phases so much that its best lag is as often a half wave away (0.5 to 0.85).
@@ -43,17 +48,20 @@ def pair_facts(ref: ArrayLike, deg: ArrayLike, rate: float) -> dict[str, float]:
     rate_ratio    playing speed of deg that fits the reference best when it does not fit at 1 (1.5: 24 kHz read as 16),
                   else 1
 
-    What cannot be known (silent or empty input) is NaN. A delay of a sample, a gain and a sign are recovered exactly
-    from a copy. Cost: under 3 ms per second of audio.
+    A constant offset (see `bench.audio.offset`) is taken from either signal first: it is no level, and two offsets would
+    correlate. What cannot be known is NaN: everything about an original below -80 dBFS, where 16 bit samples hold no
+    speech, and the envelope of less than 40 ms or of an original of constant level. A delay of a sample, a gain and a sign
+    are recovered exactly from a copy. Cost: under 3 ms per second of audio.
     """
-    r = np.asarray(ref, dtype=np.float32).ravel()
+    r = audio.without_offset(np.asarray(ref, dtype=np.float32).ravel(), rate)
     d = np.nan_to_num(np.asarray(deg, dtype=np.float32).ravel(), nan=0.0, posinf=0.0, neginf=0.0)
+    d = audio.without_offset(d, rate)
     nan = float("nan")
     facts = dict.fromkeys(
         ("delay_ms", "gain_db", "polarity", "correlation", "envelope", "lost_share", "lost_tail_s",
          "zero_tail_s"), nan)
     facts |= {"length_diff": float(len(d) - len(r)), "deg_dbfs": _dbfs(d), "rate_ratio": 1.0}
-    if _dbfs(r) == NOTHING_DBFS:
+    if _dbfs(r) < SILENT_ORIGINAL_DBFS:
         return facts
     hop = max(1, round(HOP_S * rate))
     env_r, env_d = _envelope(r, hop), _envelope(d, hop)
@@ -114,11 +122,13 @@ def _waveform_lag(r: NDArray[np.float32], d: NDArray[np.float32], reach: int) ->
 
 
 def _envelope_lag(r: Floats, d: Floats, reach: int) -> tuple[float, float]:
-    """Lag in frames (interpolated) and correlation coefficient of two envelopes at the best lag."""
+    """Lag in frames (interpolated) and correlation of two envelopes at the best lag; NaN where r has no envelope."""
     shorter = min(len(r), len(d))
     reach = min(reach, shorter // 3)
     a, b = _clipped(r)[:shorter], _clipped(d)[:shorter]
-    if shorter < 8 or np.ptp(a) == 0 or np.ptp(b) == 0:
+    if shorter < FEWEST_FRAMES or a.std() < FLAT_DB:
+        return 0.0, float("nan")
+    if np.ptp(b) == 0:
         return 0.0, 0.0
     values = _coefficients(a, b, reach)
     best = int(np.argmax(values))

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from bench import audio
 from bench.adapters.published import Published
 from bench.engine.clock import Clock
 from bench.engine.producers import Made, Producer
 from bench.engine.records import audio_record
 from bench.speech import Utterance
+from bench.validity.facts import decoded_facts, original_facts
 
 if TYPE_CHECKING:
     from bench.engine.keys import Keys
@@ -34,7 +36,7 @@ class PublishedAudio(Producer):
         return [keys.spoken(item), keys.digest(path) if path is not None else "missing", item.aligned]
 
     def make(self, items: Sequence[Utterance], codec: Published, clock: Clock) -> list[Made]:
-        return [{"": _record(codec.decoded_for(_name(item)), codec.sample_rate, item)} for item in items]
+        return [{"": _record(codec.decoded_for(_name(item), item.channel), codec.sample_rate, item)} for item in items]
 
 
 def _name(item: Utterance) -> str:
@@ -42,8 +44,9 @@ def _name(item: Utterance) -> str:
 
 
 def _record(decoded: np.ndarray, rate_hz: int, item: Utterance) -> dict[str, Any]:
-    if not item.aligned:
-        return audio_record(decoded, rate_hz)
-    length = len(item.read(rate_hz)[0])
-    fitted = np.pad(decoded[:length], (0, max(0, length - len(decoded))))
-    return audio_record(fitted, rate_hz, len(decoded) - length)
+    original = item.read(rate_hz)[0]
+    length = len(original) if item.aligned else len(decoded)
+    surplus = len(decoded) - length
+    fitted = np.pad(decoded[:length], (0, max(0, -surplus)))
+    odd = decoded_facts(fitted, rate_hz, surplus) | original_facts(item.recording(), item.channel, original, rate_hz)
+    return audio_record(fitted, rate_hz, surplus) | {"odd": odd, "input_sha256": audio.sha256(original, rate_hz)}

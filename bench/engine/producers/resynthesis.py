@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from bench import audio
 from bench import codec as coding
 from bench.codec import Codec
 from bench.codes import Codes
@@ -14,6 +15,7 @@ from bench.engine.producers import Made, Producer
 from bench.engine.records import audio_record
 from bench.entropy import coded_bits
 from bench.speech import Utterance
+from bench.validity.facts import decoded_facts, original_facts
 
 if TYPE_CHECKING:
     from bench.engine.keys import Keys
@@ -37,7 +39,10 @@ class Resynthesis(Producer):
 
     def make(self, items: Sequence[Utterance], codec: Codec, clock: Clock) -> list[Made]:
         waves = [item.read(codec.sample_rate, self.heard)[0] for item in items]
-        return [{"": record} for record in transcode(codec, waves, clock)]
+        records = transcode(codec, waves, clock)
+        for item, wave, record in zip(items, waves, records, strict=True):
+            record["odd"] |= original_facts(item.recording(self.heard), item.channel, wave, codec.sample_rate)
+        return [{"": record} for record in records]
 
 
 def transcode(codec: Codec, waves: Sequence[coding.Wave], clock: Clock) -> list[dict[str, Any]]:
@@ -49,15 +54,18 @@ def transcode(codec: Codec, waves: Sequence[coding.Wave], clock: Clock) -> list[
     # What is decoded is what was sent: the bytes, not the objects that encoding left behind.
     sent = [item.to_bytes() for item in codes]
     received = [Codes.from_bytes(item) for item in sent]
-    raw, decode_s = clock.time(lambda: codec.decode(received))
+    raw, decode_s = clock.time(lambda: coding.decode_whole(codec, received))
     total = sum(map(len, waves))
     records = []
     for wave, item, data, out in zip(waves, received, sent, raw, strict=True):
         share = len(wave) / total
         fitted = coding.fit(codec, out, len(wave))
+        excess = len(out) - coding.output_samples(codec, len(coding.pad(codec, wave)))
         records.append(
             audio_record(fitted, codec.output_rate, len(out) - coding.output_samples(codec, codec.delay + len(wave)))
             | {
+                "odd": decoded_facts(fitted, codec.output_rate, excess, coding.output_samples(codec, codec.frame)),
+                "input_sha256": audio.sha256(wave, codec.sample_rate),
                 "codes": data,
                 "codes_sha256": item.sha256,
                 "encode_s": encode_s * share,
