@@ -1,4 +1,4 @@
-"""The command line: `python -m bench {list,show,run,leaderboard,compare,listen,gate,env,doctor}`.
+"""The command line: `python -m bench {list,show,run,leaderboard,compare,listen,gate,env,certify,doctor}`.
 
 Nothing heavy is imported here."""
 
@@ -116,6 +116,12 @@ def _listen(argv: Sequence[str]) -> int:
     return listen.main(argv)
 
 
+def _certify(argv: Sequence[str]) -> int:
+    from bench.certify import command
+
+    return command.main(argv)
+
+
 def _doctor(argv: Sequence[str]) -> int:
     from bench.cli import doctor
 
@@ -137,6 +143,7 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "listen": (_listen, "a page with originals, decoded speech and scores, worst utterances first"),
     "gate": (_gate, "rerun the fixed benchmark and compare it with the committed baseline"),
     "env": (_env, "make, list or remove the environments of codecs that need their own"),
+    "certify": (_certify, "show that changed code computes what it did (--check: compare hashes only)"),
     "doctor": (_doctor, "check the environment, weights, data and results"),
 }
 
