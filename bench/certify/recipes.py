@@ -95,8 +95,12 @@ def _of_metric(name: str) -> Cases:
     metric = metrics.find(name)
     try:
         metric.weights()
+        return _pairs(metric)
     except WeightsMissing as error:
         raise NotHere("its weights are not on this machine") from error
+
+
+def _pairs(metric: metrics.Metric) -> Cases:
     found: Cases = {}
     for case in cases.waves():
         text = cases.TEXT if case == "speech" else None
