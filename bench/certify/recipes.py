@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from bench import adapters, audio, cards, metrics, weights
+from bench import adapters, audio, cards, metrics
 from bench import codec as coding
+from bench.adapters.published import Published
 from bench.cards import Point
 from bench.certify import cases
 from bench.certify.outputs import Output, of_codes, of_numbers, of_wave
@@ -20,6 +21,7 @@ from bench.codes import Codes, Tokens
 from bench.data.noise import MADE, Mixture
 from bench.definitions import ADAPTER, METRIC, Definition
 from bench.errors import WeightsMissing
+from bench.fetch import weights
 from bench.metrics import MetricFailure, Signal
 from bench.speech import Utterance
 
@@ -86,8 +88,8 @@ def through(codec: Codec, wave: np.ndarray) -> dict[str, Output]:
 
 
 def _published() -> Cases:
-    codec = adapters.load(adapters.module("published").point(str(cases.FOLDER)), weights.Weights("none"))
-    decoded = {case: codec.decoded_for(case) for case in cases.waves()}  # type: ignore[attr-defined]
+    codec = Published(cases.FOLDER, 16_000)
+    decoded = {case: codec.decoded_for(case) for case in cases.waves()}
     return {case: {"decoded wave": of_wave(wave, codec.sample_rate)} for case, wave in decoded.items()}
 
 
@@ -155,14 +157,14 @@ def _mixing() -> Cases:
 
 
 def _lengths() -> Cases:
-    from bench.engine import lengths
+    from bench.engine import pairing
 
     found: Cases = {}
-    for rule in lengths.RULES:
+    for rule in pairing.RULES:
         for case, short_ms in (("speech", 0.0), ("speech", -130.0), ("speech", -9000.0), ("short", -7.0)):
             wave = cases.at(case, 16_000)
             record = _record(cases.degraded(case, 24_000), 24_000, short_ms)
-            sides = lengths.pair(wave, record, 16_000, rule)
+            sides = pairing.pair(wave, record, 16_000, rule)
             found[f"{case}, {-short_ms:g} ms short, {rule}"] = {
                 name: of_wave(side, 16_000) for name, side in zip(("original", "decoded"), sides, strict=True)
             }
@@ -170,7 +172,7 @@ def _lengths() -> Cases:
 
 
 def _record(wave: np.ndarray, rate_hz: int, short_ms: float) -> dict[str, Any]:
-    from bench.engine.stages import audio_record
+    from bench.engine.records import audio_record
 
     return audio_record(wave, rate_hz, round(short_ms * rate_hz / 1000))
 
@@ -195,20 +197,35 @@ def _usage() -> Cases:
 
 
 def _resynthesis() -> Cases:
-    from bench.engine import stages
+    from bench.engine.clock import Clock
+    from bench.engine.producers.resynthesis import transcode
 
     found: Cases = {}
-    clock = stages.Clock("cpu")
     for name in ("identity", "mulaw", "codec2@1200", "opus@6"):
         codec = adapters.load(cards.resolve(name), weights.Weights("none"))
         for case in cases.waves():
-            utterance = Utterance(case, cases.FOLDER / f"{case}.flac", "s")
             try:
-                [record] = stages.transcode(codec, [utterance], clock)
+                [record] = transcode(codec, [cases.at(case, codec.sample_rate)], Clock("cpu"))
             except Exception as error:
                 found[f"{case}, {name}"] = {"error": of_numbers({"kind": type(error).__name__})}
                 continue
             found[f"{case}, {name}"] = _of_record(record)
+    return found
+
+
+def _published_audio() -> Cases:
+    from bench.engine.clock import Clock
+    from bench.engine.producers.published import PublishedAudio
+
+    producer = PublishedAudio(folder=str(cases.FOLDER), sample_rate=16_000)
+    codec = Published(cases.FOLDER, producer.sample_rate)
+    found: Cases = {}
+    for case, other in (("speech", "noisy"), ("noisy", "speech"), ("short", "short")):
+        for aligned in (True, False):
+            path = cases.FOLDER / f"{case}.flac"
+            utterance = Utterance(case, path, "s", aligned=aligned, extra={"output": other})
+            [made] = producer.make([utterance], codec, Clock("cpu"))
+            found[f"{other} for {case}, {'aligned' if aligned else 'whole'}"] = _of_record(made[""])
     return found
 
 
@@ -220,7 +237,7 @@ def _of_record(record: Mapping[str, Any]) -> dict[str, Output]:
 
 
 def _conversion() -> Cases:
-    from bench.engine import conversion
+    from bench.engine.producers import conversion
 
     found: Cases = {}
     said, voice = cases.at("speech", 16_000), cases.at("two_voices", 16_000)
@@ -250,6 +267,35 @@ def _probe_inputs() -> Cases:
     return found
 
 
+def _probe() -> Cases:
+    """Small trainings: a classifier of two codebooks, and a recogniser of log-mel features."""
+    from bench.probes import inputs as reading
+    from bench.probes import text
+    from bench.probes.settings import Settings
+    from bench.probes.training import Example, Probe
+
+    rng = np.random.default_rng(0)
+    tokens = reading.Inputs("toy", 50.0, sizes=(8, 8), tables=(None, None))
+    speech = reading.Inputs("speech", reading.MEL_RATE_HZ)
+    kinds, words = [], []
+    for index in range(12):
+        first = 2 * (index % 3) + rng.integers(0, 2, 9 + index)
+        tokens.tokens[str(index)] = np.stack([first, rng.integers(0, 8, 9 + index)], axis=1).astype(np.int32)
+        kinds.append(Example(str(index), index % 3))
+        speech.features[str(index)] = rng.standard_normal((30 + index, 6)).astype(np.float32)
+        words.append(Example(str(index), "to be"[: 1 + index % 5]))
+    small = Settings("tiny", hidden=8, layers=1, learning_rate=1e-2, batch=4, epochs=2, clip=1.0, embedding_dim=8)
+    found: Cases = {}
+    for task, given, examples, classes in (("si", tokens, kinds, 3), ("asr", speech, words, text.CLASSES)):
+        probe = Probe(task, given, classes, replace(small, order="shuffled"), 0)
+        with tempfile.TemporaryDirectory() as folder:
+            probe.fit(examples[:8], examples[8:10], Path(folder) / "checkpoint.pt")
+        outputs = {name: str(value) for name, value in probe.predict(examples[10:]).items()}
+        sums = {name: float(value.double().sum()) for name, value in probe.network.state_dict().items()}
+        found[task] = {"outputs": of_numbers(outputs), "weights": of_numbers(sums)}
+    return found
+
+
 RECIPES: Mapping[str, Callable[[], Cases]] = {
     "audio": _audio,
     "mixing": _mixing,
@@ -257,6 +303,8 @@ RECIPES: Mapping[str, Callable[[], Cases]] = {
     "usage": _usage,
     "producer:resynthesis": _resynthesis,
     "producer:conversion": _conversion,
+    "producer:published": _published_audio,
+    "probe": _probe,
     "probe-inputs": _probe_inputs,
 }
 """Definition -> how it is recomputed; adapters and metrics are recomputed by what their cards and columns say."""

@@ -12,11 +12,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import adapters, cards, data, metrics, weights
+from bench import adapters, cards, data, metrics
 from bench.certify.outputs import difference, of_numbers
 from bench.certify.recipes import margins
 from bench.definitions import ADAPTER, METRIC, Definition
 from bench.errors import BenchError
+from bench.fetch import weights
 from bench.speech import Utterance
 
 if TYPE_CHECKING:
@@ -66,10 +67,10 @@ def _system(codec: str, label: str, digest: str) -> Any | None:
 
 
 def _record(codec: Any, utterance: Utterance) -> dict[str, Any]:
-    from bench.engine import stages
+    from bench.engine.clock import Clock
+    from bench.engine.producers.resynthesis import transcode
 
-    [record] = stages.transcode(codec, [utterance], stages.Clock("cpu"))
-    return record
+    return transcode(codec, [utterance.read(codec.sample_rate)[0]], Clock("cpu"))[0]
 
 
 def _codec(adapter: str, rows: pd.DataFrame, draw: random.Random) -> tuple[int, str | None]:
@@ -121,9 +122,9 @@ def _value(row: Any) -> Any:
 
 def _scores(metric: metrics.Metric, record: Mapping[str, Any], utterance: Utterance) -> Mapping[str, Any]:
     from bench.certify.recipes import scores
-    from bench.engine import lengths
+    from bench.engine import pairing
 
     whole = utterance.read_reference(metric.rate_hz)[0]
-    sides = lengths.pair(whole, record, metric.rate_hz, lengths.ZEROS)
+    sides = pairing.pair(whole, record, metric.rate_hz, pairing.ZEROS)
     signals = [metrics.Signal(wave, metric.rate_hz, utterance.text, utterance.language) for wave in sides]
     return scores(metric, *signals)

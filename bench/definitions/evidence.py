@@ -21,9 +21,9 @@ from bench.errors import BenchError
 PACKAGE = Path(__file__).resolve().parent.parent
 NAME = "bench"
 NEUTRAL = {
-    "bench", "bench.adapters", "bench.cards", "bench.content", "bench.data", "bench.definitions", "bench.errors",
-    "bench.guard", "bench.metrics", "bench.models", "bench.progress",
-    "bench.provenance", "bench.results", "bench.store", "bench.toml",
+    "bench", "bench.adapters", "bench.cards", "bench.content", "bench.data", "bench.definitions", "bench.engine.keys",
+    "bench.errors", "bench.guard", "bench.metrics", "bench.models", "bench.progress", "bench.provenance", "bench.results",
+    "bench.store", "bench.toml",
 }  # fmt: skip
 _FETCHING = "bench.fetch"
 _IGNORED = {"ctx", "type_comment", "kind", "returns", "annotation", "type_params"}

@@ -25,8 +25,6 @@ from bench.speech import Utterance
 if TYPE_CHECKING:
     from bench.engine.keys import Keys
 
-DEFINITION = "producer:conversion"
-VERSION = "1"
 OWN, SWAP = "convert", "swap"
 
 
