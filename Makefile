@@ -1,7 +1,7 @@
 # make bench [CODEC=family@point,...|all|paper:focalcodec] [TASK=resynthesis] [PROFILE=embedded] [DATA=...] [LIMIT=n] [DEVICE=auto]
 #     [WEIGHTS=...] [METRICS=...] [WORKERS=n] [CHANNELS=average|first|each] [PROTOCOL=...] [SEEDS=0,1,2] [CONTINUOUS=1]
 # make listen [CODEC=...] [TASK=resynthesis|vc] [DATA=...] [COUNT=8] [BY=column]
-# make test | gate [UPDATE=1] | lint | perf | doctor | results
+# make test | gate [UPDATE=1] | certify [CHECK=1] | lint | perf | doctor | results
 .DEFAULT_GOAL := bench
 PY := .venv/bin/python
 export OMP_WAIT_POLICY ?= PASSIVE
@@ -10,6 +10,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 READ_BY_bench := CODEC DATA TASK PROFILE WEIGHTS DEVICE LIMIT CHANNELS METRICS WORKERS PROTOCOL SEEDS CONTINUOUS
 READ_BY_listen := CODEC DATA TASK WEIGHTS DEVICE PROTOCOL COUNT BY
 READ_BY_gate := UPDATE
+READ_BY_certify := CHECK
 READ_BY_test := ARGS
 READ_BY_perf := ARGS
 READ_BY_results := SPEECH
@@ -35,7 +36,7 @@ flag = $(if $($(1)),--$(2) "$$$(1)")
 FLAGS = $(call flag,TASK,task) $(call flag,CODEC,codec) $(call flag,DATA,data) $(call flag,DEVICE,device) \
 	$(call flag,WEIGHTS,weights) $(call flag,PROTOCOL,protocol)
 
-.PHONY: bench listen test gate lint perf doctor results list install
+.PHONY: bench listen test gate certify lint perf doctor results list install
 
 install:
 	@tools/install.sh
@@ -52,6 +53,9 @@ test: install
 
 gate: install
 	@$(PY) -m bench gate $(if $(UPDATE),--update)
+
+certify: install
+	@$(PY) -m bench certify $(if $(CHECK),--check)
 
 lint: install
 	@.venv/bin/ruff check bench tests tools

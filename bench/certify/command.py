@@ -124,7 +124,7 @@ def _show(one: Definition, certificates: Certificates, kind: str, seed: int) -> 
     told = compare(golden, {case: outputs for case, outputs in now.items() if case in golden}, recipes.margins())
     if told:
         return "", told
-    count, told = sample.check(one, RESULTS / "resynthesis" / "embedded" / "rows.parquet", seed)
+    count, told = sample.check(one, RESULTS / "resynthesis" / "embedded", seed)
     if told:
         return "", f"golden cases are equal, but {told}"
     if now.keys() - golden.keys():

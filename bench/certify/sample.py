@@ -18,6 +18,7 @@ from bench.certify.recipes import margins
 from bench.definitions import ADAPTER, METRIC, Definition
 from bench.errors import BenchError
 from bench.fetch import weights
+from bench.results import files
 from bench.speech import Utterance
 
 if TYPE_CHECKING:
@@ -29,11 +30,11 @@ WAVES_BY = ("adapter:ffmpeg", "adapter:codec2", "adapter:mulaw")
 """Whose waves metrics are tried on: they take no time, and are the same on every machine."""
 
 
-def check(definition: Definition, rows: Path, seed: int) -> tuple[int, str | None]:
+def check(definition: Definition, table: Path, seed: int) -> tuple[int, str | None]:
     """(results computed again, the first difference or None)."""
-    if not rows.is_file() or not definition.id.startswith((ADAPTER, METRIC)):
+    if not files.paths(table) or not definition.id.startswith((ADAPTER, METRIC)):
         return 0, None
-    committed = _rows(rows)
+    committed = _rows(table)
     draw = random.Random(f"{seed}/{definition.id}")
     if definition.id.startswith(ADAPTER):
         return _codec(definition.id.removeprefix(ADAPTER), committed, draw)
@@ -41,11 +42,9 @@ def check(definition: Definition, rows: Path, seed: int) -> tuple[int, str | Non
 
 
 @cache
-def _rows(path: Path) -> pd.DataFrame:
-    import pandas as pd
-
+def _rows(table: Path) -> pd.DataFrame:
     wanted = ["codec", "weights", "weights_sha256", "utterance", "column", "metric", "value", "num", "den", "failure", "detail"]
-    found = pd.read_parquet(path, columns=wanted)
+    found = files.read(table, wanted)
     return found.astype({name: "string" for name in wanted if name not in ("value", "num", "den")})
 
 
