@@ -20,7 +20,7 @@ from bench.codec import Codec
 from bench.codes import Codes, Tokens
 from bench.data.noise import MADE, Mixture
 from bench.definitions import ADAPTER, METRIC, Definition
-from bench.errors import WeightsMissing
+from bench.errors import BenchError, WeightsMissing
 from bench.fetch import weights
 from bench.metrics import MetricFailure, Signal
 from bench.speech import Utterance
@@ -68,11 +68,14 @@ def _of_adapter(name: str) -> Cases:
         return _published()
     found: Cases = {}
     for point, kind, wanted in codecs(name):
-        codec = adapters.load(point, weights.resolve(point, kind))
+        try:
+            codec = adapters.load(point, weights.resolve(point, kind))
+        except BenchError:
+            continue  # a program or package that it needs is not on this machine
         for case in wanted:
             found[f"{case}, {point.name} [{kind}]"] = through(codec, cases.at(case, codec.sample_rate))
     if not found:
-        raise NotHere("no weights of its codecs are on this machine")
+        raise NotHere("what its codecs need (weights, a program) is not on this machine")
     return found
 
 
