@@ -23,7 +23,13 @@ licence = "none"
 sample_rate = 16000
 [points.default]
 """
-ENTRIES = "[bench.adapters]\ncopy = copycodec.adapter\n[bench.cards]\ncopy = copycodec\n[bench.metrics]\ncopied = copycodec.metric\n"
+ENTRIES = """[bench.adapters]
+copy = copycodec.adapter
+[bench.cards]
+copy = copycodec
+[bench.metrics]
+copied = copycodec.metric
+"""
 ASK = """
 from pathlib import Path
 from bench import metrics
