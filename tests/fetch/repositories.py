@@ -13,32 +13,56 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 
-from bench import cards
+from bench import adapters, cards
 from bench.adapters import hf
+from bench.fetch.weights import Weights
 from bench.models.focalcodec.checkpoint import save
-from tests.adapters import test_codebook_adapters, test_focalcodec_adapter
+from bench.models.stablecodec import BOTTLENECKS, StableCodec, StableCodecConfig
+from bench.models.ticodec import TiCodec
+from bench.models.wavlm6km.checkpoint import PARTS
+from tests.adapters import (
+    test_codebook_adapters,
+    test_focalcodec_adapter,
+    test_ticodec_adapter,
+    test_wavlm6km_adapter,
+)
+from tests.adapters.conftest import SMALL
+from tests.models import test_funcodec_sizes, test_stablecodec
 
 Write = Callable[[Path], None]
 
 
 @dataclass(frozen=True)
 class Held:
-    """One codec's repository: `write` puts its files into a folder; `config` are the dimensions of the small network."""
+    """One codec's repository: `write` puts its files into a folder; `config` are the dimensions of the small network.
+
+    settings, files: those that take the place of the card's where the small network needs others.
+    """
 
     write: Write
     config: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
 
 
 def point(name: str) -> cards.Point:
     """The operating point, with the dimensions of what the box holds for it."""
-    found, config = cards.resolve(name), CODECS[name].config
-    return replace(found, settings={**found.settings, "config": dict(config)}) if config else found
+    found, held = cards.resolve(name), CODECS[name]
+    settings = {**found.settings, **held.settings} | ({"config": dict(held.config)} if held.config else {})
+    table = {**found.weights["official"]} | ({"files": held.files} if held.files else {})
+    return replace(found, settings=settings, weights={**found.weights, "official": table})
 
 
 def transformers_codec(model: str, **config: Any) -> Held:
     """As `transformers` writes it: config.json and model.safetensors."""
-    return Held(lambda folder: hf._random(hf.MODELS[model], config, seed=1).save_pretrained(folder))
+
+    def write(folder: Path) -> None:
+        made = hf._random(hf.MODELS[model], config, seed=1, codebooks=1, device="cpu")
+        made.network.save_pretrained(folder)
+
+    return Held(write)
 
 
 def zoo(name: str, place: str = "") -> Held:
@@ -65,13 +89,37 @@ def focalcodec(folder: Path) -> None:
 
 
 def funcodec(folder: Path) -> None:
-    """The published flat state dict of a small network, as the authors' code names it."""
-    from safetensors.torch import load_file
-
-    torch.save(load_file(SHARED / "fixtures" / "funcodec" / "tiny_encodec_ds320.state.safetensors"), folder / "model.pth")
+    """A flat state dict under the published names."""
+    torch.save(test_funcodec_sizes.published_like(codebook_size=1024), folder / "model.pth")
 
 
-SHARED = Path(__file__).resolve().parents[2].parent / "shared"
+def stablecodec(folder: Path) -> None:
+    torch.manual_seed(4)
+    config = StableCodecConfig(patch=20, channels=32, transformer_depths=(1, 2), sliding_window=(7, 8))
+    save_file(StableCodec(config, BOTTLENECKS["1x46656"]).state_dict(), folder / "model.safetensors")
+    (folder / "model_config.json").write_text(json.dumps(test_stablecodec.published_config()))
+
+
+def hificodec(folder: Path) -> None:
+    torch.manual_seed(5)
+    network = TiCodec(adapters.load(point("hificodec@2"), Weights("random")).config)  # type: ignore[attr-defined]
+    parts = {part: getattr(network, part).state_dict() for part in ("encoder", "quantizer", "generator")}
+    torch.save(parts | {"steps": 7}, folder / cards.resolve("hificodec@2").weights["official"]["files"][0])
+
+
+def wavlm6km(folder: Path) -> None:
+    """Quantizer, dequantizer and vocoder of the reference case; its encoder is a repository of its own."""
+    test_wavlm6km_adapter.published(folder, "pytorch_model.bin")
+    (folder / "pytorch_model.bin").unlink()
+    for path in folder.glob("*_3.safetensors"):
+        path.rename(folder / path.name.replace("_3", ""))
+
+
+def wavlm_large(folder: Path) -> None:
+    test_wavlm6km_adapter.published(folder, "pytorch_model.bin")
+
+
+WAVLM6KM = SMALL["wavlm6km"] | {"codes": 40, "dequantizer": {"dim": 16, "num_layers": 2, "ffn_dim": 16}}
 
 CODECS: dict[str, Held] = {
     "focalcodec@50": Held(focalcodec),
@@ -85,6 +133,9 @@ CODECS: dict[str, Held] = {
     "speechtokenizer@1": zoo("speechtokenizer@1"),
     "wavtokenizer@40": zoo("wavtokenizer@40"),
     "bigcodec": zoo("bigcodec"),
+    "hificodec@2": Held(hificodec, test_ticodec_adapter.SMALL),
+    "stablecodec@0.4": Held(stablecodec),
+    "wavlm6km@6": Held(wavlm6km, WAVLM6KM, {"layers": [3]}, tuple(f"{part}.safetensors" for part in PARTS)),
 }  # fmt: skip
 
 
@@ -137,6 +188,9 @@ def ecapa(folder: Path) -> None:
     torch.manual_seed(0)
     torch.save(sim_ecapa.build().state_dict(), folder / sim_ecapa.FILE)
 
+
+BESIDE: dict[str, Write] = {"microsoft/wavlm-large": wavlm_large}
+"""Repositories that a codec needs beside its own."""
 
 METRICS: dict[str, tuple[str, Write]] = {
     "sim": ("microsoft/wavlm-base-sv", wavlm_sv),

@@ -51,8 +51,6 @@ class User:
 
 @pytest.fixture(scope="module")
 def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
-    if not repositories.SHARED.is_dir():
-        pytest.skip(f"FunCodec's published names come from {repositories.SHARED}")
     folder = tmp_path_factory.mktemp("box")
     with served() as made, pytest.MonkeyPatch.context() as patch:
         import transformers
@@ -63,7 +61,8 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
         for name, held in repositories.CODECS.items():
             table = cards.resolve(name).weights["official"]
             made.repositories[table["repo"]] = _hold(folder, table["repo"], held.write, table.get("revision") or COMMIT)
-        for repo, write in repositories.METRICS.values():
+            made.repositories[table["repo"]].gated = 401 if table.get("gated") else 0
+        for repo, write in [*repositories.METRICS.values(), *repositories.BESIDE.items()]:
             made.repositories[repo] = _hold(folder, repo, write)
         yield made
 
@@ -79,7 +78,7 @@ def _hold(base: Path, repo: str, write: repositories.Write, commit: str = COMMIT
 def fetched(box: Box, tmp_path_factory: pytest.TempPathFactory) -> tuple[User, dict[str, Any]]:
     """A user who has fetched everything once."""
     user = User(tmp_path_factory.mktemp("user"), box)
-    return user, user.run(*NAMES)
+    return user, user.run(*NAMES, HF_TOKEN=TOKEN)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -88,6 +87,13 @@ def test_a_first_run_fetches_loads_and_runs(name: str, fetched: tuple[User, dict
     assert "error" not in found, found
     if name in repositories.CODECS:
         assert found["samples"] and len(found["digest"]) == 64
+
+
+def test_every_adapter_that_uses_a_hub_is_tried() -> None:
+    """A new codec with weights on a hub gets its line in `repositories.CODECS`."""
+    wanted = {point.adapter for point in cards.all_points()
+              if "repo" in point.weights.get("official", {}) and point.weights["official"].get("files")}  # fmt: skip
+    assert wanted <= {cards.resolve(name).adapter for name in repositories.CODECS}
 
 
 def test_a_second_run_needs_no_network_and_gives_the_same(fetched: tuple[User, dict[str, Any]], box: Box) -> None:
@@ -194,5 +200,5 @@ def test_a_hub_whose_name_is_not_known_is_not_waited_for(tmp_path: Path, monkeyp
     monkeypatch.delenv("BENCH_OFFLINE", raising=False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(hub, "_reachable", lambda endpoint: False)
-    with pytest.raises(FetchFailed, match=r"some/body/x.bin is not in the hub's cache and .* cannot be reached"):
+    with pytest.raises(FetchFailed, match=r"some/body/x\.bin is not in the hub's cache and .* cannot be reached"):
         hub.snapshot("some/body", ["x.bin"])

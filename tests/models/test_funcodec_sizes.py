@@ -107,13 +107,14 @@ def test_other_files_are_refused() -> None:
         from_state_dict(state)
 
 
-def published_like() -> dict[str, Tensor]:
+def published_like(codebooks: int = 3, codebook_size: int = 16) -> dict[str, Tensor]:
     """A tiny state dict under the published names, with training-only parts beside it."""
     from bench.models.funcodec import FunCodecConfig, Side
 
     torch.manual_seed(0)
     side = Side(width=4, lstm_layers=1)
-    model = FunCodec(FunCodecConfig(dim=8, encoder=side, decoder=side, codebooks=3, codebook_size=16))
+    config = FunCodecConfig(dim=8, encoder=side, decoder=side, codebooks=codebooks, codebook_size=codebook_size)
+    model = FunCodec(config)
     state = {k: v for k, v in model.state_dict().items() if not k.startswith("quantizer.")}
     state |= {f"quantizer.rq.model.{k}": v for k, v in model.quantizer.stacked().items()}
     return state | {"discriminator.x.weight": torch.zeros(3), "mel_spec_transforms.0.mel_basis": torch.zeros(2)}
