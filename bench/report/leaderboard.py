@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.metrics import Column
 from bench.report.columns import FACTS, column_of, half_width, heading, number, score_names
 from bench.report.summary import DRAWS, Cell, Summary, summaries
-from bench.report.text import grid, markdown_table
+from bench.report.text import clean, code, grid, markdown_table, markup
 from bench.stats.bootstrap import SEED
 from bench.stats.labels import UNWEIGHTED
 
@@ -58,7 +58,7 @@ def terminal(
         return "No rows.\n"
     out = []
     for summary in summaries(rows, columns, draws, seed):
-        out.append(f"{summary.group.task} | {summary.group.dataset} | {summary.group.condition}")
+        out.append(clean(f"{summary.group.task} | {summary.group.dataset} | {summary.group.condition}"))
         out += _header(summary)
         names = score_names(summary.columns, columns)
         head = ["codec", "kbps", *(heading(column_of(name, columns)) for name in names), "n"]
@@ -66,7 +66,7 @@ def terminal(
                   *(_plain(summary, system, name, columns, reported or {}, color) for name in names),
                   _counts(summary, system, names)] for system in summary.systems]
         out += ["", grid(head, lines, width, keep=2)]
-        out += ["", *_notes(summary, bold="bold" if color else "*"), *_sources(summary, names, reported or {}, "in brackets")]
+        out += ["", *_notes(summary, "bold" if color else "*", clean), *_sources(summary, names, reported or {}, "in brackets")]
     return "\n".join(out) + "\n"
 
 
@@ -76,7 +76,7 @@ def _markdown(
 ) -> str:
     group = summary.group
     names = score_names(summary.columns, columns)
-    out = [f"{'#' * level} {group.task} · {group.dataset} · {group.condition}", ""]
+    out = [f"{'#' * level} {group.task} · {markup(group.dataset)} · {group.condition}", ""]
     header = _header(summary)
     out += [header[0], *(f"\n> **{line}**" for line in header[1:]), ""]
     for first in range(0, max(len(names), 1), COLUMNS_PER_TABLE):
@@ -86,7 +86,7 @@ def _markdown(
                   *(_cell(summary, system, name, columns, reported) for name in block),
                   _counts(summary, system, block)] for system in summary.systems]
         out += [markdown_table(head, lines), ""]
-    out += [*("- " + note for note in (*_notes(summary, bold="**bold**"), *_sources(summary, names, reported, "paper"))), ""]
+    out += [*("- " + note for note in (*_notes(summary, "**bold**", markup), *_sources(summary, names, reported, "paper"))), ""]
     out += _details("Bit rates, speed, delay and level", _fact_table(summary, columns))
     out += _details("Intervals, counts and failures of every cell", _full_table(summary, names, columns))
     out += _details("Versions", "\n".join(f"- {name}: {value}" for name, value in summary.versions.items()))
@@ -114,7 +114,7 @@ def _system(summary: Summary, system: str) -> str:
     letters = _letters(summary, system, "")
     mark = f" <sup>{letters}</sup>" if letters else ""
     tag = f" [{label}" if label and label.rstrip("]") not in UNWEIGHTED else ""
-    return f"`{codec}{tag}`{mark}"
+    return f"{code(codec + tag)}{mark}"
 
 
 def _kbps(summary: Summary, system: str) -> str:
@@ -160,7 +160,7 @@ def _plain(
     return f"{text} ({paper.value:.{column.decimals}f})" if paper else text
 
 
-def _notes(summary: Summary, bold: str) -> list[str]:
+def _notes(summary: Summary, bold: str, name: Callable[[str], str]) -> list[str]:
     claim = CLAIM[summary.scheme].format(units=summary.speakers)
     out = [f"±: half of the 95 % interval ({claim}, {summary.draws:,} draws, seed {summary.seed}). "
            f"{bold}: the best, and every codec whose paired 95 % interval against it includes 0."]
@@ -168,7 +168,7 @@ def _notes(summary: Summary, bold: str) -> list[str]:
     for system in summary.systems:
         for mark, meaning in summary.marks.get(system, ()):
             text, _, count = meaning.rpartition(" (")
-            entry = f"{system} ({count}"
+            entry = f"{name(system)} ({count}"
             legend[mark] = f"{legend[mark]}, {entry}" if mark in legend else f"{mark}: {text}: {entry}"
     return [*out, *(legend[mark] for mark in sorted(legend)), *summary.originals]
 
@@ -187,7 +187,7 @@ def _fact_table(summary: Summary, columns: Mapping[str, Column]) -> str:
     if not names:
         return ""
     head = ["codec", *(heading(column_of(name, columns), arrow=False) for name in names)]
-    lines = [[f"`{system}`", *(number(cell.value, column_of(name, columns)) if (
+    lines = [[code(system), *(number(cell.value, column_of(name, columns)) if (
         cell := summary.cells.get((system, name))) else "–" for name in names)] for system in summary.systems]
     return markdown_table(head, lines)
 
@@ -199,7 +199,7 @@ def _full_table(summary: Summary, names: Sequence[str], columns: Mapping[str, Co
             cell = summary.cells.get((system, name))
             if cell is not None:
                 column = column_of(name, columns)
-                lines.append([f"`{system}`", heading(column), number(cell.value, column), _interval(cell, column),
+                lines.append([code(system), heading(column), number(cell.value, column), _interval(cell, column),
                               str(cell.n), _failures(cell)])
     return markdown_table(["codec", "column", "value", "95 % interval", "n", "failures"], lines) if lines else ""
 
