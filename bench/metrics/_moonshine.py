@@ -32,6 +32,9 @@ TOKENS_PER_S = 13.0
 """The package's limit against endless repetition."""
 LAYERS, HEADS, WIDTH, ROTARY = 8, 8, 416, 32
 BATCH = 16
+WHOLE_S = 45.0
+WINDOW_S = (20.0, 30.0)
+"""Attention takes memory by the square of the length: 45 s are read whole, a longer wave in windows of 20 to 30 s."""
 SHA256 = {
     "encoder_model.ort": "9d1a19e044cbf89a207723d1adb667de89a5671a1e3e611b8ebe721b2c31219c",
     "decoder_model_merged.ort": "370e0c1f161d68dc1c2264c1a82024fb123380da3b73f47f05531d1e8d3308c3",
@@ -40,14 +43,36 @@ SHA256 = {
 
 
 def transcribe(waves: Sequence[Wave]) -> list[str]:
-    """Texts of `waves`, float32 [T] each at 16 kHz. Order of the input is kept."""
-    order = sorted(range(len(waves)), key=lambda i: len(waves[i]))
-    texts = [""] * len(waves)
+    """Texts of `waves`, float32 [T] each at 16 kHz. Order of the input is kept.
+
+    Waves beyond WHOLE_S are read in `windows`, so that memory does not grow with their length; the texts are joined.
+    """
+    cut = [windows(wave) for wave in waves]
+    pieces = [piece for some in cut for piece in some]
+    order = sorted(range(len(pieces)), key=lambda i: len(pieces[i]))
+    texts = [""] * len(pieces)
     for start in range(0, len(order), BATCH):
         members = order[start : start + BATCH]
-        for index, tokens in zip(members, _decode([waves[i] for i in members]), strict=True):
+        for index, tokens in zip(members, _decode([pieces[i] for i in members]), strict=True):
             texts[index] = _text(tokens)
-    return texts
+    found = iter(texts)
+    return [" ".join(text for _ in some if (text := next(found))) for some in cut]
+
+
+def windows(wave: Wave) -> list[Wave]:
+    """`wave` whole up to WHOLE_S; a longer one cut where it is quietest, 20 to 30 s after the cut before."""
+    if len(wave) <= WHOLE_S * RATE_HZ:
+        return [wave]
+    hop = RATE_HZ // 50
+    power = np.square(wave[: len(wave) // hop * hop].astype(np.float64)).reshape(-1, hop).mean(axis=1)
+    around = np.convolve(power, np.ones(5), mode="same")  # 100 ms
+    least, most = (round(seconds * RATE_HZ / hop) for seconds in WINDOW_S)
+    cuts = [0]
+    while len(wave) - cuts[-1] * hop > WINDOW_S[1] * RATE_HZ:
+        first = cuts[-1] + least
+        cuts.append(first + int(np.argmin(around[first : cuts[-1] + most])))
+    ends = [*(cut * hop for cut in cuts[1:]), len(wave)]
+    return [wave[cut * hop : end] for cut, end in zip(cuts, ends, strict=True)]
 
 
 @dataclass(frozen=True)

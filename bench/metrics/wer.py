@@ -10,7 +10,8 @@ moonshine_cpp).
 These columns are named apart from those of Whisper (dwer_whisper_small, ...): values of two recognisers do not
 compare.
 Range: 0 upwards (insertions can pass 100 %), lower is better. Rate: 16 kHz.
-Level: nearly invariant. Length: lengths may differ. Failures: language (not English), no_text (wer, cer), not_finite.
+Level: nearly invariant. Length: lengths may differ; beyond 45 s a signal is read in windows of 20 to 30 s, cut where it is
+quietest. Failures: language (not English), no_text (wer, cer), not_finite.
 A silent degraded signal is transcribed as nothing and counts as deletions: that is what a listener gets.
 Batches equal single runs. Version 1.
 """

@@ -171,7 +171,7 @@ def _checks(wide: pd.DataFrame, unpaired: NDArray[np.float64]) -> dict[str, tupl
                      & (get("envelope") >= unpaired), show("lost_share")),
         "unpaired": (~silent & (get("envelope") < unpaired), show("envelope", "correlation")),
         "rate": (rate, show("rate_ratio", "length_diff")),
-        "delayed": (get("delay_ms").abs() >= DELAY_MS, show("delay_ms")),
+        "delayed": (get("delay_ms").abs() >= DELAY_MS, show("delay_ms", "stoi", "stoi_aligned")),
         "polarity": (get("polarity") < 0, show("correlation")),
         "level": (~silent & (get("gain_db").abs() >= LEVEL_DB), show("gain_db")),
         "uncorrelated": ((dwer <= INTELLIGIBLE_DWER) & (stoi < UNCORRELATED_STOI), show(*intelligible, "stoi")),
