@@ -10,15 +10,16 @@ import numpy as np
 from bench.metrics import Metric, MetricFailure, Ratio, Signal
 
 
-def analyse(metric: Metric, signals: Sequence[Signal]) -> list[Mapping[str, Any] | MetricFailure]:
-    """`metric.analyse` over signals; one that breaks it is isolated and fails alone."""
+def analyse(metric: Metric, signals: Sequence[Signal], device: str = "cpu") -> list[Mapping[str, Any] | MetricFailure]:
+    """`metric.analyse` over signals, of a network on `device`; one that breaks it is isolated and fails alone."""
     assert metric.analyse is not None
     try:
-        return list(metric.analyse(signals))
+        on_device = getattr(metric, "device", False) and device != "cpu"
+        return list(metric.analyse_on(device, signals) if on_device else metric.analyse(signals))
     except Exception as error:
         if len(signals) == 1:
             return [_as_failure(error)]
-        return [analyse(metric, [signal])[0] for signal in signals]
+        return [analyse(metric, [signal], device)[0] for signal in signals]
 
 
 def score(metric: Metric, reference: Signal, degraded: Signal) -> dict[str, Any]:

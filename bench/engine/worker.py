@@ -69,14 +69,18 @@ class _Codecs:
 _codecs = _Codecs()
 
 
+def device_of(system: System) -> str:
+    """The device that `system` runs on in this worker: of several GPUs, the worker's own."""
+    return os.environ.get("BENCH_WORKER_DEVICE", system.device) if system.device == "cuda" else system.device
+
+
 def load(system: System) -> Any:
     """The codec of `system` on this worker's device, warmed up so that lazy set-up is not counted as coding time."""
     import numpy as np
 
     from bench.codec import roundtrip
 
-    device = os.environ.get("BENCH_WORKER_DEVICE", system.device) if system.device == "cuda" else system.device
-    codec = adapters.load(system.point, system.weights, device)
+    codec = adapters.load(system.point, system.weights, device_of(system))
     if not hasattr(codec, "decoded_for"):
         roundtrip(codec, np.random.default_rng(0).normal(0.0, 0.01, codec.sample_rate).astype(np.float32))
     return codec
@@ -94,7 +98,7 @@ def run(job: Job) -> Report:
     if job.stage != "make" or job.lanes:
         for (name, against, output), some in groupby(sorted(job.due, key=_order), _order):
             metric = find(name)
-            if job.stage == "all" or not job.lanes or metric.device == (job.stage == "make"):
+            if job.stage == "all" or not job.lanes or getattr(metric, "device", False) == (job.stage == "make"):
                 work.score(metric, against, output, list(some))
     return report
 
@@ -108,6 +112,7 @@ class _Work:
 
     def __init__(self, job: Job, report: Report) -> None:
         self.job, self.report = job, report
+        self.device = device_of(job.line.system) if job.line is not None and job.stage == "make" else "cpu"
         self.values: dict[str, Any] = {}
         self.waves = Waves(job.length)
 
@@ -204,7 +209,7 @@ class _Work:
         """Analyse signals by key and keep what comes out. The same signal under several ids is analysed once."""
         if not signals:
             return
-        for key, result in zip(signals, scoring.analyse(metric, list(signals.values())), strict=True):
+        for key, result in zip(signals, scoring.analyse(metric, list(signals.values()), self.device), strict=True):
             value = scoring.plain(result) if isinstance(result, MetricFailure) else dict(result)
             if value.get("failure") == "error":
                 self.report.failures[key] = (value["failure"], value["detail"])
@@ -248,7 +253,7 @@ class _Work:
         reference = Signal(wave, metric.rate_hz, u.text, u.language, analysis)
         if metric.analyse is not None and len(wave) < len(self.waves.original(u, due.against, metric.rate_hz)):
             # The original was cut with the made wave: what is stored of the whole one does not hold.
-            [cut] = scoring.analyse(metric, [reference])
+            [cut] = scoring.analyse(metric, [reference], self.device)
             reference.analysis = scoring.plain(cut) if isinstance(cut, MetricFailure) else cut
         return reference, Signal(out, metric.rate_hz, u.text, u.language)
 

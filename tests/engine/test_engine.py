@@ -14,35 +14,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from toys import make_set, speechlike
 
 from bench import audio, cards
 from bench.engine import systems as planning
 from bench.engine.plan import Plan
 from bench.engine.runner import Runner
 from bench.results import rows as row_files
-from bench.speech import Dataset, Utterance
+from bench.speech import Dataset
 from bench.store import Store
 
 COLUMNS = ("stoi", "si_sdr")
-
-
-def speechlike(seed: int, seconds: float, rate: int = 16000) -> np.ndarray:
-    """Noise under a syllable-like envelope, float32 [T]: enough for STOI to find active frames."""
-    rng = np.random.default_rng(seed)
-    t = np.arange(round(seconds * rate)) / rate
-    envelope = 0.55 + 0.45 * np.sin(2 * np.pi * 4 * t + rng.uniform(0, 6))
-    tones = sum(np.sin(2 * np.pi * f * t + rng.uniform(0, 6)) / n for n, f in enumerate((150, 450, 1100, 2300), 1))
-    return (0.1 * envelope * (tones + rng.normal(0, 0.5, t.size))).astype(np.float32)
-
-
-def make_set(folder: Path, count: int = 12, seconds: float = 1.2) -> Dataset:
-    folder.mkdir(parents=True, exist_ok=True)
-    utterances = []
-    for index in range(count):
-        path = folder / f"u{index:03d}.wav"
-        audio.write(path, speechlike(index, seconds + 0.1 * (index % 3)), 16000)
-        utterances.append(Utterance(f"u{index:03d}", path, f"s{index % 3}", text="one two"))
-    return Dataset("toy", tuple(utterances))
 
 
 def run(dataset: Dataset, store: Path, codecs: tuple[str, ...] = ("mulaw", "identity"), workers: int = 2) -> pd.DataFrame:

@@ -8,6 +8,7 @@ weights are found on each node by kind and digest. Every node has this package, 
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
@@ -103,6 +104,7 @@ def _connect(ray: Any, options: ExecutorOptions) -> None:
     quiet = {"logging_level": "ERROR", "log_to_driver": False, "configure_logging": False}
     try:
         if address:
+            _answers(address)
             ray.init(address=address, runtime_env=environment, **quiet)
         else:
             gpus = {"num_gpus": len(options.gpus)} if options.gpus else {}
@@ -114,6 +116,13 @@ def _connect(ray: Any, options: ExecutorOptions) -> None:
         where = f"{ADDRESS}={address}" if address else "on this machine"
         cure = f"start it, or unset {ADDRESS} for one on this machine" if address else "see the reason"
         raise ExecutorUnavailable(f"no Ray cluster {where} ({_first_line(error)}): {cure}") from error
+
+
+def _answers(address: str) -> None:
+    """Raises OSError when nothing listens at `address`: Ray itself would try for minutes, and then end the process."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 def _share() -> float:
