@@ -31,14 +31,12 @@ class Codec(ABC):
 
     sample_rate: Hz of the waves taken and returned. frame: `encode` gets lengths that are multiples of it.
     min_samples: and at least this long. delay: samples by which the decoded wave lags the input.
-    version: bumped when the arithmetic changes.
     """
 
     sample_rate: int
     frame: int = 1
     min_samples: int = 1
     delay: int = 0
-    version: str = "1"
 
     @property
     def output_rate(self) -> int:

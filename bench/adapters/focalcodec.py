@@ -40,7 +40,6 @@ MOST_BYTES = 12 * 2**30
 class FocalCodecAdapter(Codec):
     """Any FocalCodec model, offline."""
 
-    version = "1"
 
     def __init__(self, network: FocalCodec, *, topk: int = 4, batch_seconds: float = 60.0, device: str = "cpu") -> None:
         self.network = network.to(device).eval().requires_grad_(False)

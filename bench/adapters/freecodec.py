@@ -49,7 +49,6 @@ ECAPA = Source(
 class FreeCodecAdapter(Codec):
     """One FreeCodec network with its frozen speaker encoder."""
 
-    version = "1"
 
     def __init__(self, network: FreeCodec, speaker: SpeakerEncoder, device: str = "cpu") -> None:
         config = network.config

@@ -72,7 +72,6 @@ class FunCodecAdapter(Codec):
     """One network at one number of codebooks. Utterances run one by one: the networks normalise over the whole
     utterance, so a padded batch would change its codes."""
 
-    version = "1"
 
     def __init__(self, network: FunCodec, codebooks: int, *, strict: bool = False, device: str = "cpu") -> None:
         config = network.config

@@ -28,7 +28,7 @@ class RandomCodes(Codec):
     def __init__(self, inner: Codec) -> None:
         self.inner = inner
         self.sample_rate, self.frame, self.min_samples = inner.sample_rate, inner.frame, inner.min_samples
-        self.delay, self.version = inner.delay, f"1+{inner.version}"
+        self.delay = inner.delay
 
     @property
     def output_rate(self) -> int:

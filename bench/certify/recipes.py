@@ -87,7 +87,7 @@ def through(codec: Codec, wave: np.ndarray) -> dict[str, Output]:
         [decoded] = coding.decode(codec, [received], [len(wave)])
     except Exception as error:
         return {"error": of_numbers({"kind": type(error).__name__})}
-    return {**of_codes(received), "decoded wave": of_wave(decoded, codec.sample_rate)}
+    return {**of_codes(received), "decoded wave": of_wave(decoded, codec.output_rate)}
 
 
 def _published() -> Cases:
