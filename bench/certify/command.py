@@ -111,24 +111,28 @@ def _certify(due: Sequence[Definition], certificates: Certificates, seed: int, c
 def _show(one: Definition, certificates: Certificates, kind: str, seed: int) -> tuple[str, str | None]:
     """(how the code was shown, the first difference or None). Raises NotHere."""
     from bench.certify import recipes, sample
-    from bench.certify.outputs import compare
+    from bench.certify.outputs import compare, joined
 
-    now = recipes.outputs(one)
+    try:
+        now = recipes.outputs(one)
+    except (recipes.NotHere, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        return "", f"fails: {type(error).__name__}: {error}"
     path = golden_file(RESULTS / "golden", one, kind)
     if not certificates.of(one):
         write(path, _golden(now), indent=None)
         return f"version {one.version} is new: golden outputs recorded", None
     made = "" if path.is_file() else _from_certified(one, certificates, path)
     golden = read(path)["cases"]
-    # What was added since (another codec of an adapter, another case) has nothing to be compared with.
-    told = compare(golden, {case: outputs for case, outputs in now.items() if case in golden}, recipes.margins())
+    told = compare(golden, now, recipes.margins())
     if told:
         return "", told
     count, told = sample.check(one, RESULTS / "resynthesis" / "embedded", seed)
     if told:
         return "", f"golden cases are equal, but {told}"
-    if now.keys() - golden.keys():
-        write(path, _golden(now), indent=None)
+    if (both := joined(golden, now)) != golden:
+        write(path, _golden(both), indent=None)
     return f"equal in {len(golden)} golden cases and {count} committed results{made}", None
 
 

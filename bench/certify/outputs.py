@@ -63,6 +63,10 @@ def _plain(value: Any) -> Any:
         return [float(value.num), float(value.den)]
     if isinstance(value, bool | str | int) or value is None:
         return value
+    if isinstance(value, Mapping):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
     return float(value)
 
 
@@ -92,15 +96,17 @@ def difference(was: Output, now: Output, margins: Mapping[str, float | None]) ->
 
 
 def _numbers(was: Mapping[str, Any], now: Mapping[str, Any], margins: Mapping[str, float | None]) -> str | None:
-    for name in [*was, *(name for name in now if name not in was)]:
-        if name not in was or name not in now:
-            return f"'{name}' is {'new' if name in now else 'gone'}"
+    for name in was:
+        if name not in now:
+            return f"'{name}' is gone"
         if not _near(was[name], now[name], margins.get(name)):
             return f"'{name}' was {was[name]!r}, is {now[name]!r}"
     return None
 
 
 def _near(was: Any, now: Any, margin: float | None) -> bool:
+    if isinstance(was, dict) and isinstance(now, dict):
+        return all(name in now and _near(value, now[name], None) for name, value in was.items())
     if isinstance(was, list) and isinstance(now, list):
         return len(was) == len(now) and all(_near(a, b, None) for a, b in zip(was, now, strict=True))
     if isinstance(was, float) and isinstance(now, float | int):
@@ -110,16 +116,28 @@ def _near(was: Any, now: Any, margin: float | None) -> bool:
     return bool(was == now)
 
 
+def joined(was: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """`was` with what is new in `now`; what was stays as it was recorded."""
+    both = {name: value for name, value in now.items() if name not in was}
+    for name, value in was.items():
+        inner = isinstance(value, Mapping) and isinstance(now.get(name), Mapping)
+        both[name] = joined(value, now[name]) if inner else value
+    return both
+
+
 def compare(
     was: Mapping[str, Mapping[str, Output]], now: Mapping[str, Mapping[str, Output]], margins: Mapping[str, float | None]
 ) -> str | None:
-    """The first difference between two sets of outputs by case, naming the case; None when all are equal."""
-    for case in [*was, *(case for case in now if case not in was)]:
-        if case not in was or case not in now:
-            return f"case {case} is {'new' if case in now else 'gone'}"
-        for name in [*was[case], *(name for name in now[case] if name not in was[case])]:
-            if name not in was[case] or name not in now[case]:
-                return f"case {case}: {name} is {'new' if name in now[case] else 'gone'}"
+    """The first difference between two sets of outputs by case, naming the case; None when all that was still is.
+
+    What is new (another codec of an adapter, another fact of a record) has nothing to be compared with.
+    """
+    for case in was:
+        if case not in now:
+            return f"case {case} is gone"
+        for name in was[case]:
+            if name not in now[case]:
+                return f"case {case}: {name} is gone"
             told = difference(was[case][name], now[case][name], margins)
             if told:
                 return f"case {case}: {name} {told}"

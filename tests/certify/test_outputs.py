@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bench.certify import cases
-from bench.certify.outputs import compare, difference, of_codes, of_numbers, of_wave
+from bench.certify.outputs import compare, difference, joined, of_codes, of_numbers, of_wave
 from bench.codes import Codes, Tokens
 from bench.metrics import MetricFailure
 
@@ -52,3 +52,10 @@ def test_scores_within_a_hundredth_of_the_margin() -> None:
     assert "'stoi'" in str(difference(was, of_numbers({"stoi": 0.90006, "gone": MetricFailure("silence")}), {"stoi": 0.005}))
     assert "'gone'" in str(difference(was, of_numbers({"stoi": 0.9, "gone": 1.0}), {"stoi": 0.005}))
     assert "'stoi'" in str(difference(was, of_numbers({"stoi": float("nan"), "gone": MetricFailure("silence")}), {}))
+
+
+def test_what_is_new_is_recorded_beside_what_was() -> None:
+    was = {"a": {"facts": of_numbers({"x": 1.0})}}
+    now = {"a": {"facts": of_numbers({"x": 1.0 + 1e-9, "y": {"z": 2.0}})}, "b": {"facts": of_numbers({"x": 3.0})}}
+    assert compare(was, now, {}) is None and compare(now, was, {}) == "case a: facts 'y' is gone"
+    assert joined(was, now) == {"a": {"facts": of_numbers({"x": 1.0, "y": {"z": 2.0}})}, "b": now["b"]}
