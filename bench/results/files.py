@@ -115,14 +115,15 @@ def arrow(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     import pyarrow.parquet as pq
 
     wanted = [name for name in SCHEMA if columns is None or name in columns]
-    text = [field.name for field in schema() if field.type == pa.string()]
     try:
+        found = pq.read_schema(path)
+        _check(path, found)
+        text = [field.name for field in schema() if field.type == pa.string() and field.name in found.names]
         with pq.ParquetFile(path, read_dictionary=text, page_checksum_verification=True) as file:
-            _check(path, file.schema_arrow)
-            there = file.read([name for name in wanted if name in file.schema_arrow.names])
+            there = file.read([name for name in wanted if name in found.names])
+        return _aligned(there, wanted).unify_dictionaries()
     except (OSError, pa.ArrowException) as error:
         raise BadRows(f"{path}: not readable as rows ({_first_line(error)})") from error
-    return _aligned(there, wanted).unify_dictionaries()
 
 
 def batches(path: Path) -> Iterator[pa.Table]:
@@ -170,6 +171,19 @@ def about(path: Path) -> dict[str, Any]:
         raise BadRows(f"{path}: not readable as rows ({_first_line(error)})") from error
     _check(path, found)
     return dict(json.loads((found.metadata or {}).get(_META, b"{}")))
+
+
+def _check_identity(path: Path) -> None:
+    """Raises BadRows when the file is not called as its system is."""
+    facts = about(path)
+    if identity_of({name: facts.get(name, "") for name in Identity.__dataclass_fields__}).file_name != path.name:
+        raise BadRows(f"{path}: holds rows of another system, {facts.get('codec', 'unnamed')}")
+
+
+def verified(path: Path) -> Iterator[pa.Table]:
+    """Rows of a file in batches, once it is known to be whole and of the system that it is called by. Raises BadRows."""
+    _check_identity(path)
+    return batches(path)
 
 
 def _first_line(error: Exception) -> str:
@@ -306,6 +320,7 @@ def inspect(table: Path) -> None:
     for path in paths(table):
         try:
             arrow(path)
+            _check_identity(path)
         except BadRows as error:
             set_aside(path, error)
 

@@ -102,7 +102,7 @@ def renew(table: Path, slices: Iterable[pd.DataFrame | pa.Table]) -> Renewed | N
     row = first.slice(0, 1).to_pylist()[0]
     made = Renewed(files.identity_of(row))
     path = table / files.ROWS / made.identity.file_name
-    before = _before(path, made.identity)
+    before = _before(path)
     with files.Writer(path, files.facts_of(first.slice(0, 1).to_pandas(), made.identity)) as out:
         for part in chain([first], map(files.as_arrow, rest)):
             made.count(part)
@@ -112,15 +112,12 @@ def renew(table: Path, slices: Iterable[pd.DataFrame | pa.Table]) -> Renewed | N
     return made
 
 
-def _before(path: Path, identity: Identity) -> Iterator[pa.Table]:
+def _before(path: Path) -> Iterator[pa.Table]:
     """What the file holds, in batches; a file that cannot be read is kept aside and told."""
     if not path.is_file():
         return iter(())
     try:
-        facts = files.about(path)
-        if any(str(facts.get(name)) != value for name, value in vars(identity).items()):
-            raise BadRows(f"{path}: holds rows of another system")
-        return files.batches(path)
+        return files.verified(path)
     except BadRows as error:
         files.set_aside(path, error)
         return iter(())
