@@ -13,11 +13,15 @@ class BenchError(Exception):
 class UnknownName(BenchError):
     """A name (codec, task, metric, key, data set) that nothing answers to; names the nearest ones."""
 
-    def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
+    def __init__(self, what: str, name: str, known: Iterable[str], cure: str = "") -> None:
         known = sorted(known)
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known[:8]
-        super().__init__(f"unknown {what} '{name}'. Did you mean: {', '.join(near) or '(none known)'}?")
+        super().__init__(f"unknown {what} '{name}'. Did you mean: {', '.join(near) or '(none known)'}?{cure and f" Or: {cure}"}")
         self.name, self.near = name, near
+
+
+class NoDevice(BenchError):
+    """A device that was asked for and is not on this machine."""
 
 
 class BadCard(BenchError):

@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable
 
-from bench.errors import BenchError, UnknownName
+from bench.errors import BenchError, NoDevice, UnknownName
 
 _SURROUNDINGS = {
     errno.ENOSPC: "make room, or name another place (README: environment variables)",
@@ -24,14 +24,14 @@ _SILENT = ("pkg_resources is deprecated",)
 
 
 def guarded(work: Callable[[], int]) -> int:
-    """Run `work`; a user's error becomes one line and exit code 2 (unknown name) or 1."""
+    """Run `work`; a user's error becomes one line and exit code 2 (unknown name, no such device) or 1."""
     _hush()
     try:
         code = work()
         if sys.stdout is not None:
             sys.stdout.flush()
         return code
-    except UnknownName as error:
+    except (NoDevice, UnknownName) as error:
         return _fail(str(error), 2)
     except BenchError as error:
         return _fail(str(error), 1)

@@ -34,7 +34,8 @@ class Published(Codec):
     def __init__(self, folder: Path, sample_rate: int) -> None:
         self.sample_rate, self.folder = sample_rate, folder
         if not folder.is_dir():
-            raise DataMissing(f"{PREFIX}{folder}: no such folder; give the folder that holds the decoded files")
+            raise DataMissing(f"{PREFIX}{folder}: no such folder; give the folder that holds the decoded files "
+                              rf"(a space or comma that belongs to its name has a backslash before it: {PREFIX}/my\ files)")
         self.files = {
             shown(path.relative_to(folder).with_suffix("")): path
             for path in sorted(folder.rglob("*"))

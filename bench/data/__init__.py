@@ -45,10 +45,12 @@ class Source:
 
     @classmethod
     def parse(cls, text: str) -> Source:
-        """`name[:PATH][#subset[+subset]]` -> Source. A `#` in PATH may be followed by a slash only."""
+        """`name[:PATH][#subset[+subset]]` -> Source. A `#` belongs to PATH where a slash follows it, or where there is a
+        folder of that very name."""
         rest, subsets = text.strip(), ""
         head, mark, tail = rest.rpartition("#")
-        if mark and "/" not in tail:
+        path = rest.partition(":")[2]
+        if mark and "/" not in tail and not (path and Path(path).expanduser().is_dir()):
             rest, subsets = head, tail
         name, _, path = rest.partition(":")
         if not name:

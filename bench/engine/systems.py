@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -78,8 +78,28 @@ def systems(
             kind = (want if want in weights.KINDS else None) or weights.choose(point, profile)
             if weights.available(point, kind) and not point.facts.get("floor_only"):
                 chosen.append(system(point.name, profile=profile, want=want, device=device))
-    unique = {item.label: item for item in chosen}
+    unique = {item.label: item for item in told_apart(chosen)}
     return list(unique.values())
+
+
+def told_apart(chosen: Sequence[System]) -> list[System]:
+    """Folders of published audio that end alike are called by the shortest ends of their paths that differ."""
+    paths = {Path(one.point.settings["path"]).resolve() for one in chosen if one.point.adapter == "published"}
+
+    def end(path: Path) -> str:
+        # A folder of one name only may lie right below the root.
+        ends = ["/".join(path.parts[-count:]) for count in range(1, len(path.parts))] or [path.name]
+        for name in ends:
+            if sum(f"/{other.as_posix()}".endswith(f"/{name}") for other in paths) == 1:
+                return name
+        return ends[-1]
+
+    def named(one: System) -> System:
+        if one.point.adapter != "published":
+            return one
+        return replace(one, point=replace(one.point, point=end(Path(one.point.settings["path"]).resolve())))
+
+    return [named(one) for one in chosen]
 
 
 def _expanded(name: str) -> list[str]:

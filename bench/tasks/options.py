@@ -8,12 +8,13 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import NoReturn
 
 from bench import cards as codec_cards
 from bench.cards import ROOT
-from bench.errors import BadCard, BenchError, UnknownName
+from bench.errors import BadCard, BenchError, NoDevice, UnknownName
 from bench.presence import ENVIRONMENT, PACKAGE, WEIGHTS, presence
 from bench.tasks import cards
 
@@ -155,6 +156,7 @@ def options(parsed: argparse.Namespace, task: str | None = None) -> Options:
     """argparse's namespace -> Options. Raises BenchError for what is unknown, or not of this task, before anything runs."""
     task = task or parsed.task
     _check_flags(task, parsed)
+    _check_codecs(parsed.codec)
     _check_sources(parsed.data)
     _check_metrics(parsed.metrics)
     return Options(
@@ -180,6 +182,14 @@ def _check_flags(task: str, parsed: argparse.Namespace) -> None:
     for flag in ("limit", "workers"):
         if (value := getattr(parsed, flag)) is not None and value < 1:
             raise BenchError(f"--{flag} {value}: must be at least 1")
+
+
+def _check_codecs(given: Sequence[str]) -> None:
+    for before, name in pairwise(given):
+        family = name.partition("@")[0].partition(":")[0]
+        if "/" in before and family not in codec_cards.paths() and family not in ("all", "paper", "published"):
+            cure = rf"a space or comma that belongs to a path has a backslash before it: {before}\ {name}"
+            raise UnknownName("codec", name, codec_cards.paths(), cure)
 
 
 def _check_sources(text: str) -> None:
@@ -211,11 +221,26 @@ def parse(task: str, argv: Sequence[str] | None) -> Options:
 
 
 def device(wanted: str) -> str:
-    """`auto` -> cuda when there is one. Only asks torch where a driver is visible: CPU runs start without it."""
-    if wanted != "auto":
+    """`auto` -> cuda when there is one. Only asks torch where a driver is visible: CPU runs start without it.
+
+    Raises UnknownName for a name that is no device, NoDevice for a device that is not on this machine.
+    """
+    if wanted == "cpu":
         return wanted
+    if wanted != "auto" and not re.fullmatch(r"cuda(:\d+)?", wanted):
+        raise UnknownName("device", wanted, ("auto", "cpu", "cuda", "cuda:0", "cuda:1"))
+    count = _cuda_devices()
+    if wanted == "auto":
+        return "cuda" if count else "cpu"
+    if int(wanted.partition(":")[2] or 0) >= count:
+        there = "no CUDA device" if not count else f"{count} CUDA device(s), cuda:0 to cuda:{count - 1}"
+        raise NoDevice(f"--device {wanted}: this machine has {there}; use --device cpu, or auto for what is here")
+    return wanted
+
+
+def _cuda_devices() -> int:
     if not any(Path(path).exists() for path in ("/dev/nvidia0", "/dev/dxg")):
-        return "cpu"
+        return 0
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
