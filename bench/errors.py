@@ -16,7 +16,8 @@ class UnknownName(BenchError):
     def __init__(self, what: str, name: str, known: Iterable[str], cure: str = "") -> None:
         known = sorted(known)
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known[:8]
-        super().__init__(f"unknown {what} '{name}'. Did you mean: {', '.join(near) or '(none known)'}?{cure and f" Or: {cure}"}")
+        more = f" Or: {cure}" if cure else ""
+        super().__init__(f"unknown {what} '{name}'. Did you mean: {', '.join(near) or '(none known)'}?{more}")
         self.name, self.near = name, near
 
 

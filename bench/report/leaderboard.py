@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bench.metrics import Column
 from bench.report.columns import FACTS, column_of, half_width, heading, number, score_names
-from bench.report.summary import DRAWS, Cell, Summary, summaries
+from bench.report.summary import DRAWS, STARRED_FROM, Cell, Summary, summaries
 from bench.report.text import clean, code, grid, markdown_table, markup
 from bench.stats.bootstrap import SEED
 from bench.stats.labels import UNWEIGHTED
@@ -66,8 +66,20 @@ def terminal(
                   *(_plain(summary, system, name, columns, reported or {}, color) for name in names),
                   _counts(summary, system, names)] for system in summary.systems]
         out += ["", grid(head, lines, width, keep=2)]
+        out += [clean(line) for line in _failed(summary, names)]
         out += ["", *_notes(summary, "bold" if color else "*", clean), *_sources(summary, names, reported or {}, "in brackets")]
     return "\n".join(out) + "\n"
+
+
+def _failed(summary: Summary, names: Sequence[str]) -> list[str]:
+    """One line for each system with failures: how many utterances, and the commonest reason."""
+    out = []
+    for system in summary.systems:
+        if count := summary.failed(system, names):
+            kind, times, detail = summary.reasons.get(system, ("no score", count, ""))
+            reason = f"{kind} ({times}): {detail}" if detail else f"{kind} ({times})"
+            out.append(f"failed: {system}: {count} of {summary.utterances} utterances, most often {reason}"[:300])
+    return ["", *out] if out else []
 
 
 def _markdown(
@@ -127,7 +139,7 @@ def _counts(summary: Summary, system: str, names: Sequence[str]) -> str:
     if not cells:
         return "–"
     low, high = min(cell.n for cell in cells), max(cell.n for cell in cells)
-    failed = sum(cell.failed for cell in cells)
+    failed = summary.failed(system, names)
     return (f"{low}" if low == high else f"{low}–{high}") + (f", {failed} failed" if failed else "")
 
 
@@ -163,7 +175,8 @@ def _plain(
 def _notes(summary: Summary, bold: str, name: Callable[[str], str]) -> list[str]:
     claim = CLAIM[summary.scheme].format(units=summary.speakers)
     out = [f"±: half of the 95 % interval ({claim}, {summary.draws:,} draws, seed {summary.seed}). "
-           f"{bold}: the best, and every codec whose paired 95 % interval against it includes 0."]
+           f"{bold}: the best, and every codec whose paired 95 % interval against it includes 0; "
+           f"neither where n is below {STARRED_FROM:.0%} of the column's largest."]
     legend: dict[str, str] = {}
     for system in summary.systems:
         for mark, meaning in summary.marks.get(system, ()):

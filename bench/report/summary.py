@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CLUSTERS_NEEDED = 10
+STARRED_FROM = 0.9
+"""A system's n, as a share of the largest of its column, from which on it may be the best: who fails on the hard
+utterances does not win by it."""
+NO_TEXT = "no_text"
 _ROUNDING = 1e-12
 DRAWS = 2000
 """Enough to print an interval's half to its second digit; gates take more."""
@@ -65,6 +69,16 @@ class Summary:
     versions: Mapping[str, str] = field(default_factory=dict)
     originals: Sequence[str] = ()
     """What is odd about the recordings themselves, a line each."""
+    reasons: Mapping[str, tuple[str, int, str]] = field(default_factory=dict)
+    """System -> (commonest kind of failure in its scores, utterances that failed so, the detail of one of them)."""
+    scores: Scores | None = None
+
+    def failed(self, system: str, names: Sequence[str]) -> int:
+        """Utterances of a system that have no score in one of the columns `names`, or in several."""
+        if self.scores is None or system not in self.scores.systems:
+            return 0
+        at = [self.scores.columns.index(name) for name in names if name in self.scores.columns]
+        return int(self.scores.failed[:, self.scores.systems.index(system), at].any(axis=1).sum())
 
     def kbps(self, system: str) -> float:
         """Measured bit rate in kbit/s: packed where it was measured, else nominal; NaN for references."""
@@ -100,6 +114,8 @@ def _within(alarms: pd.DataFrame, group: Group) -> pd.DataFrame:
 def _summary(
     group: Group, rows: pd.DataFrame, columns: Mapping[str, Column], marked: pd.DataFrame, draws: int, seed: int,
 ) -> Summary:
+    # where no transcript is given, a score that needs one was not asked for
+    rows = rows[rows["failure"].astype(str) != NO_TEXT]
     labels = system_labels(rows)
     present = list(dict.fromkeys(rows["column"].astype(str)))
     wanted = score_names(present, columns) + [name for name in (*columns, *FACTS, *present) if name in set(present)]
@@ -125,7 +141,8 @@ def _summary(
     summary = Summary(
         group, data.systems, data.columns, cells, len(data.utterances), data.speaker_count,
         _seconds(rows), _any(rows, "partial"), _any(rows, "synthetic"),
-        scheme, draws, seed, _marks(marked), _versions(rows), validity.original_notes(rows))
+        scheme, draws, seed, _marks(marked), _versions(rows), validity.original_notes(rows), _reasons(rows, labels, ranked),
+        data)
     return _ordered(summary)
 
 
@@ -156,9 +173,8 @@ def _best(
     if column.better == "neither":
         return set()
     n = data.scored[:, :, c].sum(axis=0)
-    # a system that failed on the hard utterances does not win by it
     able = [s for s, system in enumerate(data.systems)
-            if competes(system) and n[s] > 0 and n[s] >= 0.9 * n.max()]
+            if competes(system) and n[s] > 0 and n[s] >= STARRED_FROM * n.max()]
     if len(able) < 2:
         return set()
     sign = 1.0 if column.better == "higher" else -1.0
@@ -191,6 +207,17 @@ def _failures(rows: pd.DataFrame, labels: pd.Series[str]) -> dict[tuple[str, str
     counted = rows[failed].assign(system=labels[failed]).groupby(["system", "column", "failure"], sort=False).size()
     for (system, column, kind), count in counted.items():
         out.setdefault((str(system), str(column)), {})[str(kind)] = int(count)
+    return out
+
+
+def _reasons(rows: pd.DataFrame, labels: pd.Series[str], names: Sequence[str]) -> dict[str, tuple[str, int, str]]:
+    failed = (rows["failure"].astype(str) != "") & rows["failure"].notna() & rows["column"].isin(list(names))
+    some = rows.loc[failed, ["utterance", "failure", "detail"]].astype(str).assign(system=labels[failed])
+    out: dict[str, tuple[str, int, str]] = {}
+    for system, part in some.drop_duplicates(["system", "utterance", "failure"]).groupby("system", sort=False):
+        kind = part["failure"].value_counts(sort=True).index[0]
+        mine = part[part["failure"] == kind]
+        out[str(system)] = str(kind), len(mine), str(mine["detail"].iloc[0])
     return out
 
 

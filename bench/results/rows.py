@@ -226,14 +226,14 @@ class Portable:
         if system is not None and "path" in system.point.settings:
             folders.add(Path(system.point.settings["path"]))
         known = {str(path) for path in folders} | {str(path.resolve()) for path in folders}
-        self._folders = sorted((f"{name}/" for name in known if name not in ("/", ".")), key=len, reverse=True)
+        self._folders = sorted((name for name in known if name not in ("/", ".")), key=len, reverse=True)
 
     def row(self, row: dict[str, Any]) -> dict[str, Any]:
         """The row, with names of folders cut from a failure's detail."""
         detail = row.get("detail")
         if row.get("failure") and detail and "/" in detail:
             for folder in self._folders:
-                detail = detail.replace(folder, "")
+                detail = detail.replace(f"{folder}/", "").replace(folder, Path(folder).name)
             row["detail"] = self._PATH.sub("", detail)
         return row
 

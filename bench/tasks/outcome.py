@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.adapters.published import Published
 from bench.content import package_sha256
 from bench.data import channels
 from bench.engine.plan import Plan
 from bench.engine.runner import Runner
+from bench.engine.systems import System
 from bench.results import files, merge, publish
 from bench.results import rows as row_files
 from bench.results.merge import Place
@@ -60,7 +62,20 @@ def announce(plan: Plan, results: Path) -> None:
     for system in plan.systems:
         if system.weights.kind != "none":
             print(f"  {system.label}: weights {system.weights.digest[:12]} from {system.weights.source}")
+        if system.point.adapter == "published":
+            _tell_matches(system, data)
     print(f"  results go to {results}", flush=True)
+
+
+def _tell_matches(system: System, dataset: Dataset) -> None:
+    """How many utterances have a decoded file, and which files belong to none."""
+    found = Published(Path(system.point.settings["path"]), system.point.sample_rate)
+    matched = [path for u in dataset if (path := found.path_for(u.extra.get("output", u.id))) is not None]
+    left = sorted(str(path.relative_to(found.folder)) for path in set(found.files.values()) - set(matched))
+    print(f"  {system.label}: decoded files of {len(matched)} of {len(dataset)} utterances")
+    if left and not dataset.partial:
+        some = ", ".join(left[:5]) + (f" and {len(left) - 5} more" if len(left) > 5 else "")
+        print(f"  {system.label}: no utterance for {some}")
 
 
 def execute(plan: Plan, wanted: Options) -> Outcome:

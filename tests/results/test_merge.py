@@ -13,7 +13,7 @@ from bench.errors import BenchError
 from bench.results import files, merge
 
 sys.path.insert(0, str(Path(__file__).parent))
-from made import rows  # noqa: E402
+from made import rows
 
 
 def values(table: Path) -> dict[tuple[str, str, str], float]:

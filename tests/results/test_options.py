@@ -24,7 +24,7 @@ def test_devices_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch)
             options.device(name)
     monkeypatch.setattr(options, "_cuda_devices", lambda: 2)
     assert options.device("auto") == "cuda" and options.device("cuda:1") == "cuda:1"
-    with pytest.raises(NoDevice, match="cuda:0 to cuda:1"):
+    with pytest.raises(NoDevice, match=r"cuda:0 to cuda:1"):
         options.device("cuda:7")
 
 
