@@ -12,8 +12,10 @@ import hashlib
 import json
 import os
 import sqlite3
+import sys
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +28,24 @@ from bench.errors import BenchError
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, stage TEXT NOT NULL, data BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS digests (path TEXT PRIMARY KEY, stamp TEXT NOT NULL, sha256 TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS needs (tab TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (key, tab)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS needs_of ON needs (tab);
 DROP TABLE IF EXISTS files;
 """
+_UNNEEDED = "stage != 'published' AND NOT EXISTS (SELECT 1 FROM needs WHERE needs.key = entries.key)"
 _BATCH = 400
+
+
+_SIDES = ("", "-wal", "-shm")
+"""The files of a store: SQLite's own, its log and the log's index."""
 
 
 class StoreError(BenchError):
     """The store cannot be written or read; what it held before is still good."""
+
+
+class StoreDamaged(StoreError):
+    """The file is no store, or what it holds is damaged. It has been kept aside."""
 
 
 def default_path() -> Path:
@@ -83,15 +96,48 @@ class Store:
     def __init__(self, path: Path | str | None = None) -> None:
         self.path = Path(path) if path is not None else default_path()
         try:
+            self._open()
+        except StoreDamaged as error:
+            print(f"warning: {error}", file=sys.stderr)
+            self._open()
+
+    def _open(self) -> None:
+        try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(self.path, timeout=60.0, isolation_level=None)
+            self._inode = self.path.stat().st_ino
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.executescript(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
+            self._raise_damaged(error)
             raise StoreError(
                 f"{self.path}: cannot open the store ({error}). Set BENCH_STORE to a writable place."
             ) from error
+
+    def _raise_damaged(self, error: Exception) -> None:
+        """Keep a damaged file aside and raise StoreDamaged; nothing happens for errors of another kind."""
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            return
+        self._db.close()
+        aside = self._keep_aside()
+        raise StoreDamaged(
+            f"{self.path}: the store is damaged ({error}). It is kept as {aside.name}; a new one begins, and what is "
+            "missing is computed again by the same command."
+        ) from error
+
+    def _keep_aside(self) -> Path:
+        number = 1
+        while (aside := self.path.with_name(f"{self.path.name}.damaged-{number}")).exists():
+            number += 1
+        # Another process may have kept it aside before: a new store in its place stays.
+        if self.path.exists() and self.path.stat().st_ino == self._inode:
+            for side in _SIDES:
+                part = self.path.with_name(self.path.name + side)
+                if part.exists():
+                    part.rename(aside.with_name(aside.name + side))
+        return aside
 
     def close(self) -> None:
         self._db.close()
@@ -111,7 +157,17 @@ class Store:
 
     def get_many(self, keys: Sequence[str]) -> dict[str, Any]:
         """Those of `keys` that are there."""
-        return {key: loads(data) for key, data in self._select("key, data", keys)}
+        return {key: self._loads(key, data) for key, data in self._select("key, data", keys)}
+
+    def _loads(self, key: str, data: bytes) -> Any:
+        try:
+            return loads(data)
+        except (ValueError, KeyError, zlib.error) as error:
+            self._change("DELETE FROM entries WHERE key = ?", [(key,)])
+            raise StoreError(
+                f"{self.path}: one of its results is damaged ({error}). It is removed; "
+                "run the same command again, and it is computed anew."
+            ) from error
 
     def get_raw(self, keys: Sequence[str]) -> dict[str, bytes]:
         """Those of `keys` that are there, as they are stored (see `loads`)."""
@@ -125,7 +181,12 @@ class Store:
         for start in range(0, len(keys), _BATCH):
             some = keys[start : start + _BATCH]
             marks = ",".join("?" * len(some))
-            yield from self._db.execute(f"SELECT {columns} FROM {table} WHERE {by} IN ({marks})", list(some))
+            try:
+                found = self._db.execute(f"SELECT {columns} FROM {table} WHERE {by} IN ({marks})", list(some)).fetchall()
+            except sqlite3.Error as error:
+                self._raise_damaged(error)
+                raise StoreError(f"{self.path}: cannot read the store ({error}); run the same command again") from error
+            yield from found
 
     def put_many(self, entries: Iterable[tuple[str, str, Any]]) -> None:
         """Write (key, stage, value) triples in one transaction: all of them or none."""
@@ -133,15 +194,21 @@ class Store:
 
     def put_raw(self, rows: Sequence[tuple[str, str, bytes]]) -> None:
         """`put_many` of values that are `dumps`ed already."""
+        self._change("INSERT OR REPLACE INTO entries VALUES (?, ?, ?)", rows)
+
+    def _change(self, statement: str, rows: Sequence[tuple]) -> None:
+        """One statement for every line of values, in one transaction: all of them or none."""
         if not rows:
             return
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            self._db.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?, ?)", rows)
+            self._db.executemany(statement, rows)
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
+            with suppress(sqlite3.Error):
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+            self._raise_damaged(error)
             raise StoreError(
                 f"{self.path}: cannot write ({error}). What was stored before is intact: free some space "
                 "(or set BENCH_STORE to another disk) and run the same command again."
@@ -173,17 +240,57 @@ class Store:
             if content.settled(now):
                 fresh.append((name, text, found[path]))
         if fresh:
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-                self._db.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?, ?)", fresh)
-                self._db.execute("COMMIT")
-            except sqlite3.Error:
-                # Only a memory aid: without it the file is hashed again next time.
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
+            # Only a memory aid: without it the file is hashed again next time.
+            with suppress(StoreError):
+                self._change("INSERT OR REPLACE INTO digests VALUES (?, ?, ?)", fresh)
         return found
 
     def stages(self) -> Mapping[str, tuple[int, int]]:
-        """Stage -> (entries, bytes), for `bench doctor`."""
-        query = "SELECT stage, count(*), sum(length(data)) FROM entries GROUP BY stage"
-        return {stage: (count, size) for stage, count, size in self._db.execute(query)}
+        """Stage -> (entries, bytes)."""
+        query = "SELECT stage, count(*), sum(length(data)) FROM entries GROUP BY stage ORDER BY stage"
+        return {stage: (count, size) for stage, count, size in self._ask(query)}
+
+    def _ask(self, query: str) -> list[tuple]:
+        try:
+            return self._db.execute(query).fetchall()
+        except sqlite3.Error as error:
+            self._raise_damaged(error)
+            raise StoreError(f"{self.path}: cannot read the store ({error}); run the same command again") from error
+
+    def verify(self) -> int:
+        """Read everything; -> how many damaged results were removed. Raises StoreDamaged for a damaged file."""
+        faults = [line for (line,) in self._ask("PRAGMA integrity_check") if line != "ok"]
+        if faults:
+            broken = sqlite3.DatabaseError(faults[0])
+            broken.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+            self._raise_damaged(broken)
+        bad = []
+        for key, data in self._db.execute("SELECT key, data FROM entries"):
+            try:
+                loads(data)
+            except (ValueError, KeyError, zlib.error):
+                bad.append((key,))
+        self._change("DELETE FROM entries WHERE key = ?", bad)
+        return len(bad)
+
+    def need(self, table: str, keys: Iterable[str], *, begin: bool = True) -> None:
+        """Note that some rows of a table were made from these entries, and (`begin`) from no others.
+
+        table: the table's folder, `#`, and which of its rows.
+        """
+        if begin:
+            self._change("DELETE FROM needs WHERE tab = ?", [(table,)])
+        self._change("INSERT OR IGNORE INTO needs VALUES (?, ?)", [(table, key) for key in keys])
+
+    def unneeded(self) -> Mapping[str, tuple[int, int]]:
+        """Stage -> (entries, bytes) that no table is made from; tables that are gone need nothing."""
+        known = [table for (table,) in self._ask("SELECT DISTINCT tab FROM needs")]
+        gone = [(table,) for table in known if not Path(table.partition("#")[0]).is_dir()]
+        self._change("DELETE FROM needs WHERE tab = ?", gone)
+        query = f"SELECT stage, count(*), sum(length(data)) FROM entries WHERE {_UNNEEDED} GROUP BY stage ORDER BY stage"
+        return {stage: (count, size) for stage, count, size in self._ask(query)}
+
+    def prune(self) -> None:
+        """Remove what `unneeded` counts, and give the space back to the disk."""
+        self._change(f"DELETE FROM entries WHERE {_UNNEEDED}", [()])
+        self._ask("VACUUM")

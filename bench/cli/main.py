@@ -1,9 +1,10 @@
-"""The command line: `python -m bench {list,show,run,leaderboard,compare,listen,gate,env,certify,doctor}`.
+"""The command line: `python -m bench {list,show,run,leaderboard,compare,merge,store,listen,gate,env,certify,doctor}`.
 
 Nothing heavy is imported here."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -104,6 +105,55 @@ def _compare(argv: Sequence[str]) -> int:
     return 0
 
 
+def _merge(argv: Sequence[str]) -> int:
+    from bench.engine import shards
+    from bench.store import Store
+
+    made = options.Parser(
+        prog="bench merge", description="Take in what jobs on other machines made, in any order, and renew the table."
+    )
+    made.add_argument("shards", nargs="+", type=Path, help="shards, or folders that hold some")
+    made.add_argument("--store", type=Path, default=None, metavar="FILE", help="store that takes them in")
+    parsed = made.parse_args(argv)
+    found = shards.find(parsed.shards)
+    with Store(parsed.store) as store:
+        taken = shards.absorb(found, store)
+        print(f"{len(found)} shards: {taken.entries} results are in {store.path}")
+    for path in taken.cut_off:
+        print(f"warning: {path}: its last record is cut off; everything before it is kept", file=sys.stderr)
+    words = list(taken.header.command)
+    if words[:1] != ["run"]:
+        print("the command that made them, run again, finds them there and writes its table")
+        return 0
+    # What a lost job left undone is done here, by this machine.
+    os.environ["EXECUTOR"] = "processes"
+    return main([*words, *(("--store", str(parsed.store)) if parsed.store else ())])
+
+
+def _store(argv: Sequence[str]) -> int:
+    from bench.store import Store
+
+    made = options.Parser(prog="bench store", description="What is in the store, how large it is, and what no table needs.")
+    made.add_argument("what", nargs="?", default="size", choices=("size", "verify", "prune"))
+    made.add_argument("--dry-run", action="store_true", help="with prune: tell what would go, remove nothing")
+    made.add_argument("--store", type=Path, default=None, metavar="FILE", help="the store (default: .bench/store.sqlite)")
+    parsed = made.parse_args(argv)
+    with Store(parsed.store) as store:
+        if parsed.what == "verify":
+            bad = store.verify()
+            print(f"{store.path}: {len(store)} results, " + (f"{bad} damaged ones removed" if bad else "all of them good"))
+            return 0
+        stages = store.unneeded() if parsed.what == "prune" else store.stages()
+        print(f"{store.path}" + (": needed by no table" if parsed.what == "prune" else ""))
+        everything = tuple(map(sum, zip(*stages.values(), strict=True))) or (0, 0)
+        for stage, (count, size) in {**stages, "in all": everything}.items():
+            print(f"  {stage:<12}{count:>10} entries {size / 2**20:>10.1f} MiB")
+        if parsed.what == "prune" and stages and not parsed.dry_run:
+            store.prune()
+            print("removed")
+    return 0
+
+
 def _gate(argv: Sequence[str]) -> int:
     from bench.tasks import gate
 
@@ -139,6 +189,8 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "show": (_show, "every number of an operating point: show focalcodec@50"),
     "run": (_run, "run a task: run --codec opus@6,codec2@700 --data embedded"),
     "leaderboard": (_leaderboard, "tables and plots from rows"),
+    "merge": (_merge, "take in what jobs on other machines made, and renew the table"),
+    "store": (_store, "size of the store; store verify, store prune [--dry-run]"),
     "compare": (_compare, "paired difference of two systems, with intervals and verdicts"),
     "listen": (_listen, "a page with originals, decoded speech and scores, worst utterances first"),
     "gate": (_gate, "rerun the fixed benchmark and compare it with the committed baseline"),

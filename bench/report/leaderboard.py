@@ -176,7 +176,7 @@ def _notes(summary: Summary, bold: str, name: Callable[[str], str]) -> list[str]
     claim = CLAIM[summary.scheme].format(units=summary.speakers)
     out = [f"±: half of the 95 % interval ({claim}, {summary.draws:,} draws, seed {summary.seed}). "
            f"{bold}: the best, and every codec whose paired 95 % interval against it includes 0; "
-           f"neither where n is below {STARRED_FROM:.0%} of the column's largest."]
+           f"neither where n is below {100 * STARRED_FROM:.0f} % of the column's largest."]
     legend: dict[str, str] = {}
     for system in summary.systems:
         for mark, meaning in summary.marks.get(system, ()):

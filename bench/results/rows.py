@@ -195,6 +195,24 @@ def _slices(
     yield list(_usage_rows(of_line | {"definitions": versions(line.system, f"producer:{line.producer.id}", "usage")}, usage))
 
 
+def note_needs(plan: Plan, store: Store, folder: Path) -> None:
+    """Tell the store which of its entries the rows of `plan` in the table `folder` are made from."""
+    schedule = Schedule(plan, store)
+    begun: set[str] = set()
+    everything = plan.dataset.utterances
+    for line in plan.lines:
+        name = f"{folder.resolve()}#{line.codec}#{line.system.label}#{line.system.device.split(':')[0]}"
+        for at in range(0, len(everything), _SLICE):
+            keyed = schedule.keyed(line, everything[at : at + _SLICE])
+            found = {"": output_keys(line, [one.made for one in keyed])}
+            for due in (due for one in keyed for due in one.dues):
+                found.setdefault(due.metric, []).extend(key for key in (due.score, due.reference, due.degraded) if key)
+            for metric, keys in found.items():
+                part = f"{name}#{metric}"
+                store.need(part, keys, begin=part not in begun)
+                begun.add(part)
+
+
 def versions(system: System | None, *names: str) -> str:
     """Versions (JSON) of the definitions that a value depends on: those of the system's codec and those in `names`."""
     known = (system.key if system else "", *names)

@@ -95,6 +95,7 @@ def execute(plan: Plan, wanted: Options) -> Outcome:
             return _tell(folder, before["written"], before["lost"], "up to date:")
         systems = (row_files.slices(plan, line, store, runner.failures) for line in plan.lines)
         folder, text, written, lost = deliver(where, systems, quiet=wanted.quiet)
+        row_files.note_needs(plan, store, folder)
         if not runner.failures:
             record = {"text": text, "written": [str(path) for path in written], "lost": lost}
             store.put(done, "published", record | {"rows": _digest(folder, store)})

@@ -32,6 +32,7 @@ from bench.probes.jobs import Job
 from bench.probes.settings import Settings, settings
 from bench.progress import Progress
 from bench.results import files
+from bench.results import rows as row_files
 from bench.speech import Dataset, Utterance
 from bench.store import Store, key_of
 from bench.tasks import cards, options, outcome, probe_rows
@@ -94,6 +95,9 @@ def run(task: str, wanted: Options) -> outcome.Outcome:
             subjects = list(_subjects(runner, wanted.continuous))
             probed = _train(runner, subjects, divisions, chosen, seeds)
             fresh = probe_rows.frame(runner, probed, divisions, chosen)
+            row_files.note_needs(plan, store, where.folder())
+            for one in probed:
+                store.need(f"{where.folder().resolve()}#{one.name}#probe {one.job.key[:8]}", [one.job.key])
         results.add(outcome.finish(fresh, where, wanted))
     return results
 

@@ -106,6 +106,7 @@ def _run(listed: Trials, names: Sequence[str], columns: Mapping[str, tuple[str, 
         runner = Runner(plan, store)
         runner.run()
         rows = _told(row_files.frame(plan, store, runner.failures), systems, columns)
+        row_files.note_needs(plan, store, where.folder())
     return outcome.finish(rows, where, wanted)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bench import content
-from bench.store import Store, StoreError, dumps, key_of, loads
+from bench.store import Store, StoreDamaged, StoreError, dumps, key_of, loads
 
 
 def test_values_come_back_equal() -> None:
@@ -66,3 +66,63 @@ def test_files_are_hashed_again_only_when_they_change(tmp_path: Path, monkeypatc
         path.write_bytes(b"two!")
         assert store.file_sha256([path])[path] != first
         assert store.file_sha256([tmp_path / "gone"])[tmp_path / "gone"] == "missing"
+
+
+@pytest.mark.parametrize("damage", [b"no store at all", b""])
+def test_a_file_that_is_no_store_is_kept_aside(tmp_path: Path, damage: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "s.sqlite"
+    path.write_bytes(damage * 100)
+    with Store(path) as store:
+        store.put("a", "stage", 1)
+        assert store.get("a") == 1
+    told = capsys.readouterr().err
+    assert ("kept as s.sqlite.damaged-1" in told) == bool(damage)
+    assert not damage or (tmp_path / "s.sqlite.damaged-1").read_bytes() == damage * 100
+
+
+def _fill(path: Path) -> None:
+    with Store(path) as store:
+        store.put_many([(f"{n:064x}", "stage", np.random.default_rng(n).bytes(3000)) for n in range(200)])
+
+
+def test_a_store_damaged_in_the_middle_is_one_line_and_kept_aside(tmp_path: Path) -> None:
+    path = tmp_path / "s.sqlite"
+    _fill(path)
+    data = bytearray(path.read_bytes())
+    for page in range(4, len(data) // 4096, 3):  # every third page
+        data[page * 4096 : page * 4096 + 200] = bytes(200)
+    path.write_bytes(data)
+    with Store(path) as store, pytest.raises(StoreDamaged, match=r"kept as s\.sqlite\.damaged-1.*same command"):
+        store.get_many([f"{n:064x}" for n in range(200)])
+    assert (tmp_path / "s.sqlite.damaged-1").stat().st_size == len(data)
+    _fill(path)
+    with Store(path) as store:
+        assert len(store) == 200
+
+
+def test_a_damaged_result_is_removed_and_told(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.sqlite") as store:
+        store.put_many([("good", "stage", "x" * 1000), ("bad", "stage", "y" * 1000)])
+        store._db.execute("UPDATE entries SET data = substr(data, 1, 10) WHERE key = 'bad'")
+        with pytest.raises(StoreError, match=r"removed.*same command"):
+            store.get("bad")
+        assert store.get("bad") is None and store.get("good") == "x" * 1000
+        store.put("bad", "stage", "y" * 1000)
+        store._db.execute("UPDATE entries SET data = substr(data, 1, 10) WHERE key = 'bad'")
+        assert store.verify() == 1 and store.verify() == 0 and len(store) == 1
+
+
+def test_what_no_table_needs_is_pruned(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir(), second.mkdir()
+    with Store(tmp_path / "s.sqlite") as store:
+        store.put_many([(key, "coded", key) for key in ("a", "b", "c", "d")])
+        store.need(f"{first}#opus@6#stoi", ["a", "b"])
+        store.need(f"{second}#opus@6#stoi", ["b", "c"])
+        assert {stage: count for stage, (count, _) in store.unneeded().items()} == {"coded": 1}
+        second.rmdir()
+        store.prune() if store.unneeded() else None
+        assert store.has_many(["a", "b", "c", "d"]) == {"a", "b"}
+        store.need(f"{first}#opus@6#stoi", ["a"])
+        store.unneeded(), store.prune()
+        assert store.has_many(["a", "b"]) == {"a"}

@@ -19,7 +19,8 @@ def rows(
         "task": "resynthesis", "profile": "embedded", "dataset": "toy", "dataset_sha256": "aa", "audio_sha256": "bb",
         "partial": False, "synthetic": True, "condition": "clean", "codec": codec, "weights": "none",
         "weights_sha256": "none", "system_key": "key", "role": "resynthesis", "output": "", "against": "",
-        "settings": card_settings(codec) or "{}", "device": "cpu", "device_kind": "cpu", "threads": 1, "language": "en", "seconds": 1.0,
+        "settings": card_settings(codec) or "{}",
+        "device": "cpu", "device_kind": "cpu", "threads": 1, "language": "en", "seconds": 1.0,
         "metric_version": "1", "metric_key": "m", "commit": "c0ffee", "definitions": "{}", "code_version": "v",
         "packages": "{}", "seed": 0,
     }  # fmt: skip

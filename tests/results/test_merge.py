@@ -153,7 +153,7 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: p
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
-    with pytest.raises(BenchError, match="No space left.*unchanged"):
+    with pytest.raises(BenchError, match=r"No space left.*unchanged"):
         renew(tmp_path, rows("opus@6", value=0.9))
     assert (tmp_path / "rows" / "opus@6.parquet").read_bytes() == before
     assert [path.name for path in (tmp_path / "rows").iterdir()] == ["opus@6.parquet"]
