@@ -184,9 +184,10 @@ def wavlm_sv(folder: Path) -> None:
 def ecapa(folder: Path) -> None:
     """The ECAPA-TDNN in full."""
     from bench.metrics import sim_ecapa
+    from bench.metrics.networks.ecapa import Ecapa
 
     torch.manual_seed(0)
-    torch.save(sim_ecapa.build().state_dict(), folder / sim_ecapa.FILE)
+    torch.save(Ecapa().network.state_dict(), folder / sim_ecapa.FILE)
 
 
 BESIDE: dict[str, Write] = {"microsoft/wavlm-large": wavlm_large}
@@ -201,26 +202,24 @@ METRICS: dict[str, tuple[str, Write]] = {
 
 
 def utmos_layers(count: int = 1) -> None:
-    """Make `transformers` build wav2vec 2.0 with `count` layers of the true width, here and where UTMOS is loaded."""
-    from functools import partial
+    """Make UTMOS have `count` layers of the true width, here and where it is loaded."""
+    from bench.metrics.networks import utmos
 
-    import transformers
-
-    transformers.Wav2Vec2Config = partial(transformers.Wav2Vec2Config, num_hidden_layers=count)  # type: ignore[misc]
+    utmos.LAYERS = count
 
 
 def utmos(path: Path) -> None:
     """UTMOS with one layer of the true width, under the names of the published checkpoint."""
-    from bench.metrics import utmos
+    from bench.metrics.networks.utmos import Utmos
 
     utmos_layers()
     torch.manual_seed(0)
-    state = utmos.build().state_dict()
+    state = Utmos().state_dict()
     torch.save({_fairseq(key): value for key, value in state.items()}, path)
 
 
 def _fairseq(key: str) -> str:
-    """The published name of a tensor: `utmos.rename` the other way round."""
+    """The published name of a tensor: `rename` of the network the other way round."""
     if not key.startswith("wav2vec2."):
         return key
     name = key.removeprefix("wav2vec2.")

@@ -34,7 +34,9 @@ def models(tiny_whisper):
     from bench.metrics.networks.utmos import Utmos
 
     torch.manual_seed(0)
-    judge = Utmos(layers=3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bench.metrics.networks.utmos.LAYERS", 3)
+        judge = Utmos()
     shape = {"use_weighted_layer_sum": True, "xvector_output_dim": 512, "num_labels": 8}
     verifier = WavLMForXVector(WavLMConfig(num_hidden_layers=3, **shape))
     speaker = Ecapa()

@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from bench.errors import WeightsInvalid
 from bench.metrics.networks import Batch, masks, wav2vec2
 
+LAYERS = 12
 # Names of the checkpoint (fairseq's) -> names of transformers' Wav2Vec2Model, in the order they are tried.
 RENAMES = (
     (r"feature_extractor\.conv_layers\.(\d)\.0\.weight", r"feature_extractor.conv_layers.\1.conv.weight"),
@@ -31,13 +32,13 @@ RENAMES = (
 
 
 class Utmos(nn.Module):
-    """wave [B, T] at 16 kHz -> score [B]. The released network has 12 layers; fewer serve tests."""
+    """wave [B, T] at 16 kHz -> score [B]."""
 
-    def __init__(self, layers: int = 12) -> None:
+    def __init__(self) -> None:
         from transformers import Wav2Vec2Config, Wav2Vec2Model
 
         super().__init__()
-        self.wav2vec2 = Wav2Vec2Model(Wav2Vec2Config(layer_norm_eps=1e-5, num_hidden_layers=layers))
+        self.wav2vec2 = Wav2Vec2Model(Wav2Vec2Config(layer_norm_eps=1e-5, num_hidden_layers=LAYERS))
         self.domain_emb = nn.Parameter(torch.zeros(1, 128))
         self.judge_emb = nn.Parameter(torch.zeros(1, 128))
         self.blstm = nn.LSTM(1024, 512, batch_first=True, bidirectional=True)
