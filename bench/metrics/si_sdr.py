@@ -1,10 +1,11 @@
 """SI-SDR: scale-invariant signal-to-distortion ratio.
 
 Definition: means removed; a = <e, s> / |s|^2; SI-SDR = 10 log10(|a s|^2 / |a s - e|^2) in dB.
-Reference: Le Roux et al., "SDR - half-baked or well done?", ICASSP 2019, eq. 3 (which assumes zero mean).
+Reference: Le Roux et al., "SDR - half-baked or well done?", ICASSP 2019, eq. 3 (which assumes zero mean). VERSA does not
+remove the means: on signals with a constant offset its numbers differ.
 Range: unbounded below; capped at 100 dB, because an identical pair is limited by rounding only. Higher is better.
-Rate: 16 kHz. Level: invariant to the gain of either signal; polarity is not seen. Length: equal lengths, no
-alignment.
+Rate: 16 kHz. Level: invariant to the gain of either signal; polarity is not seen. Length: equal lengths; only the
+delay that a codec declares is compensated.
 Parametric codecs score below 0 dB by nature: read the column for waveform codecs only.
 Failures: silence, length, not_finite. Version 1.
 """

@@ -4,7 +4,8 @@ Definition: SNR = 10 log10(|s|^2 / |s - e|^2) in dB.
 Reference: torchmetrics SignalNoiseRatio with zero_mean=False computes the same.
 Range: unbounded below; capped at 100 dB, where rounding decides. Higher is better. Rate: 16 kHz.
 Level: a gain of the decoded wave counts as noise, and so does its polarity; see SI-SDR for the ratio that forgives both.
-Length: equal lengths, no alignment. Parametric codecs score below 0 dB by nature: read it for waveform codecs only.
+Length: equal lengths; only the delay that a codec declares is compensated. Parametric codecs score below 0 dB by nature:
+read it for waveform codecs only.
 Failures: silence, length, not_finite. Version 1.
 """
 

@@ -1,17 +1,14 @@
 """Distances between magnitude spectra: mel, STFT, and multi-resolution STFT.
 
 Definitions, all on 16 kHz signals with centred frames (reflected ends) and periodic Hann windows:
-mel_distance, stft_distance: DFT 1024, hop 320; mel_distance on 80 HTK mel bands of the magnitude; 10 log10(max(x,
-1e-10)),
+mel_distance, stft_distance: DFT 1024, hop 320; mel_distance on 80 HTK mel bands of the magnitude; 10 log10(max(x, 1e-10)),
 Euclidean norm of the difference over bands (bins) per frame, mean over frames. The FocalCodec authors' MelD and STFTD
 (repository audiocodecs, logged beside the paper's columns).
-mrstft: mean over three resolutions (DFT 1024, 2048, 512; hop 120, 240, 50; window 600, 1200, 240) of spectral
-convergence
+mrstft: mean over three resolutions (DFT 1024, 2048, 512; hop 120, 240, 50; window 600, 1200, 240) of spectral convergence
 |S - S'| / |S| (Frobenius norms) plus mean |ln S - ln S'|, S = sqrt(max(|STFT|^2, 1e-8)). Yamamoto et al., "Parallel
 WaveGAN", ICASSP 2020, eqs. 4-6; equal to auraloss 0.4.0.
-Range: 0 upwards, LOWER is better. Rate: 16 kHz. Level: not invariant. Length: equal; no alignment. Failures: length,
-silence,
-too_short, not_finite. Version 1.
+Range: 0 upwards, LOWER is better. Rate: 16 kHz. Level: not invariant. Length: equal; only the delay that a codec declares
+is compensated. Failures: length, silence, too_short, not_finite. Version 1.
 """
 
 from __future__ import annotations

@@ -9,8 +9,9 @@ Reference: Taal et al., "An Algorithm for Intelligibility Prediction of Time-Fre
 TASLP 2011, eqs. 1-6; Jensen and Taal, "An Algorithm for Predicting the Intelligibility of Speech Masked by Modulated
 Noise Maskers", IEEE/ACM TASLP 2016. Equal to pystoi 0.4.1 to 1e-6, in one pass for both scores.
 Range: about 0 to 1 (ESTOI may fall slightly below 0), higher is better. Rate: 16 kHz.
-Level: invariant to a common and to an individual gain. Length: equal lengths; no time alignment (10 ms of delay costs
-0.14), so delay is compensated before. Fewer than 30 frames after silence removal: failure too_short.
+Level: invariant to a common and to an individual gain. Length: equal lengths; no time alignment: only the delay that a
+codec declares is compensated before. 10 ms of other delay cost 0.14, and audio that was decoded elsewhere with a delay of
+62 ms scored 0.18: the pair's `delay_ms` tells. Fewer than 30 frames after silence removal: failure too_short.
 Version 1.
 """
 

@@ -12,10 +12,13 @@ Failures: undefined (no delay can be told: silence, or another signal), and thos
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
-from bench.metrics import Column, Metric, MetricFailure, Signal, Value
-from bench.metrics._common import check_rate
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.metrics import Column, MetricFailure, Value
+from bench.metrics.shapes import of_pair
 from bench.metrics.stoi import both
 from bench.validity import pair_facts
 
@@ -33,22 +36,17 @@ def aligned(ref: np.ndarray, deg: np.ndarray, rate_hz: int = RATE_HZ) -> tuple[n
     return first[:shared], second[:shared]
 
 
-def score(ref: Signal, deg: Signal) -> dict[str, Value]:
-    """STOI and ESTOI of the aligned pair."""
-    try:
-        check_rate(ref, RATE_HZ), check_rate(deg, RATE_HZ)
-        plain, extended = both(*aligned(ref.wave, deg.wave), RATE_HZ)
-    except MetricFailure as failure:
-        return {"stoi_aligned": failure, "estoi_aligned": failure}
+def _columns(ref: NDArray[Any], deg: NDArray[Any]) -> dict[str, Value]:
+    plain, extended = both(*aligned(ref, deg))
     return {"stoi_aligned": plain, "estoi_aligned": extended}
 
 
-METRIC = Metric(
-    name="stoi_aligned",
-    columns=(
+METRIC = of_pair(
+    "stoi_aligned",
+    (
         Column("stoi_aligned", "STOI aligned", "", "higher", 0.0, 1.0, margin=0.002, decimals=3),
         Column("estoi_aligned", "ESTOI aligned", "", "higher", 0.0, 1.0, margin=0.004, decimals=3),
     ),
-    score=score,
+    _columns,
     packages=("scipy",),
 )

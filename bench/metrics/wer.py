@@ -13,24 +13,26 @@ Range: 0 upwards (insertions can pass 100 %), lower is better. Rate: 16 kHz.
 Level: nearly invariant. Length: lengths may differ; beyond 45 s a signal is read in windows of 20 to 30 s, cut where it is
 quietest. Failures: language (not English), no_text (wer, cer), not_finite.
 A silent degraded signal is transcribed as nothing and counts as deletions: that is what a listener gets.
-Batches equal single runs. Version 1.
+Batches equal single runs. It runs on the CPU whatever the device: the encoder is a quantized graph of onnxruntime, and the
+decoder's steps are too small for anything else. Version 1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 
-from bench.metrics import Analysis, Column, Metric, MetricFailure, Ratio, Signal, Value, _moonshine
-from bench.metrics._common import Wave, analysis_of, check, check_rate, checked_batch, value
-from bench.metrics._text import char_errors, normalise, normaliser_files, word_errors
+from bench.metrics import Analysis, Column, MetricFailure, Signal
+from bench.metrics._common import Wave, check, check_rate, checked_batch
+from bench.metrics._text import normaliser_files
+from bench.metrics.networks import moonshine
+from bench.metrics.shapes import of_texts
 
 RATE_HZ = 16_000
 
 
 def _analyse(signals: Sequence[Signal]) -> list[Analysis | MetricFailure]:
     out, places, waves = checked_batch(signals, _checked)
-    for place, text in zip(places, _moonshine.transcribe(waves), strict=True):
+    for place, text in zip(places, moonshine.transcribe(waves), strict=True):
         out[place] = {"transcript": text}
     return out
 
@@ -41,40 +43,17 @@ def _checked(signal: Signal) -> Wave:
     return check(check_rate(signal, RATE_HZ).wave, rate_hz=RATE_HZ, silence=False)
 
 
-def _transcript(signal: Signal) -> str:
-    return normalise(str(analysis_of(signal, _analyse)["transcript"]))
-
-
-def _truth(signal: Signal) -> str:
-    if signal.text is None:
-        raise MetricFailure("no_text", "the data set gives no transcript")
-    return normalise(signal.text)
-
-
-def _score(ref: Signal, deg: Signal) -> dict[str, Value]:
-    counts: tuple[tuple[str, Callable[[str, str], Ratio], Callable[[Signal], str]], ...] = (
-        ("dwer", word_errors, _transcript),
-        ("dcer", char_errors, _transcript),
-        ("wer", word_errors, _truth),
-        ("cer", char_errors, _truth),
-    )
-    return {name: value(partial(_errors, count, reference, ref, deg)) for name, count, reference in counts}
-
-
-def _errors(count: Callable[[str, str], Ratio], reference: Callable[[Signal], str], ref: Signal, deg: Signal) -> Ratio:
-    return count(reference(ref), _transcript(deg))
-
-
-METRIC = Metric(
-    name="error_rates",
-    columns=(
+METRIC = of_texts(
+    "error_rates",
+    (
         Column("dwer", "dWER (Moonshine)", "%", "lower", 0.0, None, 0.0015, 1, 100.0),
         Column("dcer", "dCER (Moonshine)", "%", "lower", 0.0, None, 0.0015, 1, 100.0),
+    ),
+    (
         Column("wer", "WER (Moonshine)", "%", "lower", 0.0, None, 0.0015, 1, 100.0),
         Column("cer", "CER (Moonshine)", "%", "lower", 0.0, None, 0.0015, 1, 100.0),
     ),
-    score=_score,
     analyse=_analyse,
-    weights=lambda: [*_moonshine.weights(), *normaliser_files()],
+    weights=lambda: [*moonshine.weights(), *normaliser_files()],
     packages=("moonshine-cpp", "whisper-normalizer", "rapidfuzz"),
 )

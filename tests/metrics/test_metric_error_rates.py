@@ -9,8 +9,9 @@ import sys
 import numpy as np
 import pytest
 
-from bench.metrics import MetricFailure, Ratio, Signal, _moonshine, find
+from bench.metrics import MetricFailure, Ratio, Signal, find
 from bench.metrics._text import BASIC, char_errors, normalise, word_errors
+from bench.metrics.networks import moonshine
 
 CLIPS = (
     "ls84_04",
@@ -61,19 +62,19 @@ def test_moonshine_equals_its_package(shared, clip):
         "print(json.dumps([model.transcribe_wav(p) for p in sys.argv[1:]]))"
     )
     found = subprocess.run([sys.executable, "-c", script, *paths], capture_output=True, text=True, check=True).stdout
-    assert _moonshine.transcribe([clip(name) for name in CLIPS]) == json.loads(found.splitlines()[-1])
+    assert moonshine.transcribe([clip(name) for name in CLIPS]) == json.loads(found.splitlines()[-1])
 
 
 def test_batch_equals_single_and_order_is_kept(clip):
     waves = [clip(name) for name in ("ls84_04", "ls84_09", "silence2s", "ls84_09__noise5")]
-    together = _moonshine.transcribe(waves)
-    assert together == [_moonshine.transcribe([wave])[0] for wave in waves]
+    together = moonshine.transcribe(waves)
+    assert together == [moonshine.transcribe([wave])[0] for wave in waves]
     assert together[1].startswith("Do you know") and together[2] == ""
 
 
 def test_one_sample_and_none():
-    assert _moonshine.transcribe([np.zeros(1, np.float32)]) == [""]
-    assert _moonshine.transcribe([]) == []
+    assert moonshine.transcribe([np.zeros(1, np.float32)]) == [""]
+    assert moonshine.transcribe([]) == []
 
 
 def test_scores(clip):

@@ -7,6 +7,7 @@ weights are packed (see :func:`pack`). Training, other devices and other types t
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -59,14 +60,14 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return F.linear(x, weight, bias)
 
 
-class _Packable(nn.Module):
+class _Packable(nn.Module, ABC):
     """A layer that is one matrix product and can keep its matrix packed."""
 
     packed: Tensor | None = None
 
+    @abstractmethod
     def matrix(self) -> Tensor:
         """The weight as [out, in]."""
-        raise NotImplementedError
 
     def ready(self, x: Tensor) -> Tensor:
         """The weight for a product with x: packed where that is allowed."""
