@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from bench.metrics import MetricFailure, Signal, find
-from bench.metrics import _moonshine as moonshine
 from bench.metrics import stoi as plain
+from bench.metrics.networks import moonshine
 from bench.metrics.pesq import MAX_S, MAX_STRETCHES, pesq, stretches
 from bench.metrics.stoi_aligned import aligned
 
