@@ -28,7 +28,7 @@ from bench.codec import Codec, Wave
 from bench.codes import Codes
 from bench.errors import BadCodes, BenchError
 from bench.fetch.weights import Weights
-from bench.foreign import frames
+from bench.foreign import cpu, frames
 
 VERSION = "1"
 
@@ -42,6 +42,8 @@ _START = (
 
 class ChildFailed(BenchError):
     """The codec's process did not answer as it should."""
+
+    kind = "codec_error"
 
 
 class Child:
@@ -218,6 +220,7 @@ class ForeignCodec(Codec):
 
     def _count(self, answer: Mapping[str, Any]) -> None:
         self.resources["cpu_s"] += float(answer["cpu_s"])
+        cpu.add(float(answer["cpu_s"]))
         self.resources["peak_bytes"] = max(int(self.resources["peak_bytes"]), int(answer["peak_bytes"]))
 
     def _cut(self, answer: Mapping[str, Any], data: bytes, wanted: int, width: int) -> list[bytes]:

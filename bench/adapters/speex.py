@@ -33,6 +33,12 @@ MODES = {8000: "--narrowband", 16000: "--wideband"}
 LIMIT_S = 300.0
 
 
+class ProgramFailed(BenchError):
+    """A program that ended with an error, or gave no answer."""
+
+    kind = "codec_error"
+
+
 class Speex(Codec):
     """One quality at 8 kHz (narrow band) or 16 kHz (wide band)."""
 
@@ -108,10 +114,10 @@ def run(name: str, arguments: Sequence[str], data: bytes) -> bytes:
     try:
         done = subprocess.run([program(name), *arguments], input=data, capture_output=True, check=False, timeout=LIMIT_S)
     except subprocess.TimeoutExpired as error:
-        raise BenchError(f"{name} gave no answer within {LIMIT_S:.0f} s") from error
+        raise ProgramFailed(f"{name} gave no answer within {LIMIT_S:.0f} s") from error
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
-        raise BenchError(f"{name} ended with {done.returncode}: {said[0][-200:]}")
+        raise ProgramFailed(f"{name} ended with {done.returncode}: {said[0][-200:]}")
     return done.stdout
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bench import adapters, cards, environments, presence
 from bench.adapters.process import ChildFailed, ForeignCodec
 from bench.codec import Converts, HasCodebooks, HasFeatures, decode, encode, roundtrip
+from bench.engine.clock import Clock
 from bench.errors import BadCard, BenchError
 from bench.fetch import weights
 from bench.foreign import frames
@@ -74,6 +75,9 @@ def test_what_the_child_tells_of_itself(codec: Any) -> None:
     encode(codec, [sound(7)])
     assert 0.05 < codec.resources["cpu_s"] - before["cpu_s"] < 20
     assert codec.resources["peak_bytes"] > 10 * 2**20
+    # The engine's clock counts what the child spent, which this process cannot see.
+    _, seconds = Clock("cpu").time(lambda: encode(codec, [sound(7)]))
+    assert seconds > 0.05
 
 
 def test_powers_are_those_of_the_worker(codec: Any) -> None:
@@ -104,6 +108,23 @@ def test_a_child_that_fails_fails_alone(codec: Any, first: float, said: str | No
         with pytest.raises(ChildFailed, match=said):
             encode(codec, [sound(first)])
     assert encode(codec, [sound()])[0].sha256 == good, "the next request has a new child"
+
+
+def test_the_engine_counts_the_failure_of_one_utterance(codec: Any, tmp_path: Path) -> None:
+    import soundfile
+
+    from bench.engine.producers import make_each
+    from bench.engine.producers.resynthesis import Resynthesis
+    from bench.speech import Utterance
+
+    items = []
+    for number, first in enumerate((0, 1, 0)):
+        path = tmp_path / f"{number}.wav"
+        soundfile.write(path, sound(first), 8000, subtype="FLOAT")
+        items.append(Utterance(str(number), path, "speaker"))
+    made = make_each(Resynthesis(), items, codec, Clock("cpu"))
+    assert [isinstance(one, Exception) for one in made] == [False, True, False]
+    assert isinstance(made[1], ChildFailed) and made[1].kind == "codec_error" and "the reason is this" in str(made[1])
 
 
 def test_an_error_of_the_codec_is_told_and_the_child_lives(codec: Any) -> None:
@@ -139,12 +160,12 @@ def test_a_child_that_cannot_load_is_told(tmp_path: Path) -> None:
 
 def test_answers_of_another_shape_are_refused(codec: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     [good] = encode(codec, [sound()])
-    data, other = good.to_bytes(), dataclasses.replace(good, num_samples=9).to_bytes()
+    data, other = good.to_bytes(), encode(codec, [sound(length=8)])[0].to_bytes()
     for lengths, payload, said in (
         ([len(data)] * 2, data * 2, "for 1 utterances"),
         ([len(data)], data[:-1], "for 1 utterances"),
         ([len(data) - 1], data[:-1], "codes that are none"),
-        ([len(other)], other, "codes of 9 samples at 8000 Hz for 400 at 8000"),
+        ([len(other)], other, "codes of 8 samples at 8000 Hz for 400 at 8000"),
     ):
         answer = ({"lengths": lengths, "cpu_s": 0, "peak_bytes": 0}, payload)
         monkeypatch.setattr(type(codec._child), "ask", lambda *_, answer=answer: answer)
