@@ -46,8 +46,15 @@ class System:
 
 
 def resolve(name: str) -> Point:
-    """`family@point`, or `published:PATH` for audio that somebody else decoded."""
-    return published.point(name) if name.startswith(published.PREFIX) else cards.runnable(name)
+    """`family@point`, `published:PATH` for audio that somebody else decoded, or `hf:REPO` for an audio tokenizer without a
+    card."""
+    if name.startswith(published.PREFIX):
+        return published.point(name)
+    if name.startswith("hf:"):
+        from bench.adapters.hf import repository  # imports torch
+
+        return repository.point(name)
+    return cards.runnable(name)
 
 
 def system(name: str, *, profile: str = "embedded", want: str | None = None, device: str = "cpu") -> System:
