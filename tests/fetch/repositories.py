@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from safetensors.torch import save_file
 
 from bench import adapters, cards
 from bench.adapters import hf
+from bench.adapters.snac import SPEECH
 from bench.fetch.weights import Weights
 from bench.models.focalcodec.checkpoint import save
 from bench.models.stablecodec import BOTTLENECKS, StableCodec, StableCodecConfig
@@ -98,6 +100,15 @@ def stablecodec(folder: Path) -> None:
     config = StableCodecConfig(patch=20, channels=32, transformer_depths=(1, 2), sliding_window=(7, 8))
     save_file(StableCodec(config, BOTTLENECKS["1x46656"]).state_dict(), folder / "model.safetensors")
     (folder / "model_config.json").write_text(json.dumps(test_stablecodec.published_config()))
+
+
+def snac(folder: Path) -> None:
+    from snac import SNAC
+
+    config = {**SPEECH, **SMALL["snac"]}
+    torch.manual_seed(1)
+    torch.save(SNAC(**config).state_dict(), folder / "pytorch_model.bin")
+    (folder / "config.json").write_text(json.dumps(config))
 
 
 def hificodec(folder: Path) -> None:
@@ -189,6 +200,9 @@ def ecapa(folder: Path) -> None:
     torch.manual_seed(0)
     torch.save(Ecapa().network.state_dict(), folder / sim_ecapa.FILE)
 
+
+if find_spec("snac"):  # a package that is not installed with the others
+    CODECS["snac"] = Held(snac)
 
 BESIDE: dict[str, Write] = {"microsoft/wavlm-large": wavlm_large}
 """Repositories that a codec needs beside its own."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bench import cards
+from bench import cards, provenance
 from bench.fetch import hub
 from bench.fetch.download import FetchFailed
 from tests.fetch import repositories
@@ -90,7 +90,8 @@ def test_a_first_run_fetches_loads_and_runs(name: str, fetched: tuple[User, dict
 def test_every_adapter_that_uses_a_hub_is_tried() -> None:
     """A new codec with weights on a hub gets its line in `repositories.CODECS`."""
     wanted = {point.adapter for point in cards.all_points()
-              if "repo" in point.weights.get("official", {}) and point.weights["official"].get("files")}  # fmt: skip
+              if all(provenance.package_version(package) != "absent" for package in point.packages)
+              and "repo" in point.weights.get("official", {}) and point.weights["official"].get("files")}  # fmt: skip
     assert wanted <= {cards.resolve(name).adapter for name in repositories.CODECS}
 
 
