@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -93,3 +96,27 @@ def test_lengths(voice):
 def test_pesq_says_nothing_on_the_terminal(voice, capfd):
     pesq(voice, voice)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("up", "down"), [(5, 8), (5, 4), (5, 12), (1, 2), (100, 441)])
+def test_stoi_resamples_as_scipy_does(up, down):
+    from scipy.signal import resample_poly
+
+    from bench.metrics.stoi import _resample, _resampling_filter
+
+    rng = np.random.default_rng(0)
+    for size in (1, 7, 1_600, 16_001):
+        wave = rng.normal(size=size)
+        wanted = resample_poly(wave, up, down, window=_resampling_filter(up, down))
+        assert _resample(wave, up, down) == pytest.approx(wanted, abs=1e-13)
+
+
+def test_scoring_imports_neither_scipy_signal_nor_plots():
+    script = (
+        "import sys, numpy as np; from bench.metrics import Signal, find; "
+        "s = Signal(np.random.default_rng(0).normal(0, 0.1, 16000).astype(np.float32), 16000); "
+        "[find(name).score(s, s) for name in ('stoi', 'pesq_wb', 'si_sdr', 'spectral')]; "
+        "print([m for m in ('scipy.signal', 'scipy.stats', 'torch', 'matplotlib', 'seaborn', 'pandas') if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "[]"
