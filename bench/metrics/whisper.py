@@ -32,6 +32,7 @@ from bench.metrics.shapes import of_texts
 
 RATE_HZ = 16_000
 WINDOW = 30 * RATE_HZ
+"""Samples that the network hears at a time."""
 FILES = (
     "config.json",
     "generation_config.json",

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from bench.metrics._common import quiet_stdout
+from bench.metrics.distillmos import SEGMENT
 from bench.metrics.networks import Batch
 
-SEGMENT = 122_880
 FRAME_HOP, FRAMES = 160, 768
 MARGIN = 8
 """Feature frames (two spectrogram frames each) beyond the reach of the convolutions."""

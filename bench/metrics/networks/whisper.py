@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from bench.metrics.networks import Batch
+from bench.metrics.whisper import WINDOW
 
-WINDOW = 480_000
-"""Samples of the 30 s that the network hears at a time."""
 N_FFT, HOP = 400, 160
 
 
