@@ -110,6 +110,9 @@ def _devices() -> Iterator[Finding]:
     yield Finding("ok", f"cpu: {provenance.cpu_name()}, {cores} cores")
     if torch.cuda.is_available():
         yield Finding("ok", f"cuda: {torch.cuda.get_device_name()}")
+        if "CUDAExecutionProvider" not in importlib.import_module("onnxruntime").get_available_providers():
+            cure = "pip install onnxruntime-gpu in its place"
+            yield Finding("warn", "onnxruntime has no CUDA provider: DNSMOS runs on the CPU", cure)
     elif Path("/dev/nvidia0").exists():
         yield Finding(
             "warn", "an NVIDIA device is here but this torch cannot use it", "install the CUDA build of torch 2.13.0"

@@ -21,7 +21,7 @@ from bench.engine.producers import make_each
 from bench.engine.records import Record
 from bench.engine.systems import System
 from bench.errors import BenchError
-from bench.metrics import Metric, MetricFailure, Signal, find
+from bench.metrics import PASSING, Metric, MetricFailure, Signal, find
 from bench.store import dumps, loads
 from bench.validity.bits import fresh_decode
 
@@ -211,7 +211,7 @@ class _Work:
             return
         for key, result in zip(signals, scoring.analyse(metric, list(signals.values()), self.device), strict=True):
             value = scoring.plain(result) if isinstance(result, MetricFailure) else dict(result)
-            if value.get("failure") == "error":
+            if value.get("failure") in PASSING:
                 self.report.failures[key] = (value["failure"], value["detail"])
             else:
                 self.keep(key, "analysis", value)
@@ -239,7 +239,7 @@ class _Work:
                 value: Mapping[str, Any] = {column.name: scoring.plain(failed[due.item]) for column in metric.columns}
             else:
                 value = scoring.score(metric, *pairs[due.item])
-            broken = next((one for one in value.values() if isinstance(one, dict) and one["failure"] == "error"), None)
+            broken = next((one for one in value.values() if isinstance(one, dict) and one["failure"] in PASSING), None)
             if broken is None:
                 self.keep(due.score, "score", value)
             else:

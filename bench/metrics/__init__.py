@@ -33,6 +33,10 @@ class MetricFailure(Exception):
         return (MetricFailure, (self.kind, self.detail))
 
 
+PASSING = frozenset({"error", "out_of_memory"})
+"""Kinds of failure that say nothing of the signal: they are not kept, and the next run tries again."""
+
+
 @dataclass(frozen=True)
 class Ratio:
     """A per-utterance part of a corpus-level rate: the corpus value is sum(num) / sum(den)."""
