@@ -11,7 +11,7 @@ from bench.metrics import Column
 from bench.report.columns import FACTS, column_of, half_width, heading, number, score_names
 from bench.report.summary import DRAWS, STARRED_FROM, Cell, Summary, summaries
 from bench.report.text import clean, code, grid, markdown_table, markup
-from bench.stats.bootstrap import SEED
+from bench.stats.bootstrap import GROUPS, MOST_UNITS, SEED
 from bench.stats.labels import UNWEIGHTED
 
 if TYPE_CHECKING:
@@ -174,6 +174,8 @@ def _plain(
 
 def _notes(summary: Summary, bold: str, name: Callable[[str], str]) -> list[str]:
     claim = CLAIM[summary.scheme].format(units=summary.speakers)
+    if (summary.speakers if summary.scheme == "cluster" else summary.utterances) > MOST_UNITS:
+        claim += f", drawn in {GROUPS:,} random groups"
     out = [f"±: half of the 95 % interval ({claim}, {summary.draws:,} draws, seed {summary.seed}). "
            f"{bold}: the best, and every codec whose paired 95 % interval against it includes 0; "
            f"neither where n is below {100 * STARRED_FROM:.0f} % of the column's largest."]

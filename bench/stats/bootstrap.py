@@ -38,6 +38,9 @@ Combine = Callable[[Floats], Floats]
 
 DRAWS = 10_000
 SEED = 0
+MOST_UNITS = 20_000
+"""Beyond this many, units are put into GROUPS groups at random and the groups are drawn, so that the cost is bounded."""
+GROUPS = 10_000
 _BLOCK = 4_000_000  # weights held at once, 32 MB
 
 
@@ -66,6 +69,7 @@ class Plan:
     unit: NDArray[np.intp]
     stratum: NDArray[np.intp]
     scheme: Scheme
+    grouped: bool = False
 
     @property
     def units(self) -> int:
@@ -78,14 +82,38 @@ class Plan:
 
     def sums(self, terms: Floats) -> Floats:
         """Terms per utterance [n, k] added up per unit [units, k]."""
-        if self.scheme != "cluster":
+        if self.scheme != "cluster" and not self.grouped:
             return terms
         out = np.zeros((self.units, terms.shape[1]))
         np.add.at(out, self.unit, terms)
         return out
 
 
+def grouped(design: Plan, most: int = MOST_UNITS, groups: int = GROUPS) -> Plan:
+    """`design`, or above `most` units one that draws random groups of its units, about `groups` of them, none across strata.
+
+    The random group method of survey sampling (Wolter, Introduction to Variance Estimation, chapter 2): sums over random
+    groups vary as sums over units do. The grouping is always the same, so that pairs stay pairs.
+    """
+    if design.units <= most:
+        return design
+    rng = np.random.default_rng(0)
+    group = np.empty(design.units, dtype=np.intp)
+    stratum: list[int] = []
+    for name in np.unique(design.stratum):
+        mine = np.flatnonzero(design.stratum == name)
+        count = min(len(mine), max(2, round(groups * len(mine) / design.units)))
+        group[rng.permutation(mine)] = len(stratum) + np.arange(len(mine)) % count
+        stratum += [int(name)] * count
+    return Plan(group[design.unit], np.array(stratum, dtype=np.intp), design.scheme, grouped=True)
+
+
 def plan(n: int, speakers: Sequence[object] | NDArray[np.generic] | None, scheme: Scheme) -> Plan:
+    """Resampling plan for n utterances with their speakers [n]; very many units are drawn in random groups."""
+    return grouped(_plan(n, speakers, scheme))
+
+
+def _plan(n: int, speakers: Sequence[object] | NDArray[np.generic] | None, scheme: Scheme) -> Plan:
     """Resampling plan for n utterances with their speakers [n].
 
     Speakers with one utterance cannot be resampled within themselves; they are pooled into one stratum

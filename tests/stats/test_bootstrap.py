@@ -156,3 +156,18 @@ def test_bad_input_is_refused() -> None:
         interval([1.0, 2.0], scheme="speaker")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="speakers for"):
         interval([1.0, 2.0], speakers=["a"], scheme="cluster")
+
+
+def test_random_groups_give_the_same_interval_at_a_bounded_cost() -> None:
+    """Above the limit groups are drawn: the standard error is the textbook's, strata are never crossed, pairs stay pairs."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(3.0, 1.0, 60_000)
+    found = bootstrap.interval(values, draws=1000)
+    assert found.units == bootstrap.GROUPS and found.se == pytest.approx(1 / np.sqrt(60_000), rel=0.08)
+    speakers = np.repeat(["a", "b", "c"], [10_000, 20_000, 30_000])
+    design = bootstrap.plan(60_000, speakers, "stratified")
+    assert design.units <= bootstrap.GROUPS + 3
+    assert all(len(set(speakers[design.unit == unit])) == 1 for unit in range(0, design.units, 997))
+    np.testing.assert_allclose(design.sums(values[:, None]).sum(), values.sum())
+    same = bootstrap.paired(values, values + 1.0, speakers=speakers, draws=200)
+    assert same.low == pytest.approx(1.0) and same.high == pytest.approx(1.0)
