@@ -67,10 +67,13 @@ def _leaderboard(argv: Sequence[str]) -> int:
     for table in _tables(parsed.path):
         rows, stale = merge.read(table, publish.FIELDS)
         print(f"{table}")
-        print(publish.terminal(rows, columns.shown(rows), stale))
-        if parsed.write:
-            for written in publish.publish(rows, table, columns.shown(rows), stale):
-                print(f"wrote {written}")
+        if not parsed.write:
+            print(publish.terminal(rows, columns.shown(rows), stale))
+            continue
+        text, written = publish.publish(rows, table, columns.shown(rows), stale)
+        print(text)
+        for path in written:
+            print(f"wrote {path}")
     return 0
 
 

@@ -34,30 +34,30 @@ class Reported:
 
 def markdown(
     rows: pd.DataFrame, columns: Mapping[str, Column], reported: Mapping[tuple[str, str], Reported] | None = None,
-    level: int = 2, draws: int = DRAWS, seed: int = SEED,
+    level: int = 2, draws: int = DRAWS, seed: int = SEED, made: Sequence[Summary] | None = None,
 ) -> str:
     """All tables of the rows as GitHub markdown.
 
     columns: name -> Column, in the order to show. reported: (codec, column) -> the paper's number, shown under ours.
-    level: of the headings.
+    level: of the headings. made: the rows' summaries, where they are made already.
     """
     if rows.empty:
         return "No rows.\n"
     parts = [_markdown(summary, columns, reported or {}, level)
-             for summary in summaries(rows, columns, draws, seed)]
+             for summary in made or summaries(rows, columns, draws, seed)]
     return "\n".join(parts)
 
 
 def terminal(
     rows: pd.DataFrame, columns: Mapping[str, Column], reported: Mapping[tuple[str, str], Reported] | None = None,
     width: int = 120, color: bool = False,
-    draws: int = DRAWS, seed: int = SEED,
+    draws: int = DRAWS, seed: int = SEED, made: Sequence[Summary] | None = None,
 ) -> str:
     """All tables as plain text, cut into blocks of columns that fit `width`; color: ANSI bold for the best."""
     if rows.empty:
         return "No rows.\n"
     out = []
-    for summary in summaries(rows, columns, draws, seed):
+    for summary in made or summaries(rows, columns, draws, seed):
         out.append(clean(f"{summary.group.task} | {summary.group.dataset} | {summary.group.condition}"))
         out += _header(summary)
         names = score_names(summary.columns, columns)

@@ -84,7 +84,7 @@ def _operating_point(system: str) -> str:
 
 def rate_distortion(
     rows: pd.DataFrame, columns: Mapping[str, Column], path: str | Path, names: Sequence[str] | None = None,
-    draws: int = DRAWS, seed: int = SEED,
+    draws: int = DRAWS, seed: int = SEED, made: Sequence[Summary] | None = None,
 ) -> Path:
     """Write a PNG (or what the suffix says) with a panel per metric, for one task x data x condition.
 
@@ -95,7 +95,7 @@ def rate_distortion(
         raise BenchError("no rows to plot")
     if len({str(codec) for codec in rows["codec"].unique() if family(str(codec)) not in TOP_FAMILIES}) == 1:
         raise BenchError("a curve needs two operating points with a measured bit rate")
-    found = summaries(rows, columns, draws, seed)
+    found = made or summaries(rows, columns, draws, seed)
     if len(found) > 1:
         raise BenchError("a rate-distortion plot shows one task, data set and condition; these rows hold "
                          + ", ".join(str(summary.group) for summary in found))

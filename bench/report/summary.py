@@ -236,7 +236,7 @@ def _versions(rows: pd.DataFrame) -> dict[str, str]:
     if len(pairs):
         out["metrics"] = ", ".join(sorted(f"{m} {v}" for m, v in pairs.itertuples(index=False)))
     for name in ("code_version", "device", "threads"):
-        values = sorted({str(v) for v in rows[name].dropna()} - {""}) if name in rows else []
+        values = sorted({str(v) for v in rows[name].dropna().unique()} - {""}) if name in rows else []
         if values:
             out[name.replace("_", " ")] = ", ".join(values)
     return out

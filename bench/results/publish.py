@@ -27,16 +27,20 @@ FIELDS = (
 """The fields of rows that tables and plots are made from."""
 
 
-def publish(rows: pd.DataFrame, folder: Path, known: Mapping[str, Column], stale: Sequence[Stale] = ()) -> list[Path]:
-    """Write leaderboard and plot of `rows` into `folder`, with a line for what was left out; -> the files.
+def publish(
+    rows: pd.DataFrame, folder: Path, known: Mapping[str, Column], stale: Sequence[Stale] = (), width: int = 160
+) -> tuple[str, list[Path]]:
+    """Write leaderboard and plot of `rows` into `folder`, with a line for what was left out.
 
-    known: the columns to show, in their order.
+    known: the columns to show, in their order. -> the table as text for a terminal of `width`, the files.
     """
     from bench.report import leaderboard, plots
+    from bench.report.summary import summaries
 
     page = folder / "leaderboard.md"
     spoken, of_sets = split(rows)
-    text = leaderboard.markdown(spoken, known, reported=reported(rows))
+    made, papers = summaries(spoken, known) if len(spoken) else [], reported(rows)
+    text = leaderboard.markdown(spoken, known, reported=papers, made=made)
     left_out = "".join(f"\n> {line}\n" for line in stale)
     files.write_text(page, text + facts_table(of_sets, known) + left_out)
     written = [page]
@@ -44,12 +48,13 @@ def publish(rows: pd.DataFrame, folder: Path, known: Mapping[str, Column], stale
         plot = folder / "rate_distortion.png"
         try:
             with files.in_place(plot) as beside:
-                plots.rate_distortion(spoken, known, beside)
+                plots.rate_distortion(spoken, known, beside, made=made)
         except BenchError as error:
             print(f"no plot: {error}")
         else:
             written.append(plot)
-    return written
+    told = leaderboard.terminal(spoken, known, reported=papers, width=width, made=made)
+    return told + _left_out(stale), written
 
 
 def terminal(rows: pd.DataFrame, known: Mapping[str, Column], stale: Sequence[Stale] = (), width: int = 160) -> str:
@@ -57,7 +62,11 @@ def terminal(rows: pd.DataFrame, known: Mapping[str, Column], stale: Sequence[St
     from bench.report import leaderboard
 
     text = leaderboard.terminal(split(rows)[0], known, reported=reported(rows), width=width)
-    return text + "".join(f"{line}\n" for line in stale)
+    return text + _left_out(stale)
+
+
+def _left_out(stale: Sequence[Stale]) -> str:
+    return "".join(f"{line}\n" for line in stale)
 
 
 def facts_table(rows: pd.DataFrame, known: Mapping[str, Column]) -> str:

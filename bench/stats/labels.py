@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.errors import BenchError, UnknownName
 
@@ -26,31 +27,36 @@ def system_labels(rows: pd.DataFrame) -> pd.Series[Any]:
 
     if rows.empty:
         return pd.Series([], index=rows.index, dtype=object)
-    named = pd.DataFrame({name: _text(rows, name) for name in FIELDS})
-    place, distinct = pd.factorize(pd.MultiIndex.from_frame(named))
-    return pd.Series(np.array(_labels([tuple(map(str, one)) for one in distinct]), dtype=object)[place], index=rows.index)
+    code = np.zeros(len(rows), dtype=np.int64)
+    texts = []
+    for name in FIELDS:
+        codes, text = _text(rows, name)
+        code = code * len(text) + codes
+        texts.append((codes, text))
+    place, distinct = pd.factorize(code)
+    first = np.zeros(len(distinct), dtype=np.intp)
+    first[place[::-1]] = np.arange(len(rows))[::-1]
+    systems = [tuple(text[codes[row]] for codes, text in texts) for row in first]
+    return pd.Series(np.array(_labels(systems), dtype=object)[place], index=rows.index)
 
 
-def _text(rows: pd.DataFrame, name: str) -> pd.Series[Any]:
+def _text(rows: pd.DataFrame, name: str) -> tuple[NDArray[np.intp], list[str]]:
+    """A field of the rows as codes [n] and the texts that they stand for; what is missing is ""."""
     import pandas as pd
 
     if name == "device_kind" and name not in rows:
         name = "device"
     if name not in rows:
-        return pd.Series("", index=rows.index)
+        return np.zeros(len(rows), dtype=np.intp), [""]
     column = rows[name]
     if not isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype("category")
     text = ["" if value is None else str(value).split(":")[0] if name == "device" else str(value)
             for value in (*column.cat.categories, "")]
-    return pd.Series(pd.Categorical.from_codes(*_merged(column.cat.codes.to_numpy(), text)), index=rows.index)
-
-
-def _merged(codes: Any, text: list[str]) -> tuple[Any, list[str]]:
-    """Codes (-1: missing, the last text) and texts, equal texts under one code."""
     known: dict[str, int] = {}
-    places = np.array([known.setdefault(word, len(known)) for word in text])
-    return places[codes], list(known)
+    places = np.array([known.setdefault(word, len(known)) for word in text], dtype=np.intp)
+    # a missing value has the code -1: the last text, ""
+    return places[column.cat.codes.to_numpy()], list(known)
 
 
 def _labels(distinct: Sequence[tuple[str, ...]]) -> list[str]:

@@ -141,8 +141,8 @@ def deliver(
         written = [folder / files.ROWS / made.identity.file_name for made in renewed]
         rows, stale = merge.read(folder, publish.FIELDS)
         known = columns.shown(rows)
-        written += publish.publish(rows, folder, known, stale)
-    text = publish.terminal(rows, known, stale, shutil.get_terminal_size((160, 40)).columns)
+        text, pages = publish.publish(rows, folder, known, stale, shutil.get_terminal_size((160, 40)).columns)
+        written += pages
     if not quiet:
         print(text)
     return folder, text, written, [label for made in renewed if made.lost for label in labels(rows, made)]
