@@ -1,5 +1,6 @@
 # make bench [CODEC=family@point,...|all|paper:focalcodec] [TASK=resynthesis] [PROFILE=embedded] [DATA=...] [LIMIT=n] [DEVICE=auto]
 #     [WEIGHTS=...] [METRICS=...] [WORKERS=n] [CHANNELS=average|first|each] [PROTOCOL=...] [SEEDS=0,1,2] [CONTINUOUS=1]
+#     [EXECUTOR=processes|inline|ray|slurm] [KEEP=audio|codes|scores]
 # make listen [CODEC=...] [TASK=resynthesis|vc] [DATA=...] [COUNT=8] [BY=column]
 # make test | gate [UPDATE=1] | certify [CHECK=1] | lint | perf | doctor | results
 .DEFAULT_GOAL := bench
@@ -7,7 +8,7 @@ PY := .venv/bin/python
 export OMP_WAIT_POLICY ?= PASSIVE
 
 # What each target reads. A variable on the command line that its targets do not read is refused, with the nearest name.
-READ_BY_bench := CODEC DATA TASK PROFILE WEIGHTS DEVICE LIMIT CHANNELS METRICS WORKERS PROTOCOL SEEDS CONTINUOUS
+READ_BY_bench := CODEC DATA TASK PROFILE WEIGHTS DEVICE LIMIT CHANNELS METRICS WORKERS PROTOCOL SEEDS CONTINUOUS EXECUTOR KEEP
 READ_BY_listen := CODEC DATA TASK WEIGHTS DEVICE PROTOCOL COUNT BY
 READ_BY_gate := UPDATE
 READ_BY_certify := CHECK
@@ -43,7 +44,7 @@ install:
 
 bench: install
 	@$(PY) -m bench run $(FLAGS) $(call flag,PROFILE,profile) $(call flag,LIMIT,limit) $(call flag,CHANNELS,channels) \
-		$(call flag,METRICS,metrics) $(call flag,WORKERS,workers) $(call flag,SEEDS,seeds) $(if $(CONTINUOUS),--continuous)
+		$(call flag,METRICS,metrics) $(call flag,WORKERS,workers) $(call flag,SEEDS,seeds) $(call flag,EXECUTOR,executor) $(call flag,KEEP,keep) $(if $(CONTINUOUS),--continuous)
 
 listen: install
 	@$(PY) -m bench listen $(FLAGS) $(call flag,COUNT,count) $(call flag,BY,by)

@@ -4,9 +4,9 @@ Nothing heavy is imported here."""
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bench import __version__
@@ -108,31 +108,6 @@ def _compare(argv: Sequence[str]) -> int:
     return 0
 
 
-def _merge(argv: Sequence[str]) -> int:
-    from bench.engine import shards
-    from bench.store import Store
-
-    made = options.Parser(
-        prog="bench merge", description="Take in what jobs on other machines made, in any order, and renew the table."
-    )
-    made.add_argument("shards", nargs="+", type=Path, help="shards, or folders that hold some")
-    made.add_argument("--store", type=Path, default=None, metavar="FILE", help="store that takes them in")
-    parsed = made.parse_args(argv)
-    found = shards.find(parsed.shards)
-    with Store(parsed.store) as store:
-        taken = shards.absorb(found, store)
-        print(f"{len(found)} shards: {taken.entries} results are in {store.path}")
-    for path in taken.cut_off:
-        print(f"warning: {path}: its last record is cut off; everything before it is kept", file=sys.stderr)
-    words = list(taken.header.command)
-    if words[:1] != ["run"]:
-        print("the command that made them, run again, finds them there and writes its table")
-        return 0
-    # What a lost job left undone is done here, by this machine.
-    os.environ["EXECUTOR"] = "processes"
-    return main([*words, *(("--store", str(parsed.store)) if parsed.store else ())])
-
-
 def _store(argv: Sequence[str]) -> int:
     from bench.store import Store
 
@@ -169,6 +144,27 @@ def _listen(argv: Sequence[str]) -> int:
     return listen.main(argv)
 
 
+def _merge(argv: Sequence[str]) -> int:
+    from bench.engine import executors, shards
+    from bench.store import Store
+
+    made = options.Parser(prog="bench merge", description="Make the table of a run from what its jobs left in shards.")
+    made.add_argument("shards", nargs="+", type=Path, metavar="SHARDS", help="files, or folders of them, in any order")
+    made.add_argument("--store", type=Path, default=None, metavar="FILE", help="store of finished stages")
+    made.add_argument("--results", type=Path, default=None, metavar="DIR", help="where rows, tables and plots go")
+    parsed = made.parse_args(argv)
+    with Store(parsed.store) as store:
+        found = shards.absorb(shards.find(parsed.shards), store)
+    for path in found.cut_off:
+        print(f"{path}: its end is cut off; the whole records before it are used", file=sys.stderr)
+    print(f"{found.entries} entries of the run {found.header.plan[:8]}")
+    wanted = options.of_command(found.header.command)
+    wanted = replace(wanted, store=parsed.store, executor=executors.STORED, failures=found.failures)
+    if parsed.results is not None:
+        wanted = replace(wanted, results=parsed.results)
+    return int(task_cards.module(wanted.task).run(wanted).code)
+
+
 def _certify(argv: Sequence[str]) -> int:
     from bench.certify import command
 
@@ -192,7 +188,7 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "show": (_show, "every number of an operating point: show focalcodec@50"),
     "run": (_run, "run a task: run --codec opus@6,codec2@700 --data embedded"),
     "leaderboard": (_leaderboard, "tables and plots from rows"),
-    "merge": (_merge, "take in what jobs on other machines made, and renew the table"),
+    "merge": (_merge, "take in what jobs on other machines left in shards, and make the table"),
     "store": (_store, "size of the store; store verify, store prune [--dry-run]"),
     "compare": (_compare, "paired difference of two systems, with intervals and verdicts"),
     "listen": (_listen, "a page with originals, decoded speech and scores, worst utterances first"),

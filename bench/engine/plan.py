@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from bench import metrics
 from bench.engine import executors, producers
+from bench.engine.machine import cores
 from bench.engine.pairing import ZEROS
 from bench.engine.producers import Producer
 from bench.engine.records import Keep
@@ -20,11 +20,6 @@ ALWAYS: tuple[str, ...] = ("pair",)
 """Metrics of every run unless a task says otherwise: delay, gain, polarity and length of each pair."""
 ORIGINAL = ""
 """The recording that scores refer to unless a comparison names another: the clean original."""
-
-
-def cores() -> int:
-    """Cores this process may use."""
-    return max(1, len(os.sched_getaffinity(0)))
 
 
 @dataclass(frozen=True)
@@ -62,7 +57,8 @@ class Plan:
 
     lines: the table's lines, where they are not simply each system with its usual producer. comparisons: where a wave is
     not simply compared with the original. two_lanes: coding and networks apart from CPU metrics (None: with CUDA).
-    keep: what the store keeps of coded speech. executor: where jobs run. window: utterances that are planned at a time.
+    keep: what the store keeps of coded speech. executor: where jobs run. command: the words that ask for this run.
+    window: utterances that are planned at a time.
     """
 
     task: str
@@ -78,8 +74,9 @@ class Plan:
     comparisons: tuple[Comparison, ...] = ()
     two_lanes: bool | None = None
     keep: Keep = "audio"
-    window: int = 512
+    window: int = executors.WINDOW
     executor: str = executors.DEFAULT
+    command: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.lines:

@@ -8,17 +8,17 @@ counted failure.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
 
 from bench.engine import executors, worker
 from bench.engine.executors import Executor, ExecutorOptions, LostWorker, Needs
 from bench.engine.jobs import Failure, Job, Report, Stage
+from bench.engine.machine import one_thread
 from bench.engine.plan import Plan
 from bench.engine.records import kept
 from bench.engine.schedule import Schedule, Window
-from bench.engine.threads import one_thread
 from bench.progress import Progress
 from bench.store import Store
 
@@ -36,12 +36,15 @@ class _Attempt:
 
 
 class Runner:
-    """Executes a Plan against a Store. `failures` maps a stage key to (kind, detail) for what broke unexpectedly."""
+    """Executes a Plan against a Store. `failures` maps a stage key to (kind, detail) for what broke unexpectedly, here or
+    (those that are given) in an earlier run."""
 
-    def __init__(self, plan: Plan, store: Store, executor: Executor | None = None) -> None:
+    def __init__(
+        self, plan: Plan, store: Store, executor: Executor | None = None, failures: Mapping[str, Failure] | None = None
+    ) -> None:
         self.plan, self.store = plan, store
         self.schedule = Schedule(plan, store)
-        self.failures: dict[str, tuple[str, str]] = {}
+        self.failures: dict[str, Failure] = dict(failures or {})
         self._given = executor is not None
         self._executor = executor
         self._queue: deque[_Attempt] = deque()
@@ -56,7 +59,12 @@ class Runner:
         return self.schedule.digest
 
     def run(self) -> None:
-        """Bring every stage of the plan into the store."""
+        """Bring every stage of the plan into the store; with the executor "stored", only look at what is there."""
+        if self.plan.executor == executors.STORED:
+            for _ in self.schedule:
+                pass
+            return
+        executors.resume(self.plan.executor, self.store)
         windows = iter(self.schedule)
         settled = 0
         for window in windows:
@@ -103,7 +111,8 @@ class Runner:
         """The executor that was given, else processes of this run's own."""
         if self._executor is None:
             gpus = (self.plan.device,) if self.plan.lanes else ()
-            self._executor = executors.make(self.plan.executor, ExecutorOptions(self.plan.workers, gpus, plan=self.key))
+            options = ExecutorOptions(self.plan.workers, gpus, plan=self.key, command=self.plan.command)
+            self._executor = executors.make(self.plan.executor, options)
         return self._executor
 
     def _work(self, progress: Progress, enough: Callable[[], bool]) -> None:

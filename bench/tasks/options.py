@@ -6,17 +6,22 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from bench import cards as codec_cards
 from bench.cards import ROOT
+from bench.engine import executors
+from bench.engine.machine import cores
 from bench.errors import BadCard, BenchError, NoDevice, UnknownName
 from bench.presence import ENVIRONMENT, PACKAGE, WEIGHTS, presence
 from bench.tasks import cards
+
+if TYPE_CHECKING:
+    from bench.engine.records import Keep
 
 COMMITTED = ROOT / "results"
 """The tables of this repository; only `make results` writes there."""
@@ -44,6 +49,18 @@ class Options:
     protocol: str | None = None
     seeds: tuple[int, ...] = ()
     continuous: bool = False
+    executor: str = executors.DEFAULT
+    keep: Keep = "audio"
+    failures: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    command: tuple[str, ...] = ()
+
+    @property
+    def engine(self) -> dict[str, Any]:
+        """The fields of a Plan that say where and how it runs."""
+        return {
+            "workers": self.workers or cores(), "executor": self.executor, "keep": self.keep,
+            "window": executors.window(self.executor), "command": self.command,
+        }  # fmt: skip
 
 
 _NOT_OF = {
@@ -136,6 +153,10 @@ def parser(task: str | None = None, prog: str | None = None) -> Parser:
     made.add_argument("--limit", type=int, default=None, metavar="N", help="at most N utterances, spread over speakers")
     made.add_argument("--channels", default="", metavar="CHOICE", help="of files with several: average, first, each")
     made.add_argument("--metrics", type=names, default=(), metavar="NAMES", help="columns in place of the profile's")
+    where = os.environ.get("EXECUTOR") or executors.DEFAULT
+    made.add_argument("--executor", default=where, metavar="NAME", help="where jobs run: processes, inline, ray, slurm")
+    kept = ("audio", "codes", "scores")
+    made.add_argument("--keep", default="audio", choices=kept, help="what the store keeps of coded speech (default: audio)")
     made.add_argument("--workers", type=int, default=None, metavar="N", help="worker processes (default: one per core)")
     made.add_argument(
         "--store",
@@ -167,7 +188,26 @@ def options(parsed: argparse.Namespace, task: str | None = None) -> Options:
         workers=parsed.workers,
         store=parsed.store, results=parsed.results, quiet=parsed.quiet,
         protocol=parsed.protocol, seeds=parsed.seeds, continuous=parsed.continuous,
+        executor=executors.check(parsed.executor), keep=parsed.keep, command=_words(task, parsed),
     )  # fmt: skip
+
+
+_OF_THE_DRIVER = ("task", "store", "results", "executor", "quiet")
+"""Flags that say where a run takes place, not what it is."""
+
+
+def _words(task: str, parsed: argparse.Namespace) -> tuple[str, ...]:
+    """The command that asks for the same run: the task and its flags."""
+    words = [task]
+    for flag, value in vars(parsed).items():
+        if flag in _OF_THE_DRIVER or not value:
+            continue
+        words.append(f"--{flag}")
+        if isinstance(value, tuple):
+            words.append(",".join(re.sub(r"([,\s\\])", r"\\\1", str(word)) for word in value))
+        elif value is not True:
+            words.append(str(value))
+    return tuple(words)
 
 
 def _check_flags(task: str, parsed: argparse.Namespace) -> None:
@@ -218,6 +258,11 @@ def _check_metrics(wanted: Sequence[str]) -> None:
 def parse(task: str, argv: Sequence[str] | None) -> Options:
     """Options of `python -m bench.tasks.<task>`."""
     return options(parser(task, prog=f"python -m bench.tasks.{task}").parse_args(argv), task)
+
+
+def of_command(words: Sequence[str]) -> Options:
+    """Options of a run by the words of its command, as a shard tells them: `resynthesis --codec ...`."""
+    return parse(words[0], words[1:])
 
 
 def device(wanted: str) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bench.adapters.published import Published
 from bench.content import package_sha256
 from bench.data import channels
+from bench.engine import executors
 from bench.engine.plan import Plan
 from bench.engine.runner import Runner
 from bench.engine.systems import System
@@ -56,6 +57,7 @@ def announce(plan: Plan, results: Path) -> None:
     print(
         f"{plan.task} on {data.name} ({speech}, {len(data)} utterances, {len(data.speakers)} speakers{part}), "
         f"profile {plan.profile}, device {plan.device}, {plan.workers} workers"
+        + ("" if plan.executor == executors.DEFAULT else f" ({plan.executor})")
     )
     if (told := channels.note(data)) is not None:
         print(f"  {told}")
@@ -84,7 +86,7 @@ def execute(plan: Plan, wanted: Options) -> Outcome:
     with Store(wanted.store) as store:
         where = place(wanted.results, plan.task, plan.dataset, store)
         files.inspect(where.folder())
-        runner = Runner(plan, store)
+        runner = Runner(plan, store, failures=wanted.failures)
         runner.run()
         folder = where.folder()
         done = key_of("published", runner.key, str(folder), package_sha256("bench", "*.py"))

@@ -20,7 +20,7 @@ from bench.engine import executors
 from bench.engine import systems as known
 from bench.engine.executors import ExecutorOptions
 from bench.engine.keys import probe_key
-from bench.engine.plan import Line, Plan, cores
+from bench.engine.plan import Line, Plan
 from bench.engine.runner import Runner
 from bench.engine.systems import System
 from bench.errors import BenchError, UnknownName
@@ -80,9 +80,8 @@ def run(task: str, wanted: Options) -> outcome.Outcome:
         divisions = _divisions(task, dataset, data.Source.parse(source).name, card, protocol)
         needed = set().union(*(division.ids for division in divisions))
         dataset = dataset.select([u for u in dataset if u.id in needed])
-        workers = wanted.workers or cores()
         plan = Plan(
-            task, tuple(systems), dataset, (), profile=wanted.profile, device=device, always=(), workers=workers
+            task, tuple(systems), dataset, (), profile=wanted.profile, device=device, always=(), **wanted.engine
         )
         outcome.announce(plan, wanted.results)
         print(f"  protocol {protocol}, {len(divisions)} division(s), seeds {', '.join(map(str, seeds))}", flush=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from bench import data
 from bench.engine import systems
-from bench.engine.plan import Plan, cores
+from bench.engine.plan import Plan
 from bench.guard import guarded
 from bench.results.rows import ENGINE_COLUMNS
 from bench.tasks import cards, options, outcome
@@ -34,7 +34,7 @@ def run(wanted: Options) -> outcome.Outcome:
         plan = Plan(
             task="resynthesis", systems=tuple(chosen), dataset=dataset,
             columns=tuple(c for c in columns if c not in ENGINE_COLUMNS),
-            profile=wanted.profile, device=device, workers=wanted.workers or cores(),
+            profile=wanted.profile, device=device, **wanted.engine,
             length=profile.protocol.length,
         )  # fmt: skip
         results.add(outcome.execute(plan, wanted))

@@ -18,7 +18,7 @@ from bench.adapters import published
 from bench.codec import Converts
 from bench.engine import producers
 from bench.engine import systems as known
-from bench.engine.plan import Comparison, Line, Plan, cores
+from bench.engine.plan import Comparison, Line, Plan
 from bench.engine.producers.conversion import Conversion
 from bench.engine.producers.resynthesis import Resynthesis
 from bench.engine.runner import Runner
@@ -96,14 +96,14 @@ def _run(listed: Trials, names: Sequence[str], columns: Mapping[str, tuple[str, 
     dataset = listed.dataset.limit(wanted.limit)
     comparisons = tuple(Comparison(columns[side], against=side) for side in (TARGET, SOURCE) if columns[side])
     plan = Plan(
-        "vc", systems, dataset, (), profile=wanted.profile, device=device, workers=wanted.workers or cores(),
+        "vc", systems, dataset, (), profile=wanted.profile, device=device, **wanted.engine,
         lines=(*references(), *conversions(systems), *ceilings(systems)), comparisons=comparisons,
     )
     outcome.announce(plan, wanted.results)
     with Store(wanted.store) as store:
         where = outcome.place(wanted.results, "vc", dataset, store)
         files.inspect(where.folder())
-        runner = Runner(plan, store)
+        runner = Runner(plan, store, failures=wanted.failures)
         runner.run()
         rows = _told(row_files.frame(plan, store, runner.failures), systems, columns)
         row_files.note_needs(plan, store, where.folder())

@@ -10,21 +10,28 @@ from __future__ import annotations
 import importlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
 from pkgutil import iter_modules
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from bench.errors import BadCard, BenchError, UnknownName
+
+if TYPE_CHECKING:
+    from bench.store import Store
 
 Needs = Literal["cpu", "gpu"]
 Result = TypeVar("Result")
 GROUP = "bench.executors"
 DEFAULT = "processes"
+STORED = "stored"
+"""In place of an executor's name: nothing runs, and what is not in the store is told as missing."""
+WINDOW = 512
+"""Utterances that are planned at a time, unless an executor's module has a WINDOW of its own."""
 JOB_LIMIT_S = 1800.0
 """Seconds after which a job counts as hanging, unless BENCH_JOB_LIMIT says otherwise."""
 
@@ -48,14 +55,15 @@ class ExecutorUnavailable(BenchError):
 class ExecutorOptions:
     """workers: jobs on CPUs at a time. gpus: devices that jobs with needs="gpu" run on ("cuda:0", ...), one at a time each.
 
-    job_limit_s: a job that takes longer is ended and counts as lost. plan: digest of what is being run.
+    job_limit_s: a job that takes longer is ended and counts as lost. plan, command: digest of what is being run, and the
+    words that ask for it.
     """
 
     workers: int = 1
     gpus: tuple[str, ...] = ()
     job_limit_s: float = field(default_factory=lambda: job_limit())
     plan: str = ""
-    settings: Mapping[str, str] = field(default_factory=dict)
+    command: tuple[str, ...] = ()
 
 
 class Executor(ABC):
@@ -111,6 +119,18 @@ def make(name: str, options: ExecutorOptions) -> Executor:
         raise BadCard(f"executor '{name}' ({module.__name__}) has no function make(options)")
     made: Executor = build(options)
     return made
+
+
+def window(name: str) -> int:
+    """How many utterances are planned at a time for the executor called `name`."""
+    return WINDOW if name == STORED else int(getattr(importlib.import_module(targets()[check(name)]), "WINDOW", WINDOW))
+
+
+def resume(name: str, store: Store) -> None:
+    """Bring into the store what an earlier run left behind with the executor called `name`."""
+    left = getattr(importlib.import_module(targets()[check(name)]), "resume", None)
+    if left is not None:
+        left(store)
 
 
 def job_limit() -> float:

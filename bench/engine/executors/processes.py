@@ -20,7 +20,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from bench.engine.executors import Executor, ExecutorOptions, LostWorker, Needs, Result
-from bench.engine.threads import one_thread
+from bench.engine.machine import one_thread
 
 _SPAWN = multiprocessing.get_context("spawn")
 

@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from bench.engine.executors import Executor, ExecutorOptions, ExecutorUnavailable, LostWorker, Needs, Result
-from bench.engine.threads import ENVIRONMENT
+from bench.engine.machine import ENVIRONMENT
 from bench.errors import BenchError
 
 ADDRESS, GPU_SHARE = "RAY_ADDRESS", "BENCH_RAY_GPU"

@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.engine.executors import Executor, ExecutorOptions, ExecutorUnavailable, LostWorker, Needs, Result
-from bench.engine.shards import SUFFIX, Header, Reader, Writer
-from bench.engine.threads import one_thread
+from bench.engine.machine import one_thread
+from bench.engine.shards import SUFFIX, BadShard, Header, Reader, Writer, absorb
 from bench.errors import BenchError
+from bench.store import Store
 
 SHARDS, FLAGS, CLUSTER = "BENCH_SHARDS", "BENCH_SLURM", "BENCH_SLURM_CLUSTER"
 JOBS_PER_TASK = 32
@@ -107,7 +108,7 @@ class Slurm(Executor):
             tasks = [
                 _Task(uuid.uuid4().hex, gathered[start : start + size], self._home) for start in range(0, len(gathered), size)
             ]
-            header = Header(self._options.plan, tuple(sys.argv[1:]))
+            header = Header(self._options.plan, self._options.command)
             handles = self._arrays[needs].map_array(_run, [(task.path, header, task.jobs) for task in tasks])
             for task, handle in zip(tasks, handles, strict=True):
                 task.handle = handle
@@ -150,8 +151,17 @@ class Slurm(Executor):
     def close(self) -> None:
         self._closed.set()
         for task in self._tasks:
-            if task.handle is not None and not task.handle.done():
+            if task.open and task.handle is not None and not task.handle.done():
                 task.handle.cancel(check=False)
+
+
+def resume(store: Store) -> None:
+    """Take what is in the shards of runs whose driver died."""
+    for path in sorted(folder().rglob(f"*{SUFFIX}")):
+        try:
+            absorb([path], store)
+        except BadShard as error:
+            print(f"warning: {error}; it is left out", file=sys.stderr)
 
 
 def _run(given: tuple[Path, Header, Sequence[tuple[str, Callable, Any]]]) -> int:

@@ -1,4 +1,4 @@
-"""One compute thread per process: contention between BLAS pools costs more than it gives."""
+"""Cores and threads: one compute thread per process, since contention between BLAS pools costs more than it gives."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ ENVIRONMENT = {
 }
 """What a worker's environment holds before numpy and torch load."""
 _FORCED = tuple(name for name in ENVIRONMENT if name.endswith("_NUM_THREADS"))
+
+
+def cores() -> int:
+    """Cores this process may use."""
+    return max(1, len(os.sched_getaffinity(0)))
 
 
 def one_thread() -> None:
