@@ -14,7 +14,7 @@ def analyse(metric: Metric, signals: Sequence[Signal], device: str = "cpu") -> l
     """`metric.analyse` over signals, of a network on `device`; one that breaks it is isolated and fails alone."""
     assert metric.analyse is not None
     try:
-        on_device = getattr(metric, "device", False) and device != "cpu"
+        on_device = metric.device and device != "cpu"
         return list(metric.analyse_on(device, signals) if on_device else metric.analyse(signals))
     except Exception as error:
         if len(signals) == 1:

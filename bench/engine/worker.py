@@ -98,7 +98,7 @@ def run(job: Job) -> Report:
     if job.stage != "make" or job.lanes:
         for (name, against, output), some in groupby(sorted(job.due, key=_order), _order):
             metric = find(name)
-            if job.stage == "all" or not job.lanes or getattr(metric, "device", False) == (job.stage == "make"):
+            if job.stage == "all" or not job.lanes or metric.device == (job.stage == "make"):
                 work.score(metric, against, output, list(some))
     return report
 
@@ -218,8 +218,9 @@ class _Work:
 
     def score(self, metric: Metric, against: str, output: str, dues: Sequence[Due]) -> None:
         """Scores of one metric for the waves called `output` against the recordings called `against`."""
-        records = {due.item: self.known(output_key(self.job.made[due.item], output)) for due in dues}
-        dues = [due for due in dues if records[due.item] is not None]
+        found = {due.item: self.known(output_key(self.job.made[due.item], output)) for due in dues}
+        records: dict[int, Record] = {place: record for place, record in found.items() if record is not None}
+        dues = [due for due in dues if due.item in records]
         if not dues:
             return
         references = self._reference_analyses(metric, against, dues)
