@@ -44,6 +44,11 @@ class Snac(NetworkCodec):
     """One network of three quantizers, the first ones slower than the last by `vq_strides`."""
 
     def __init__(self, network: torch.nn.Module, device: str = "cpu") -> None:
+        from torch.nn.utils import parametrize
+
+        for layer in network.modules():
+            if parametrize.is_parametrized(layer, "weight"):  # the same values, computed once
+                parametrize.remove_parametrizations(layer, "weight")
         super().__init__(network, device)
         net = self.network
         self.sample_rate, hop = int(net.sampling_rate), int(net.hop_length)
