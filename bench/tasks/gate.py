@@ -49,6 +49,18 @@ def measure(wanted: Plan, store: Path) -> pd.DataFrame:
     return row_files.split(rows[~rows["column"].isin(TIMED)])[0].reset_index(drop=True)
 
 
+def _baseline(path: Path) -> pd.DataFrame:
+    """Rows of the baseline; one that is damaged is kept aside before anything runs. Raises BenchError."""
+    try:
+        return files.read_file(path)
+    except files.BadRows as error:
+        aside = files.keep_aside(path)
+        raise BenchError(
+            f"{error}. It is kept as {aside.name}. Bring the committed one back (git checkout -- {path}), or make a new "
+            "one: make gate UPDATE=1"
+        ) from error
+
+
 def run(baseline: Path, *, update: bool = False, workers: int | None = None) -> int:
     """Rerun, compare, tell. A fresh store each time: what is being checked is today's code on this machine."""
     wanted = plan(workers)
@@ -56,6 +68,7 @@ def run(baseline: Path, *, update: bool = False, workers: int | None = None) -> 
     print(f"gate: {labels} on {len(wanted.dataset)} utterances of {wanted.dataset.name}", flush=True)
     if not update and not baseline.is_file():
         raise BenchError(f"{baseline}: no baseline to compare with; make one with `make gate UPDATE=1` and commit it")
+    before = _baseline(baseline) if baseline.is_file() else None
     with tempfile.TemporaryDirectory(prefix="bench-gate-") as folder:
         rows = measure(wanted, Path(folder) / "store.sqlite")
     if update:
@@ -64,7 +77,8 @@ def run(baseline: Path, *, update: bool = False, workers: int | None = None) -> 
         return 0
     from bench.report import gate
 
-    result = gate.check(rows, files.read_file(baseline), row_files.columns())
+    assert before is not None
+    result = gate.check(rows, before, row_files.columns())
     print(result.table)
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(summary).open("a", encoding="utf-8") as page:

@@ -160,3 +160,18 @@ def test_grid_and_markdown_align_and_escape() -> None:
     text = grid(["a", "b"], [["x", "1"], ["long", "\x1b[1m22\x1b[0m"]])
     assert len({display_width(line) for line in text.splitlines()}) == 1
     assert markdown_table(["a"], [["x|y"]]).splitlines()[-1] == "| x\\|y |"
+
+
+def test_failures_count_utterances_with_the_commonest_reason(baseline: Rows, columns: dict) -> None:
+    """Three columns of the same five utterances fail: five failed, not fifteen; what needs a text is no failure."""
+    part = baseline[baseline["codec"] == "mulaw@5"].assign(codec="lossy@1")
+    bad = part["utterance"].isin(sorted(set(part["utterance"]))[:5]) & part["column"].isin(["stoi", "estoi", "si_sdr"])
+    untold = part["column"] == "dwer"
+    value, failure, detail = (part[name].astype(object).to_numpy(copy=True) for name in ("value", "failure", "detail"))
+    value[bad | untold], failure[bad], detail[bad], failure[untold] = None, "bad_input", "no file u1.wav", "no_text"
+    changed = part.assign(value=value, failure=failure, detail=detail, num=None, den=None)
+    rows = pd.concat([baseline, changed], ignore_index=True)
+    page, text = leaderboard.markdown(rows, columns), leaderboard.terminal(rows, columns)
+    assert _cells(page, "lossy@1")[-1] == "31, 5 failed"
+    assert "failed: lossy@1: 5 of 36 utterances, most often bad_input (5): no file u1.wav" in text
+    assert "no_text" not in page and "n is below 90 % of the column's largest" in page
