@@ -44,11 +44,15 @@ class Snac(NetworkCodec):
     """One network of three quantizers, the first ones slower than the last by `vq_strides`."""
 
     def __init__(self, network: torch.nn.Module, device: str = "cpu") -> None:
+        from torch.nn import Parameter
         from torch.nn.utils import parametrize
 
         for layer in network.modules():
             if parametrize.is_parametrized(layer, "weight"):  # the same values, computed once
+                weight = Parameter(layer.weight.detach().clone(), requires_grad=False)
                 parametrize.remove_parametrizations(layer, "weight")
+                delattr(layer, "weight")
+                layer.weight = weight
         super().__init__(network, device)
         net = self.network
         self.sample_rate, hop = int(net.sampling_rate), int(net.hop_length)

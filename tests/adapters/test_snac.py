@@ -95,3 +95,10 @@ def test_bad_input_is_told(monkeypatch: Any) -> None:
     monkeypatch.setitem(__import__("sys").modules, "snac", None)
     with pytest.raises(BenchError, match="pip install snac einops"):
         adapters.load(point, weights.resolve(point, "random"))
+
+
+def test_folded_weights_are_parameters(subject: Get) -> None:
+    """What is no parameter would be neither counted nor moved to a GPU."""
+    codec = subject("snac").codec
+    names = {name for name, _ in codec.network.named_parameters()}
+    assert "encoder.block.0.weight" in names and not any("parametrizations" in name for name in names)
