@@ -370,7 +370,9 @@ def _engine_rows(
 
 def split(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(rows of utterances, rows of whole sets). Statistics are over utterances; the others are facts."""
-    whole = rows["speaker"].astype("string") == WHOLE_SET
+    whole = rows["speaker"] == WHOLE_SET
+    if not whole.any():
+        return rows, rows.iloc[:0]
     parts = rows[~whole].copy(), rows[whole].copy()
     for part in parts:
         for name in part.columns:
