@@ -25,12 +25,12 @@ from bench.errors import BadCard
 from bench.models.blocks.int8 import unpack
 from bench.models.focalcodec import FocalCodec
 from bench.train.data import Crops
-from bench.train.front import start_as_whisper_stem
+from bench.train.initial.whisper_blocks import copy_blocks, encoder_losses, stem_and_blocks, taught
+from bench.train.initial.whisper_stem import start_as_whisper_stem
 from bench.train.losses import WAVE_LOSSES, MelL1, WaveLosses, bit_spread, pair_distance
 from bench.train.recipe import Recipe, slower, weights_of
 from bench.train.settings import RecipeCard
 from bench.train.whisper import WhisperEncoder, standardised
-from bench.train.whisper_start import copy_blocks, encoder_losses, stem_and_blocks, taught
 
 if TYPE_CHECKING:
     from bench.train.data import Corpus

@@ -27,11 +27,11 @@ from bench.models.freecodec.config import NANO, version
 from bench.models.freecodec.losses import ReconstructionLoss, content_loss
 from bench.models.freecodec.model import Streams
 from bench.models.freecodec.speaker import EcapaSpeaker, ResemblyzerSpeaker
+from bench.train.initial.whisper_blocks import taught
 from bench.train.losses import WAVE_LOSSES, MelL1, WaveLosses, pair_distance
 from bench.train.recipe import Recipe, slower, weights_of
 from bench.train.settings import RecipeCard
 from bench.train.whisper import WhisperEncoder, feature_distance, standardised
-from bench.train.whisper_start import taught
 
 if TYPE_CHECKING:
     from bench.train.data import Batch, Corpus

@@ -24,10 +24,10 @@ from bench.models.blocks.padded_conv import PaddedConvTranspose
 from bench.models.funcodec import PRESETS, FunCodec, load
 from bench.models.funcodec.config import BINS, FunCodecConfig
 from bench.models.funcodec.losses import MultiSpectralLoss
-from bench.train.centred import Centred
 from bench.train.data import Crops
-from bench.train.deeper import deepen
-from bench.train.linear_start import start_linear
+from bench.train.initial.centring import Centred
+from bench.train.initial.grow import deepen
+from bench.train.initial.pca import start_as_pca
 from bench.train.losses import WAVE_LOSSES, WaveLosses
 from bench.train.packing import pack_corrected
 from bench.train.recipe import Recipe, slower, weights_of
@@ -50,7 +50,7 @@ LOSSES: Mapping[str, Any] = {
     "token_rate": 1.0,  # learning rate of the encoder, as a share of the decoder's
     "centred": False,  # the decoder's convolutions hear their inputs less the means, see centred
     "transposed_rate": 1.0,  # the same for the decoder's transposed convolutions, which cannot be centred
-    "linear": False,  # start from the principal components of the training speech, see linear_start
+    "linear": False,  # start from the principal components of the training speech, see initial.pca
     "quantize_from": 0.0,  # share of the run without quantization, before the k-means start
     "pool": 4096,  # embeddings that k-means starts from
     "renew_below": 2.0,  # moving count of uses per batch below which a codeword is replaced
@@ -104,7 +104,7 @@ class FreqCodecRecipe(Recipe):
         if self.loss["linear"] and not self.loss["initial"]:
             waves = torch.from_numpy(np.concatenate([crops.draw(k).waves for k in range(20)]))
             try:
-                start_linear(self.codec, waves)
+                start_as_pca(self.codec, waves)
             except ValueError as error:
                 raise BadCard(f"{self.card.path} [loss] linear: {error}") from error
         if self.loss["centred"]:

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from bench.errors import BenchError
 from bench.models.blocks.discriminators import adversarial_loss, discriminator_loss, feature_matching_loss
 from bench.train import checkpoint
-from bench.train.average import Average, export
 from bench.train.data import Batch, Prefetch
+from bench.train.ema import MovingAverage, export
 from bench.train.precision import faster
 from bench.train.recipe import Recipe, build_discriminator, judged_part
 from bench.train.schedule import Clock, Schedule
@@ -89,7 +89,7 @@ class Loop:
             self.network, self.optimiser = self.accelerator.prepare(self.recipe, self.optimiser)
             if self.judges is not None:
                 self.judges, self.judges_optimiser = self.accelerator.prepare(self.judges, self.judges_optimiser)
-        self.average = Average(self.recipe, card.run.average) if card.run.average else None
+        self.average = MovingAverage(self.recipe, card.run.average) if card.run.average else None
         self.schedule = Schedule(opt)
         self.clock = Clock(card.run)
         self.precision: str = card.run.precision

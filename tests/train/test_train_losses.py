@@ -12,7 +12,7 @@ from bench.models.blocks.seanet import ResidualBlock
 from bench.models.focalcodec.quantizer import BinarySphericalQuantizer, normalize
 from bench.models.funcodec import FunCodec
 from bench.train.freqcodec import config_of
-from bench.train.linear_start import start_linear
+from bench.train.initial.pca import start_as_pca
 from bench.train.losses import WAVE_LOSSES, EnvelopeCorrelation, MelL1, MultiMelL1, WaveLosses, bit_spread
 
 
@@ -71,7 +71,7 @@ def test_two_antipodal_codewords_are_a_collapse() -> None:
     assert float(bit_spread(one.repeat(10, 1))) > 0.9
 
 
-def test_linear_start_carries_the_spectrum_through_embedding_and_decoder() -> None:
+def test_pca_start_carries_the_spectrum_through_embedding_and_decoder() -> None:
     torch.manual_seed(0)
     side = {"width": 64, "kernel_size": 3, "last_kernel_size": 3, "lstm_layers": 0}
     model = {
@@ -108,7 +108,7 @@ def test_linear_start_carries_the_spectrum_through_embedding_and_decoder() -> No
         return float(left.square().sum() / least), float((said - real).abs().mean())
 
     before = missed()
-    start_linear(codec, waves)
+    start_as_pca(codec, waves)
     variance, distance = missed()
     # Not 1: bins and frames weigh by how they are heard.
     assert variance < 1.25 and before[0] > 1.5
@@ -118,9 +118,9 @@ def test_linear_start_carries_the_spectrum_through_embedding_and_decoder() -> No
     torch.testing.assert_close(block.shortcut(x), x)
 
 
-def test_linear_start_refuses_networks_it_does_not_fit() -> None:
+def test_pca_start_refuses_networks_it_does_not_fit() -> None:
     with pytest.raises(ValueError, match="norm = 'none'"):
-        start_linear(FunCodec(config_of({"preset": "freqcodec_magphase_std_ds320", "ratios": [1, 2]})), torch.randn(1, 16000))
+        start_as_pca(FunCodec(config_of({"preset": "freqcodec_magphase_std_ds320", "ratios": [1, 2]})), torch.randn(1, 16000))
 
 
 def test_envelope_correlation_hears_envelopes_only() -> None:

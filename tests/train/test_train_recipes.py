@@ -18,17 +18,17 @@ from bench.models.freecodec import load as load_freecodec
 from bench.models.funcodec import FunCodec
 from bench.models.funcodec import load as load_funcodec
 from bench.speech import Utterance
-from bench.train.between import between
 from bench.train.checkpoint import load as load_checkpoint
 from bench.train.data import Corpus, Crops
 from bench.train.focalcodec import FocalCodecRecipe
 from bench.train.freecodec import FreeCodecRecipe
 from bench.train.freqcodec import FreqCodecRecipe, config_of, level_out, plane_distance
+from bench.train.initial.whisper_blocks import copy_blocks, stem_and_blocks
+from bench.train.interpolate import interpolate
 from bench.train.loop import Loop, Trained
 from bench.train.recipe import Recipe
 from bench.train.settings import parse
 from bench.train.whisper import WhisperEncoder, feature_distance
-from bench.train.whisper_start import copy_blocks, stem_and_blocks
 
 FOCAL = {
     "config": "50hz",
@@ -193,9 +193,9 @@ def test_freqcodec_goes_on_with_a_deeper_centred_decoder(corpus: Corpus, tmp_pat
     card, again = build("freqcodec", deeper, corpus, loss, judged=True)
     state = load_checkpoint(tmp_path / "d" / "state.pt", card.fingerprint)
     last = load_file(tmp_path / "d" / "weights.safetensors")
-    assert all(torch.equal(v, last[k]) for k, v in again.packed(between(again, state, 1.0)).items())
+    assert all(torch.equal(v, last[k]) for k, v in again.packed(interpolate(again, state, 1.0)).items())
     start = FunCodec(config_of(deeper)).eval()
-    start.load_state_dict(between(build("freqcodec", deeper, corpus, loss, judged=True)[1], state, 0.0), strict=False)
+    start.load_state_dict(interpolate(build("freqcodec", deeper, corpus, loss, judged=True)[1], state, 0.0), strict=False)
     words = torch.randn(1, 20, 8)
     torch.testing.assert_close(start.decoder(words), load_funcodec(first).decoder(words), rtol=1e-4, atol=1e-5)
     with pytest.raises(BadCard, match=r"does not fit .* the networks differ in dim"):

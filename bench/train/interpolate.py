@@ -1,7 +1,7 @@
 """Weights between those that a run began with and those it ended with (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903,
 section 3).
 
-    python -m bench.train.between runs/focalcodec-nano-words25 --share 0.55 --out runs/focalcodec-25
+    python -m bench.train.interpolate runs/focalcodec-nano-words25 --share 0.55 --out runs/focalcodec-25
 
 A short stage towards one aim (words, say) gives up some of another (naturalness). On the straight line between, much of
 both is often to be had, sometimes more of the one than at either end: measure a few points, on speech held out.
@@ -22,8 +22,8 @@ from torch import Tensor
 from bench.errors import BenchError
 from bench.guard import guarded
 from bench.train import checkpoint
-from bench.train.average import Average, write
 from bench.train.command import assignment, prepared
+from bench.train.ema import MovingAverage, write
 from bench.train.settings import parse
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0, or 1 after one line that says what is wrong and what to do."""
-    parser = argparse.ArgumentParser(prog="python -m bench.train.between", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m bench.train.interpolate", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("run", type=Path, help="folder of a finished run: card.json and state.pt")
     parser.add_argument("--share", required=True, type=float, help="0: as the run began, 1: as it ended")
     parser.add_argument("--out", required=True, type=Path, help="folder that gets weights.safetensors")
@@ -52,7 +52,7 @@ def _run(parsed: argparse.Namespace) -> int:
     card = parse(raw, path, overrides=dict(assignment(text) for text in parsed.set))
     state = checkpoint.load(parsed.run / "state.pt", card.fingerprint, str(path))
     recipe = prepared(card).recipe
-    mixed = between(recipe, state, parsed.share)
+    mixed = interpolate(recipe, state, parsed.share)
     target = parsed.out / "weights.safetensors"
     note = {"share": f"{parsed.share:g} of the way from the run's beginning to its end"}
     write(target, recipe, card, int(state["step"]), recipe.packed(mixed), note)
@@ -60,13 +60,13 @@ def _run(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def between(recipe: Recipe, state: Mapping[str, Any], share: float) -> dict[str, Tensor]:
+def interpolate(recipe: Recipe, state: Mapping[str, Any], share: float) -> dict[str, Tensor]:
     """(1 - share) of what `recipe` exports now and `share` of what it exports with the (averaged) weights of the
     checkpoint `state`; in `recipe` are then the latter. What does not differ stays bit for bit."""
     first = {name: value.detach().clone() for name, value in recipe.export().items()}
     recipe.load_state_dict(state["recipe"])
     if state["average"] is not None:
-        average = Average(recipe, 1.0)
+        average = MovingAverage(recipe, 1.0)
         average.restore(state["average"])
         average.swap_in(recipe)
     recipe.eval()

@@ -9,8 +9,8 @@ import torch
 
 from bench.models.funcodec import FunCodec
 from bench.models.funcodec.config import FunCodecConfig, Side
-from bench.train.centred import Centred
-from bench.train.deeper import deepen
+from bench.train.initial.centring import Centred
+from bench.train.initial.grow import deepen
 
 CONFIG = FunCodecConfig(
     domain="mag_phase", ratios=(1, 2), dim=8, norm="none", encoder=Side(4, 3, 3, lstm_layers=0),

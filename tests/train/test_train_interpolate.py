@@ -13,10 +13,10 @@ from torch import Tensor
 from victim_train import Toy, card, draw
 
 from bench.errors import BenchError
-from bench.train import between as module
-from bench.train.between import between, main
+from bench.train import interpolate as module
 from bench.train.checkpoint import load
 from bench.train.command import Prepared
+from bench.train.interpolate import interpolate, main
 from bench.train.loop import Loop
 from bench.train.settings import as_table
 
@@ -32,7 +32,7 @@ def run(tmp_path: Path) -> Path:
 
 def at(run: Path, share: float) -> dict[str, Tensor]:
     settings = card()
-    return between(Toy(settings), load(run / "state.pt", settings.fingerprint), share)
+    return interpolate(Toy(settings), load(run / "state.pt", settings.fingerprint), share)
 
 
 def test_the_ends_are_the_ends_and_the_middle_is_their_mean(run: Path) -> None:

@@ -25,7 +25,7 @@ FREE = 0.1
 
 
 @torch.no_grad()
-def start_linear(codec: FunCodec, waves: Tensor, branch: float = 0.5) -> None:
+def start_as_pca(codec: FunCodec, waves: Tensor, branch: float = 0.5) -> None:
     """Set a flat network without norms to carry principal components of log spectra from end to end.
 
     waves [B, T], training speech. Every STFT frame becomes its first K components, K = 0.7 of the encoder's first

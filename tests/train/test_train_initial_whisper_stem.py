@@ -10,9 +10,9 @@ from bench.errors import BadCard
 from bench.models.blocks.int8 import pack, unpack
 from bench.models.focalcodec.config import EncoderConfig
 from bench.models.focalcodec.wavlm import WavLM
-from bench.train.front import KERNELS, PADDING, STRIDES, start_as_whisper_stem
+from bench.train.initial.whisper_blocks import taught
+from bench.train.initial.whisper_stem import KERNELS, PADDING, STRIDES, start_as_whisper_stem
 from bench.train.whisper import WhisperEncoder
-from bench.train.whisper_start import taught
 
 CONFIG = EncoderConfig(
     hidden_dims=(256, 256, 40, 26, 26, 48),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bench.train.settings import RecipeCard
 
 
-class Average:
+class MovingAverage:
     """Exponential moving average of the trained weights; buffers (codebooks, counters) are taken as they are."""
 
     def __init__(self, module: nn.Module, decay: float) -> None:

@@ -1,7 +1,7 @@
 """Convolutions that hear their inputs less their means, so that a step of learning moves what differs, not the offset.
 
 Weights see a gradient that holds the mean of their inputs as often as they have taps; where inputs lie around an offset
-(linear_start carries values of spread 1 around 4), that part drowns the rest at any rate worth the name. Less the means,
+(pca carries values of spread 1 around 4), that part drowns the rest at any rate worth the name. Less the means,
 weights and biases learn apart: LeCun et al., Efficient BackProp (1998), section 4.3; Montavon and Müller, Deep Boltzmann
 Machines and the Centering Trick (2012).
 """
