@@ -1,7 +1,8 @@
 """Cards: what is known of a codec family, as data (TOML), and the names of operating points such as focalcodec@50.
 
 Cards live in codecs/ of the repository; another package adds its own through the entry point group `bench.cards`, whose
-value names a package directory with *.toml. `CardFile` and the records below it say which keys a card may have.
+value names a package directory with *.toml, and a folder through `bench.plugins`. `CardFile` and the records below it say which
+keys a card may have.
 """
 
 from __future__ import annotations
@@ -20,11 +21,15 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from bench import toml
+from bench import plugins, toml
 from bench.errors import BadCard, BenchError, UnknownName
 from bench.toml import Record
 
-ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = Path(__file__).resolve().parent
+ROOT = PACKAGE / "content" if (PACKAGE / "content").is_dir() else PACKAGE.parent
+"""What lies beside the program (codecs/, tasks/, results/): in a checkout, or carried inside an installed package."""
+CHECKOUT = ROOT == PACKAGE.parent and (ROOT / "pyproject.toml").is_file()
+"""Whether the program runs from a checkout, into which `make gate UPDATE=1` and the like may write."""
 CODECS = Path(os.environ.get("BENCH_CODECS", ROOT / "codecs"))
 
 RateHz = Annotated[int, Meta(ge=1000, le=768000)]
@@ -135,6 +140,7 @@ class CardFile(Record, frozen=True):
 
     adapter: the file of bench/adapters that reaches the codec; left out, only the numbers in [[reported]] are known.
     sample_rate: Hz that go in; output_rate: Hz that come out, where they differ. packages: distributions it runs with.
+    weights: kind -> where it comes from, or "none" for a network whose package carries its own.
     programs: commands that must be on the PATH. requirements, interpreter: pip requirements, and the Python, of an environment
     of its own.
     """
@@ -151,7 +157,7 @@ class CardFile(Record, frozen=True):
     paper: str = ""
     causal: bool | None = None
     summary: str = ""
-    weights: Mapping[str, WeightsTable] = {}
+    weights: Mapping[str, WeightsTable] | Literal["none"] = {}
     settings: Mapping[str, Any] = {}
     packages: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
@@ -166,6 +172,9 @@ class CardFile(Record, frozen=True):
                 raise ValueError(f"the name '{name}' must be of letters, digits and . _ + - and begin with a letter or digit")
         if not self.adapter and not self.reported:
             raise ValueError("key 'adapter' is missing; only a card with [[reported]] numbers can do without one")
+        named = [name for name, point in self.points.items() if point.weights]
+        if self.weights == "none" and named:
+            raise ValueError(f"weights is \"none\", but [points.{named[0]}.weights] names some; remove one of them")
 
 
 @dataclass(frozen=True)
@@ -215,6 +224,8 @@ class Point:
     interpreter: str = ""
     output_rate: int = 0
     """Hz of the decoded wave; `sample_rate` unless the card says otherwise."""
+    carries_weights: bool = False
+    """Whether the codec's package brings its weights along (the card says `weights = "none"`)."""
 
     def __post_init__(self) -> None:
         if not self.output_rate:
@@ -231,8 +242,8 @@ class Point:
 
     @property
     def needs_weights(self) -> bool:
-        """A network always does, whether or not anybody has published any."""
-        return bool(self.weights) or self.kind == "neural"
+        """A network does, whether or not anybody has published any, unless its package carries them."""
+        return bool(self.weights) or (self.kind == "neural" and not self.carries_weights)
 
     @property
     def needs_environment(self) -> bool:
@@ -263,9 +274,10 @@ def parse(path: Path) -> Card:
 
 
 def _point(card: CardFile, name: str, table: PointTable, path: Path) -> Point:
+    of_family = {} if card.weights == "none" else card.weights
     weights = {
-        kind: _weights(card.weights.get(kind), table.weights.get(kind), f"{path} [points.{name}.weights.{kind}]")
-        for kind in {**card.weights, **table.weights}
+        kind: _weights(of_family.get(kind), table.weights.get(kind), f"{path} [points.{name}.weights.{kind}]")
+        for kind in {**of_family, **table.weights}
     }
     return Point(
         family=card.family, point=name, adapter=card.adapter, kind=card.kind,
@@ -273,7 +285,7 @@ def _point(card: CardFile, name: str, table: PointTable, path: Path) -> Point:
         settings={**card.settings, **table.settings}, bitrate_kbps=table.bitrate_kbps, streams=table.streams,
         weights=weights, latency_ms=table.latency_ms, params_m=table.params_m, macs_g=table.macs_g, facts=table.facts,
         summary=table.summary, packages=card.packages, programs=card.programs, requirements=card.requirements,
-        interpreter=card.interpreter,
+        interpreter=card.interpreter, carries_weights=card.weights == "none",
     )  # fmt: skip
 
 
@@ -288,8 +300,15 @@ def _weights(shared: WeightsTable | None, own: WeightsTable | None, where: str) 
 
 
 def adapters() -> dict[str, str]:
-    """Adapter name -> module path, ours and other packages' (entry point group `bench.adapters`). Nothing is imported."""
-    return _own_adapters() | {entry.name: entry.value for entry in entry_points(group="bench.adapters")}
+    """Adapter name -> module path: ours, other packages' (entry point group `bench.adapters`), plug-ins'. Nothing is imported.
+
+    Raises BadCard for a plug-in's adapter that has the name of another.
+    """
+    installed = _own_adapters() | {entry.name: entry.value for entry in entry_points(group="bench.adapters")}
+    added = plugins.adapters()
+    if both := sorted(installed.keys() & added.keys()):
+        raise BadCard(f"the plug-in's adapter {both[0]}.py has the name of another adapter ({installed[both[0]]}); rename it")
+    return installed | added
 
 
 @cache
@@ -308,16 +327,20 @@ class Paths(dict[str, Path]):
         self.faults: list[BadCard] = []
 
 
-@cache
 def paths() -> Paths:
-    """Where every card lies, ours and other packages'."""
+    """Where every card lies: ours, other packages' and plug-ins'. Raises BenchError for a plug-in's folder without a card."""
+    return _paths(plugins.cards())
+
+
+@cache
+def _paths(added: tuple[Path, ...]) -> Paths:
     found, folders = Paths(), [CODECS]
     for entry in entry_points(group="bench.cards"):
         try:
             folders.append(Path(str(package_files(entry.value))))
         except (ImportError, TypeError) as error:
             found.faults.append(BadCard(f"entry point bench.cards '{entry.name}': {entry.value}: {error}"))
-    for path in (path for folder in folders for path in sorted(folder.glob("*.toml"))):
+    for path in (*(path for folder in folders for path in sorted(folder.glob("*.toml"))), *added):
         (found.clashes if path.stem in found else found)[path.stem] = path
     return found
 

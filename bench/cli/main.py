@@ -1,4 +1,4 @@
-"""The command line: `python -m bench {list,show,run,leaderboard,compare,merge,store,listen,gate,env,certify,doctor}`.
+"""The command line: `python -m bench {list,show,run,leaderboard,compare,merge,store,listen,gate,new,env,certify,doctor}`.
 
 Nothing heavy is imported here."""
 
@@ -57,29 +57,31 @@ def _tables(path: str) -> list[Path]:
 
 
 def _leaderboard(argv: Sequence[str]) -> int:
-    from bench.results import merge, publish
+    from bench.results import export, merge, publish
     from bench.tasks import columns
 
     made = options.Parser(prog="bench leaderboard", description="Print (and renew) leaderboards from rows.")
     made.add_argument("path", nargs="?", default="", help="folder of tables (default: one's own and this repository's)")
     made.add_argument("--write", action="store_true", help="write leaderboard.md and the plots beside the rows")
+    made.add_argument("--format", default="text", help=", ".join(export.FORMATS))
     parsed = made.parse_args(argv)
+    told = sys.stdout if export.check(parsed.format) == "text" else sys.stderr
     for table in _tables(parsed.path):
         rows, stale = merge.read(table, publish.FIELDS)
-        print(f"{table}")
+        print(f"{table}", file=told)
         if not parsed.write:
-            print(publish.terminal(rows, columns.shown(rows), stale))
+            print(export.leaderboard(rows, columns.shown(rows), parsed.format, stale))
             continue
         text, written = publish.publish(rows, table, columns.shown(rows), stale)
-        print(text)
+        print(text if parsed.format == "text" else export.leaderboard(rows, columns.shown(rows), parsed.format, stale))
         for path in written:
-            print(f"wrote {path}")
+            print(f"wrote {path}", file=told)
     return 0
 
 
 def _compare(argv: Sequence[str]) -> int:
     from bench.report import compare
-    from bench.results import merge, publish
+    from bench.results import export, merge, publish
     from bench.results.rows import split
     from bench.stats.labels import find_system, system_labels
     from bench.tasks import columns
@@ -88,7 +90,9 @@ def _compare(argv: Sequence[str]) -> int:
     made.add_argument("a", help="a system as the table calls it, or its codec where that is one system only")
     made.add_argument("b")
     made.add_argument("--rows", default="", help="folder of tables (default: one's own and this repository's)")
+    made.add_argument("--format", default="text", help=", ".join(export.FORMATS))
     parsed = made.parse_args(argv)
+    place = sys.stdout if export.check(parsed.format) == "text" else sys.stderr
     told, every = False, set()
     for table in _tables(parsed.rows):
         rows = split(merge.read(table, publish.FIELDS)[0])[0]
@@ -98,8 +102,8 @@ def _compare(argv: Sequence[str]) -> int:
             a, b = (find_system(here, name) for name in (parsed.a, parsed.b))
         except UnknownName:
             continue
-        print(f"{table}")
-        print(compare.terminal(compare.compare(rows, a, b, columns.columns()), columns.columns()))
+        print(f"{table}", file=place)
+        print(export.comparison(compare.compare(rows, a, b, columns.columns()), columns.columns(), parsed.format))
         told = True
     if not told:
         for name in (parsed.a, parsed.b):
@@ -165,6 +169,12 @@ def _merge(argv: Sequence[str]) -> int:
     return int(task_cards.module(wanted.task).run(wanted).code)
 
 
+def _new(argv: Sequence[str]) -> int:
+    from bench.cli import new
+
+    return new.main(argv)
+
+
 def _certify(argv: Sequence[str]) -> int:
     from bench.certify import command
 
@@ -193,6 +203,7 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "compare": (_compare, "paired difference of two systems, with intervals and verdicts"),
     "listen": (_listen, "a page with originals, decoded speech and scores, worst utterances first"),
     "gate": (_gate, "rerun the fixed benchmark and compare it with the committed baseline"),
+    "new": (_new, "write a codec of your own: new codec NAME"),
     "env": (_env, "make, list or remove the environments of codecs that need their own"),
     "certify": (_certify, "show that changed code computes what it did (--check: compare hashes only)"),
     "doctor": (_doctor, "check the environment, weights, data and results"),

@@ -6,7 +6,7 @@ here, and what is added is found. Versions are the key of results; whoever chang
 version. The hash of the code is evidence (`bench certify`), no key.
 
 A plug-in (an adapter or metric of another package) has no certificates: its key holds the content of its whole package
-and the version of its distribution.
+and the version of its distribution; that of a folder (`bench.plugins`), the files right in it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from bench import adapters, metrics, provenance
+from bench import adapters, metrics, plugins, provenance
 from bench.cards import Point, resolve
 from bench.content import package_sha256
 from bench.definitions import evidence
@@ -123,6 +123,8 @@ def _is_own(module: str) -> bool:
 
 def _plugin(group: str, module: str) -> tuple[str, ...]:
     top = module.partition(".")[0].partition(":")[0]
+    if top == plugins.PACKAGE:
+        return (plugins.content(module), module)
     found = next((entry.dist for entry in entry_points(group=group) if entry.value == module and entry.dist), None)
     return (package_sha256(top), f"{found.name} {found.version}" if found else top)
 

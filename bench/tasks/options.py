@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from bench import cards as codec_cards
+from bench import plugins
 from bench.cards import ROOT
 from bench.engine import executors
 from bench.engine.machine import cores
@@ -70,8 +71,20 @@ _NOT_OF = {
 """Flags that a task does not read: given to it, they are refused."""
 
 
+class _Plugins(argparse.Action):
+    """Makes plug-ins known as soon as they are read, so that the flags after them may name their codecs."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        plugins.use(names(values))
+
+
 class Parser(argparse.ArgumentParser):
-    """argparse that names the nearest flag when one is unknown (exit 2, as for every unknown name)."""
+    """argparse that names the nearest flag when one is unknown (exit 2, as for every unknown name), and takes plug-ins."""
+
+    def __init__(self, *words: Any, **more: Any) -> None:
+        super().__init__(*words, **more)
+        told = "folders with cards and adapters of your own, or single cards, comma separated (BENCH_PLUGINS)"
+        self.add_argument("--plugins", action=_Plugins, default=argparse.SUPPRESS, metavar="PATHS", help=told)
 
     def error(self, message: str) -> NoReturn:
         match = re.search(r"unrecognized arguments: (--?[\w-]+)", message)

@@ -1,0 +1,134 @@
+"""Leaderboards and comparisons in the forms that other programs read: csv, json, latex, html, markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from bench.errors import UnknownName
+from bench.metrics import Column
+from bench.results import publish
+from bench.results.rows import split
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.results.merge import Stale
+
+FORMATS = ("text", "csv", "json", "latex", "html", "markdown")
+
+
+def check(format: str) -> str:
+    """`format`, or UnknownName with the nearest ones."""
+    if format not in FORMATS:
+        raise UnknownName("format", format, FORMATS)
+    return format
+
+
+def leaderboard(
+    rows: pd.DataFrame, known: Mapping[str, Column], format: str, stale: Sequence[Stale] = (), width: int = 160
+) -> str:
+    """The leaderboard of `rows`. csv and json have a line for each system and column, with everything a cell knows; latex and
+    html are the table itself. Raises UnknownName."""
+    from bench.report import leaderboard as board
+
+    check(format)
+    if format == "text":
+        return publish.terminal(rows, known, stale, width)
+    spoken = split(rows)[0]
+    if format == "markdown":
+        return board.markdown(spoken, known, reported=publish.reported(rows)) + "".join(f"\n> {line}\n" for line in stale)
+    return _written(cells(spoken, known) if format in ("csv", "json") else shown(spoken, known), format)
+
+
+def comparison(table: pd.DataFrame, known: Mapping[str, Column], format: str) -> str:
+    """What `bench.report.compare.compare` found. Raises UnknownName."""
+    from bench.report import compare
+
+    views: dict[str, Callable[[pd.DataFrame, Mapping[str, Column]], str]] = {
+        "text": compare.terminal, "markdown": compare.markdown,
+    }  # fmt: skip
+    return views[format](table, known) if check(format) in views else _written(table, format)
+
+
+def cells(rows: pd.DataFrame, known: Mapping[str, Column]) -> pd.DataFrame:
+    """One line for each system and column: value and 95 % interval in the column's own unit, n, failures, whether best."""
+    import pandas as pd
+
+    from bench.report.columns import column_of
+    from bench.report.summary import summaries
+
+    lines = []
+    for summary in summaries(rows, known):
+        group = summary.group
+        where = {"task": group.task, "dataset": group.dataset, "condition": group.condition, "partial": summary.partial,
+                 "synthetic": summary.synthetic}  # fmt: skip
+        for system in summary.systems:
+            for name in summary.columns:
+                cell = summary.cells.get((system, name))
+                if cell is None or name not in known:
+                    continue
+                column = column_of(name, known)
+                lines.append({
+                    **where, "system": system, "kbps": summary.kbps(system), "column": name, "title": column.title,
+                    "unit": column.unit, "better": column.better, "scale": column.scale, "value": cell.value, "low": cell.low,
+                    "high": cell.high, "n": cell.n, "failed": cell.failed, "best": cell.best,
+                })  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def shown(rows: pd.DataFrame, known: Mapping[str, Column]) -> pd.DataFrame:
+    """The table as it is read: a line for each system, `mean ± half of the interval` in each column, n in the last."""
+    import pandas as pd
+
+    from bench.report.columns import column_of, half_width, heading, number, score_names
+    from bench.report.summary import summaries
+
+    lines = []
+    for summary in summaries(rows, known):
+        names = score_names(summary.columns, known)
+        for system in summary.systems:
+            line: dict[str, str] = {"task": summary.group.task, "data": summary.group.dataset,
+                                    "condition": summary.group.condition, "codec": system}  # fmt: skip
+            rate = summary.kbps(system)
+            line["kbps"] = f"{rate:.3g}" if rate == rate else ""
+            for name in names:
+                column, cell = column_of(name, known), summary.cells.get((system, name))
+                told = cell is not None and cell.n > 0
+                line[heading(column)] = (
+                    f"{number(cell.value, column)} {half_width(cell.low, cell.high, column)}" if cell and told else "–"
+                )
+            found = [cell.n for name in names if (cell := summary.cells.get((system, name))) is not None]
+            line["n"] = str(max(found, default=0))
+            lines.append(line)
+    return pd.DataFrame(lines).fillna("–")
+
+
+def _written(table: pd.DataFrame, format: str) -> str:
+    if format == "csv":
+        return table.to_csv(index=False)
+    if format == "json":
+        return table.to_json(orient="records", force_ascii=False, indent=1) + "\n"
+    if format == "html":
+        return table.to_html(index=False, border=0) + "\n"
+    return _latex(table)
+
+
+def _latex(table: pd.DataFrame) -> str:
+    """A booktabs table."""
+    head = " & ".join(map(_escaped, table.columns))
+    lines = [" & ".join(map(_escaped, row)) + r" \\" for row in table.itertuples(index=False)]
+    aligned = "l" * 4 + "r" * (len(table.columns) - 4)
+    return "\n".join([rf"\begin{{tabular}}{{{aligned}}}", r"\toprule", head + r" \\", r"\midrule", *lines, r"\bottomrule",
+                      r"\end{tabular}", ""])  # fmt: skip
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "–": "--",
+}  # fmt: skip
+
+
+def _escaped(value: object) -> str:
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return "".join(_LATEX.get(sign, sign) for sign in text)
