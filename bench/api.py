@@ -147,7 +147,7 @@ def _plugins(places: Sequence[Path | str]) -> None:
 def _script_apart() -> Iterator[None]:
     """Worker processes do not run the caller's script again: nothing of it is needed there."""
     main = sys.modules["__main__"]
-    hidden = {name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__}
+    hidden: dict[str, Any] = {name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__}
     main.__spec__ = None
     try:
         yield

@@ -28,7 +28,7 @@ from bench.toml import Record
 PACKAGE = Path(__file__).resolve().parent
 ROOT = PACKAGE / "content" if (PACKAGE / "content").is_dir() else PACKAGE.parent
 """What lies beside the program (codecs/, tasks/, results/): in a checkout, or carried inside an installed package."""
-CHECKOUT = ROOT == PACKAGE.parent and (ROOT / "pyproject.toml").is_file()
+CHECKOUT = PACKAGE.parent == ROOT and (ROOT / "pyproject.toml").is_file()
 """Whether the program runs from a checkout, into which `make gate UPDATE=1` and the like may write."""
 CODECS = Path(os.environ.get("BENCH_CODECS", ROOT / "codecs"))
 
@@ -329,12 +329,12 @@ class Paths(dict[str, Path]):
 
 def paths() -> Paths:
     """Where every card lies: ours, other packages' and plug-ins'. Raises BenchError for a plug-in's folder without a card."""
-    return _paths(plugins.cards())
+    return _paths(CODECS, plugins.cards())
 
 
 @cache
-def _paths(added: tuple[Path, ...]) -> Paths:
-    found, folders = Paths(), [CODECS]
+def _paths(codecs: Path, added: tuple[Path, ...]) -> Paths:
+    found, folders = Paths(), [codecs]
     for entry in entry_points(group="bench.cards"):
         try:
             folders.append(Path(str(package_files(entry.value))))

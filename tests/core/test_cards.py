@@ -123,11 +123,9 @@ def test_a_point_says_what_comes_out_and_where_it_runs(tmp_path: Path) -> None:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder of cards in place of codecs/."""
     monkeypatch.setattr(cards, "CODECS", tmp_path)
-    for cached in (cards.paths, cards.load):
-        cached.cache_clear()
+    cards.load.cache_clear()
     yield tmp_path
-    for cached in (cards.paths, cards.load):
-        cached.cache_clear()
+    cards.load.cache_clear()
 
 
 def test_a_bad_card_leaves_the_others_readable(folder: Path) -> None:

@@ -75,7 +75,8 @@ def test_a_plugin_is_named_by_its_folder_or_its_card(tmp_path: Path) -> None:
     for place in (written(tmp_path / "a", "codec_a"), written(tmp_path / "b", "codec_b") / "codec_b.toml"):
         plugins.use([place])
     assert {"codec_a", "codec_b"} <= set(cards.paths())
-    assert [adapters.load(cards.resolve(name), system(name).weights).sample_rate for name in ("codec_a", "codec_b")] == [16000] * 2
+    codecs = [adapters.load(cards.resolve(name), system(name).weights) for name in ("codec_a", "codec_b")]
+    assert [codec.sample_rate for codec in codecs] == [16000, 16000]
 
 
 def test_a_plugin_may_be_called_as_the_package_it_wraps(tmp_path: Path) -> None:
