@@ -92,9 +92,12 @@ class Dataset:
     facts: dict[str, Any] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
-        ids = [utterance.id for utterance in self.utterances]
-        if len(set(ids)) != len(ids):
-            twice = [name for name, times in Counter(ids).items() if times > 1][:5]
+        # Hashes first: a million ids need not be in memory at a time.
+        if len({hash(utterance.id) for utterance in self.utterances}) != len(self.utterances):
+            counted = Counter(utterance.id for utterance in self.utterances)
+            twice = [name for name, times in counted.items() if times > 1][:5]
+            if not twice:
+                return
             raise BenchError(f"data set '{self.name}': utterance ids appear twice: {', '.join(twice)}")
 
     def __len__(self) -> int:
@@ -110,11 +113,14 @@ class Dataset:
     @property
     def sha256(self) -> str:
         """Hash of the list (ids, speakers, texts), not of the audio: two runs over one list can be compared."""
-        rows = [
-            (u.id, u.speaker, u.text, u.language, *(() if u.channel is None else (u.channel,))) for u in self.utterances
-        ]
-        payload = [self.name, self.condition, self.version, rows]
-        return hashlib.sha256(json.dumps(payload, ensure_ascii=False).encode()).hexdigest()
+        # The JSON of [name, condition, version, [[id, speaker, text, language], ...]], an utterance at a time.
+        head = json.dumps([self.name, self.condition, self.version], ensure_ascii=False)
+        digest = hashlib.sha256(f"{head[:-1]}, [".encode())
+        for place, u in enumerate(self.utterances):
+            row = (u.id, u.speaker, u.text, u.language, *(() if u.channel is None else (u.channel,)))
+            digest.update(f"{', ' if place else ''}{json.dumps(row, ensure_ascii=False)}".encode())
+        digest.update(b"]]")
+        return digest.hexdigest()
 
     def select(self, utterances: Sequence[Utterance], *, partial: bool = False) -> Dataset:
         return replace(self, utterances=tuple(utterances), partial=self.partial or partial)

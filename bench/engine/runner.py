@@ -7,6 +7,7 @@ counted failure.
 
 from __future__ import annotations
 
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -22,6 +23,8 @@ from bench.engine.schedule import Schedule, Window
 from bench.progress import Progress
 from bench.store import Store
 
+SAVE_EVERY_S = 0.25
+"""Results may wait that long for one common transaction: a killed run does them again."""
 GIVE_UP_AFTER = 3
 """Utterances of one system, one after another, that may cost a worker before the rest is not tried any more."""
 
@@ -51,6 +54,8 @@ class Runner:
         self._pending: dict[Future[Report], _Attempt] = {}
         self._references: Counter[int] = Counter()
         self._lost_in_a_row: Counter[str] = Counter()
+        self._unsaved: dict[str, tuple[str, bytes]] = {}
+        self._saved = time.monotonic()
         one_thread()
 
     @property
@@ -80,6 +85,7 @@ class Runner:
                 progress.advance(settled)
                 self._run(window, windows, progress)
         finally:
+            self._save()
             if self._executor is not None and not self._given:
                 self._executor.close()
                 self._executor = None
@@ -134,6 +140,8 @@ class Runner:
             reason = f"not tried: {GIVE_UP_AFTER} utterances of this system, one after another, ended their worker"
             self._fail(job, ("crash", reason), progress)
             return
+        if not self._unsaved.keys().isdisjoint(job.lookup):
+            self._save()
         job = replace(job, known=self.schedule.filled(job))
         needs: Needs = "gpu" if job.lanes and job.stage == "make" else "cpu"
         self._pending[self.executor.submit(worker.run, job, needs)] = attempt
@@ -162,9 +170,16 @@ class Runner:
 
     def _store(self, report: Report) -> None:
         keep = self.plan.keep
-        self.store.put_raw([
-            (key, stage, kept(data, keep) if stage == "coded" else data) for key, stage, data in report.entries
-        ])  # fmt: skip
+        for key, stage, data in report.entries:
+            self._unsaved[key] = stage, kept(data, keep) if stage == "coded" else data
+        if time.monotonic() - self._saved > SAVE_EVERY_S:
+            self._save()
+
+    def _save(self) -> None:
+        """Put what came back into the store."""
+        self.store.put_raw([(key, stage, data) for key, (stage, data) in self._unsaved.items()])
+        self._unsaved.clear()
+        self._saved = time.monotonic()
 
     def _after_loss(self, attempt: _Attempt, lost: LostWorker, progress: Progress) -> None:
         """First the utterances one by one, making and scoring apart, so that only the guilty step is lost; then no more."""

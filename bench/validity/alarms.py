@@ -216,8 +216,11 @@ def _identical(rows: pd.DataFrame, pair: NDArray[np.intp]) -> list[tuple[int, st
         for _, group in known[known.duplicated(same, keep=False)].groupby(same, sort=False, dropna=False):
             if group["input"].nunique() < 2:
                 continue
-            ids = sorted(group["utterance"])
-            for place, line in group.iterrows():
-                other = sorted(group.loc[group["input"] != line["input"], "utterance"])[0]
-                out.setdefault(int(place), f"same {column} as {other} ({line[column][:8]}), {len(ids)} alike")  # type: ignore[arg-type]
+            group = group.sort_values("utterance")
+            first = group.iloc[0]
+            # The first of another input than the first's own: one of these two is another than any line's.
+            second = group[group["input"] != first["input"]].iloc[0]
+            for place, given, name in zip(group.index, group["input"], group[column], strict=True):
+                other = first if given != first["input"] else second
+                out.setdefault(int(place), f"same {column} as {other['utterance']} ({name[:8]}), {len(group)} alike")
     return list(out.items())
