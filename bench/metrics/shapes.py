@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.languages import WITHOUT_SPACES, primary
 from bench.metrics import Analysis, Column, Metric, MetricFailure, Signal, Value
 from bench.metrics._common import Analyse, analysis_of, check_rate, each, value
-from bench.metrics._text import char_errors, normalise, word_errors
+from bench.metrics._text import CHARACTERS, ENGLISH, char_errors, normalise, word_errors
 from bench.metrics._tracks import Track, both_voiced
 
 if TYPE_CHECKING:
@@ -117,30 +118,40 @@ def of_texts(
     differential: Sequence[Column],
     true: Sequence[Column] = (),
     *,
+    rules: str = ENGLISH,
     analyse: Analyse | None = None,
     network: Network | None = None,
     **fields: Any,
 ) -> Metric:
     """Error rates of a recogniser, by a network or by `analyse`, whose analysis holds `transcript`. Of each pair of columns
     the first counts words, the second characters. differential: the degraded wave's transcript against that of the
-    reference wave. true: against the text that was spoken."""
+    reference wave. true: against the text that was spoken; where that holds no word, there is no score (`no_text`).
+    rules: of `normalise`; in languages without spaces both columns count characters."""
+
+    def normal(text: str, signal: Signal) -> str:
+        return normalise(text, CHARACTERS if primary(signal.language) in WITHOUT_SPACES else rules)
+
+    def heard(signal: Signal) -> str:
+        return normal(str(analysis_of(signal, every)["transcript"]), signal)
+
+    def spoken(signal: Signal) -> str:
+        if signal.text is None:
+            raise MetricFailure("no_text", "the data set gives no transcript")
+        if not (text := normal(signal.text, signal)):
+            raise MetricFailure("no_text", "the transcript holds no word")
+        return text
 
     def score(ref: Signal, deg: Signal) -> dict[str, Value]:
-        def heard(signal: Signal) -> str:
-            return normalise(str(analysis_of(signal, every)["transcript"]))
-
-        def spoken(signal: Signal) -> str:
-            if signal.text is None:
-                raise MetricFailure("no_text", "the data set gives no transcript")
-            return normalise(signal.text)
-
         return {
             column.name: value(lambda count=count, expected=expected: count(expected(ref), heard(deg)))  # type: ignore[misc]
             for columns, expected in ((differential, heard), (true, spoken))
             for column, count in zip(columns, (word_errors, char_errors))
         }
 
-    metric = Metric(name, (*differential, *true), score, analyse=analyse, rate_hz=RATE_HZ, network=network, **fields)
+    columns = (*differential, *true)
+    metric = Metric(
+        name, columns, score, analyse=analyse, rate_hz=RATE_HZ, network=network, needs_text=bool(true), **fields
+    )  # fmt: skip
     every = _analyse_of(metric)
     return metric
 

@@ -1,6 +1,8 @@
 """Word and character error rates with Moonshine, an English recogniser that installs with pip.
 
-Definition. Texts pass Whisper's English normaliser; edits are substitutions + deletions + insertions.
+Definition. Texts pass Whisper's English normaliser, mended in three places: typographic apostrophes are apostrophes, a token
+without letter or digit is no word, and digits count one by one, spoken or written ("zero one", "01" and "0, 1" are equal).
+Edits are substitutions + deletions + insertions.
 dwer, dcer: transcript of the degraded signal against the transcript of the REFERENCE SIGNAL by the same recogniser
 ("differential": the recogniser's own errors on the original do not count). wer, cer: transcript of the degraded
 signal against the true text. Rates are corpus level: sum of edits / sum of reference words (characters, spaces
@@ -11,19 +13,20 @@ These columns are named apart from those of Whisper (dwer_whisper_small, ...): v
 compare.
 Range: 0 upwards (insertions can pass 100 %), lower is better. Rate: 16 kHz.
 Level: nearly invariant. Length: lengths may differ; beyond 45 s a signal is read in windows of 20 to 30 s, cut where it is
-quietest. Failures: language (not English), no_text (wer, cer), not_finite.
+quietest. Failures: language (not English), no_text (wer, cer: no text, or a text without a word), not_finite.
 A silent degraded signal is transcribed as nothing and counts as deletions: that is what a listener gets.
 Batches equal single runs. It runs on the CPU whatever the device: the encoder is a quantized graph of onnxruntime, and the
-decoder's steps are too small for anything else. Version 1.
+decoder's steps are too small for anything else. Version 2; version 1 had Whisper's normaliser as it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bench.languages import primary
 from bench.metrics import Analysis, Column, MetricFailure, Signal
 from bench.metrics._common import Wave, check, check_rate, checked_batch
-from bench.metrics._text import normaliser_files
+from bench.metrics._text import SPOKEN, normaliser_files
 from bench.metrics.networks import moonshine
 from bench.metrics.shapes import of_texts
 
@@ -38,7 +41,7 @@ def _analyse(signals: Sequence[Signal]) -> list[Analysis | MetricFailure]:
 
 
 def _checked(signal: Signal) -> Wave:
-    if signal.language.split("-")[0] != "en":
+    if primary(signal.language) != "en":
         raise MetricFailure("language", f"Moonshine reads English only, the utterance is '{signal.language}'")
     return check(check_rate(signal, RATE_HZ).wave, rate_hz=RATE_HZ, silence=False)
 
@@ -53,7 +56,9 @@ METRIC = of_texts(
         Column("wer", "WER (Moonshine)", "%", "lower", 0.0, None, 0.0015, 1, 100.0),
         Column("cer", "CER (Moonshine)", "%", "lower", 0.0, None, 0.0015, 1, 100.0),
     ),
+    rules=SPOKEN,
     analyse=_analyse,
+    version="2",
     weights=lambda: [*moonshine.weights(), *normaliser_files()],
     packages=("moonshine-cpp", "whisper-normalizer", "rapidfuzz"),
 )

@@ -1,7 +1,8 @@
 """Word and character error rates with Whisper, after the protocols of the FocalCodec and FreeCodec papers.
 
 Definition. Texts pass Whisper's ENGLISH normaliser in every language, as the FocalCodec authors do; edits over words and
-over characters (spaces included); corpus level: sum of edits / sum of reference words.
+over characters (spaces included); corpus level: sum of edits / sum of reference words. Languages without spaces between
+words (Chinese, Japanese, Thai, ...), which the papers do not have, count letters in both columns.
 dwer_whisper_small, dcer_whisper_small: transcript of the degraded signal against the transcript of the REFERENCE SIGNAL;
 openai/whisper-small, language given, no timestamps, greedy at temperature 0.
 dwer_whisper_large, dcer_whisper_large: the same with openai/whisper-large (the first "large"), FreeCodec's recogniser.
@@ -12,7 +13,8 @@ In voice conversion the FocalCodec reference is the parallel recording of the TA
 Reference: Radford et al., 2023; FocalCodec (2025), section 4 and its public evaluation code; FreeCodec (2024), section 4.3.
 Range: 0 upwards, lower is better; above 100 % is possible. Rate: 16 kHz. Level: nearly invariant. Length: may differ.
 Failures: not_finite, empty, language (not one of Whisper's). Silence is transcribed like any signal. Without weights:
-WeightsMissing. Every window is filled up to 30 s, so batches equal single runs up to rounding. Version 1.
+WeightsMissing. Every window is filled up to 30 s, so batches equal single runs up to rounding. Version 2; version 1 counted
+a whole sentence as one word where a language has no spaces, and knew languages by their ISO 639-1 codes only.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.fetch import sources
+from bench.languages import primary
 from bench.metrics import Analysis, Column, Metric, MetricFailure, Signal
 from bench.metrics._common import check, check_rate
 from bench.metrics._text import normaliser_files
@@ -43,8 +46,13 @@ FILES = (
 )
 
 
+_NAMES = {"jv": "jw", "nb": "no"}
+"""Codes of languages that Whisper calls otherwise."""
+
+
 def _language(signal: Signal) -> str:
-    return signal.language.split("-")[0]
+    code = primary(signal.language)
+    return _NAMES.get(code, code)
 
 
 def _read(signal: Signal) -> Sequence[NDArray[np.float32]]:
@@ -93,6 +101,7 @@ def _metric(size: str) -> Metric:
             Column(f"dcer_whisper_{size}", f"dCER ({label})", "%", "lower", 0.0, None, 0.0015, 2, 100.0),
         ),
         network=NETWORKS[size],
+        version="2",
         packages=("transformers", "torch", "whisper-normalizer", "rapidfuzz"),
     )
 
