@@ -90,6 +90,8 @@ class Dataset:
     partial: bool = False
     version: str = "1"
     facts: dict[str, Any] = field(default_factory=dict, compare=False)
+    notes: tuple[str, ...] = field(default=(), compare=False)
+    """What a run tells of the data in its first lines: files that were seen and not used, what was taken for granted."""
 
     def __post_init__(self) -> None:
         # Hashes first: a million ids need not be in memory at a time.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.data import Source, module, names
@@ -57,19 +58,52 @@ def check_subsets(source: Source, known: Iterable[str]) -> None:
 def audio_files(folder: Path, pattern: str = "**/*") -> list[Path]:
     """Audio files under `folder`, sorted by relative path; hidden ones and those of hidden folders left out.
 
-    What only looks like a file (a broken link) is listed as well: reading it fails, and is counted.
+    What only looks like a file (a broken link) is listed as well: reading it fails, and is counted. Linked folders are
+    followed once, see `walk`.
     """
-    found = [path for path in folder.glob(pattern) if path.suffix.lower() in AUDIO and not os.path.isdir(path)]
+    every = walk(folder).files if pattern == "**/*" else folder.glob(pattern)
+    found = [path for path in every if path.suffix.lower() in AUDIO and not os.path.isdir(path)]
     visible = [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
     return sorted(visible, key=lambda path: path.relative_to(folder).as_posix())
 
 
 def unreadable(folder: Path) -> list[Path]:
     """Folders at or below `folder` that cannot be listed; what lies in them is not known. Hidden ones are left out."""
-    failed: list[Path] = []
-    for _, below, _ in os.walk(folder, onerror=lambda error: failed.append(Path(error.filename))):
-        below[:] = [name for name in below if not name.startswith(".")]
-    return sorted(failed)
+    return sorted(walk(folder).closed)
+
+
+@dataclass
+class Tree:
+    """What lies below a folder: files (whatever is no folder), and folders that cannot be listed."""
+
+    files: list[Path] = field(default_factory=list)
+    closed: list[Path] = field(default_factory=list)
+
+
+def walk(folder: Path) -> Tree:
+    """Everything below `folder` that is not hidden. A linked folder is followed, but no folder twice: one that is reached by
+    its own path is not read again through a link, and a link to a folder above leads nowhere."""
+    tree = Tree()
+    seen: set[str] = set()
+    waiting = [folder]
+    while waiting:
+        start = waiting.pop(0)
+        if start is not folder and (os.path.realpath(start) in seen or _holds(start, folder)):
+            continue
+        links: list[Path] = []
+        for at, below, files in os.walk(start, onerror=lambda error: tree.closed.append(Path(error.filename))):
+            here = Path(at)
+            seen.add(os.path.realpath(at))
+            tree.files += [here / name for name in files if not name.startswith(".")]
+            below[:] = sorted(name for name in below if not name.startswith("."))
+            links += [here / name for name in below if (here / name).is_symlink()]
+            below[:] = [name for name in below if os.path.realpath(here / name) not in seen]
+        waiting += links
+    return tree
+
+
+def _holds(outer: Path, inner: Path) -> bool:
+    return Path(os.path.realpath(inner)).is_relative_to(os.path.realpath(outer))
 
 
 def first_audio(stem: Path) -> Path | None:

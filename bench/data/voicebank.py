@@ -10,8 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.data import Source
-from bench.data.folder import table
 from bench.data.places import audio_files, check_subsets, first_audio, locate, missing, text_of
+from bench.data.transcripts import own
 from bench.errors import DataMissing
 from bench.fetch.archives import Archive, install
 from bench.speech import Dataset, Utterance
@@ -49,7 +49,8 @@ def load(source: Source) -> Dataset:
             root = install(archive(name)) / "VoiceBank"
     if root is None:
         raise missing(source, FOLDERS, needed, CURE)
-    texts = table(root / "transcripts.tsv") if (root / "transcripts.tsv").is_file() else {}
+    table = root / own.NAME
+    texts = {Path(entry.name).stem: entry.fields.get("text", "") for entry in own.read(table)} if table.is_file() else {}
     found = [_utterance(root, path, root / clean, part, clean_only, texts)
              for path in audio_files(root / (clean if clean_only else noisy), "*")]  # fmt: skip
     condition = "clean" if clean_only else "noisy"
@@ -58,9 +59,9 @@ def load(source: Source) -> Dataset:
 
 
 def _utterance(
-    root: Path, path: Path, clean: Path, part: str, clean_only: bool, texts: dict[str, dict[str, str]]
+    root: Path, path: Path, clean: Path, part: str, clean_only: bool, texts: dict[str, str]
 ) -> Utterance:
-    text = texts.get(path.stem, {}).get("text") or text_of(root / f"{part}_txt" / f"{path.stem}.txt")
+    text = texts.get(path.stem) or text_of(root / f"{part}_txt" / f"{path.stem}.txt")
     reference = None
     if not clean_only:
         reference = first_audio(clean / path.stem)

@@ -16,6 +16,7 @@ from bench.engine import executors
 from bench.engine.plan import Plan
 from bench.engine.runner import Runner
 from bench.engine.systems import System
+from bench.report import text as texts
 from bench.results import files, merge, publish
 from bench.results import rows as row_files
 from bench.results.merge import Place
@@ -61,6 +62,8 @@ def announce(plan: Plan, results: Path) -> None:
     )
     if (told := channels.note(data)) is not None:
         print(f"  {told}")
+    for note in data.notes:
+        print(f"  {texts.clean(note)}")
     for system in plan.systems:
         if system.weights.kind != "none":
             print(f"  {system.label}: weights {system.weights.digest[:12]} from {system.weights.source}")
