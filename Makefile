@@ -1,5 +1,5 @@
 # make bench [CODEC=family@point,...|all|paper:focalcodec] [TASK=resynthesis] [PROFILE=embedded] [DATA=...] [LIMIT=n] [DEVICE=auto]
-#     [WEIGHTS=...] [METRICS=...] [WORKERS=n] [CHANNELS=average|first|each] [PROTOCOL=...] [SEEDS=0,1,2] [CONTINUOUS=1]
+#     [WEIGHTS=...] [METRICS=...] [WORKERS=n] [CHANNELS=average|first|each] [LANGUAGE=de] [PROTOCOL=...] [SEEDS=0,1,2] [CONTINUOUS=1]
 #     [EXECUTOR=processes|inline|ray|slurm] [KEEP=audio|codes|scores]
 # make listen [CODEC=...] [TASK=resynthesis|vc] [DATA=...] [COUNT=8] [BY=column]
 # make test | gate [UPDATE=1] | certify [CHECK=1] | lint | perf | doctor | results
@@ -8,7 +8,7 @@ PY := .venv/bin/python
 export OMP_WAIT_POLICY ?= PASSIVE
 
 # What each target reads. A variable on the command line that its targets do not read is refused, with the nearest name.
-READ_BY_bench := CODEC DATA TASK PROFILE WEIGHTS DEVICE LIMIT CHANNELS METRICS WORKERS PROTOCOL SEEDS CONTINUOUS EXECUTOR KEEP
+READ_BY_bench := CODEC DATA TASK PROFILE WEIGHTS DEVICE LIMIT CHANNELS LANGUAGE METRICS WORKERS PROTOCOL SEEDS CONTINUOUS EXECUTOR KEEP
 READ_BY_listen := CODEC DATA TASK WEIGHTS DEVICE PROTOCOL COUNT BY
 READ_BY_gate := UPDATE
 READ_BY_certify := CHECK
@@ -22,6 +22,10 @@ NEAREST = $(shell python3 -c 'import difflib, sys; name, *known = sys.argv[1:]; 
 	print(" or ".join(difflib.get_close_matches(name.upper(), known, n=2, cutoff=0.5) or known))' $(1) $(READ))
 $(if $(UNREAD),$(error make $(TARGETS) reads no variable '$(firstword $(UNREAD))'. Did you mean: $(call NEAREST,$(firstword $(UNREAD)))?))
 
+# The desktop's variable of this name is not meant.
+ifneq ($(origin LANGUAGE),command line)
+override LANGUAGE :=
+endif
 TASK ?= resynthesis
 PROFILE ?= embedded
 DEVICE ?= auto
@@ -43,7 +47,7 @@ install:
 	@tools/install.sh
 
 bench: install
-	@$(PY) -m bench run $(FLAGS) $(call flag,PROFILE,profile) $(call flag,LIMIT,limit) $(call flag,CHANNELS,channels) \
+	@$(PY) -m bench run $(FLAGS) $(call flag,PROFILE,profile) $(call flag,LIMIT,limit) $(call flag,CHANNELS,channels) $(call flag,LANGUAGE,language) \
 		$(call flag,METRICS,metrics) $(call flag,WORKERS,workers) $(call flag,SEEDS,seeds) $(call flag,EXECUTOR,executor) $(call flag,KEEP,keep) $(if $(CONTINUOUS),--continuous)
 
 listen: install

@@ -19,7 +19,7 @@ WITHOUT_SPACES = frozenset(("zh", "yue", "wuu", "nan", "ja", "th", "lo", "km", "
 _USUAL = {
     "greek": "el", "mandarin": "zh", "cantonese": "yue", "taiwanese": "nan", "farsi": "fa", "malay": "ms", "nepali": "ne",
     "swahili": "sw", "burmese": "my", "myanmar": "my", "filipino": "tl", "fil": "tl", "iw": "he", "in": "id", "ji": "yi",
-    "jw": "jv", "mo": "ro", "sh": "sr", "cn": "zh", "jp": "ja", "kr": "ko", "cz": "cs", "dk": "da", "gr": "el",
+    "jw": "jv", "mo": "ro", "sh": "sr", "cn": "zh", "jp": "ja", "cz": "cs", "dk": "da", "gr": "el",
     "deutsch": "de", "español": "es", "espanol": "es", "français": "fr", "francais": "fr", "italiano": "it", "português": "pt",
     "portugues": "pt", "nederlands": "nl", "polski": "pl", "русский": "ru", "українська": "uk", "türkçe": "tr",
     "svenska": "sv", "norsk": "no", "dansk": "da", "suomi": "fi", "čeština": "cs", "magyar": "hu", "română": "ro",

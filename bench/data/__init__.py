@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from bench import languages
 from bench.errors import BenchError, UnknownName
 
 if TYPE_CHECKING:
@@ -29,9 +30,9 @@ OWN = {
     "voicebank": "bench.data.voicebank", "mls": "bench.data.mls", "minimls": "bench.data.minimls",
     "libri1mix": "bench.data.libri1mix", "libri2mix": "bench.data.libri2mix", "fleurs": "bench.data.fleurs",
     "fsdd": "bench.data.fsdd", "ravdess": "bench.data.ravdess", "iemocap": "bench.data.iemocap",
-    "published": "bench.data.published", "folder": "bench.data.folder",
+    "published": "bench.data.published", "folder": "bench.data.folder", "hf": "bench.data.hf",
 }  # fmt: skip
-USERS = ("folder", "published")
+USERS = ("folder", "published", "hf")
 """Sets of files that a user brings, of which nothing is known beforehand."""
 
 
@@ -84,15 +85,20 @@ def module(name: str) -> ModuleType:
     return importlib.import_module(found[name])
 
 
-def load(text: str, channels: str = "average", **options: Any) -> Dataset:
+def load(text: str, channels: str = "average", language: str = "", **options: Any) -> Dataset:
     """The data set that `text` names. Raises UnknownName, DataMissing (what, where looked, how to provide), BenchError.
 
-    channels: average, first or each, for files with several (see `bench.data.channels`). options: `noise` (a folder of
+    channels: average, first or each, for files with several (see `bench.data.channels`). language: of a user's files where
+    no table says it. options: `noise` (a folder of
     recordings) and `seed` for noisy variants; whatever the set's own load() takes.
     """
     from bench.data import channels as several
 
     source = Source.parse(text)
+    if language:
+        if source.name.removesuffix(NOISY) not in USERS:
+            raise BenchError(f"--language {language}: {source.name} says itself what is spoken; leave it out (LANGUAGE= of make)")
+        options["language"] = languages.code(language)
     if source.name.endswith(NOISY) and source.name not in targets():
         from bench.data import noise
 

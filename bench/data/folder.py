@@ -73,7 +73,8 @@ def hints(utterances: Sequence[Utterance], unsaid: int) -> list[str]:
         )
     if unsaid:
         which = "all utterances" if unsaid == count else f"{unsaid} of {count} utterances"
-        found.append(f"no language is said of {which}: error rates take them for English; say it in a column `language`, or with LANGUAGE=de")
+        cure = "LANGUAGE=de or a column `language` says another"
+        found.append(f"no language is said of {which}: error rates take them for English; {cure}")
     return found
 
 

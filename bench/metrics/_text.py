@@ -21,6 +21,7 @@ CHARACTERS = "characters"
 _APOSTROPHES = dict.fromkeys(map(ord, "’‘ʼʻ‛＇′´`ʹ"), "'")
 _LEADING_ZERO = re.compile(r"(?<![\w.,])0\d+(?![\w]|[.,]\d)")
 _SINGLE_DIGITS = re.compile(r"(?<![\w.,])\d(?:,\d)+(?!\w|[.,]\d)")
+_ZERO = re.compile(r"(?<![\w.,$£€¢+-])0(?![\w%]|[.,]\d)")
 _BETWEEN_DIGITS = re.compile(r"(?<=\d)(?=\d)")
 
 
@@ -49,6 +50,7 @@ def _spoken(text: str) -> str:
     """
     apart = _SINGLE_DIGITS.sub(lambda digits: digits[0].replace(",", " "), text.translate(_APOSTROPHES))
     apart = _LEADING_ZERO.sub(lambda digits: " ".join(digits[0]), apart)
+    apart = _ZERO.sub("zero", apart)  # "0 four" would lose its zero
     words = (_digits(word) for word in _normaliser(ENGLISH)(apart).split())
     return " ".join(word for word in words if any(c.isalnum() for c in word))
 

@@ -42,6 +42,7 @@ class Options:
     device: str = "auto"
     limit: int | None = None
     channels: str = "average"
+    language: str = ""
     metrics: tuple[str, ...] = ()
     workers: int | None = None
     store: Path | None = None
@@ -65,8 +66,9 @@ class Options:
 
 
 _NOT_OF = {
-    "resynthesis": ("protocol", "seeds", "continuous"), "vc": ("seeds", "continuous", "channels"),
-    "asr": ("metrics", "channels"), "si": ("metrics", "channels"), "ser": ("metrics", "channels"),
+    "resynthesis": ("protocol", "seeds", "continuous"), "vc": ("seeds", "continuous", "channels", "language"),
+    "asr": ("metrics", "channels", "language"), "si": ("metrics", "channels", "language"),
+    "ser": ("metrics", "channels", "language"),
 }  # fmt: skip
 """Flags that a task does not read: given to it, they are refused."""
 
@@ -165,6 +167,7 @@ def parser(task: str | None = None, prog: str | None = None) -> Parser:
     made.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1")
     made.add_argument("--limit", type=int, default=None, metavar="N", help="at most N utterances, spread over speakers")
     made.add_argument("--channels", default="", metavar="CHOICE", help="of files with several: average, first, each")
+    made.add_argument("--language", default="", metavar="NAME", help="of your own files, where no table says it: de, German")
     made.add_argument("--metrics", type=names, default=(), metavar="NAMES", help="columns in place of the profile's")
     where = os.environ.get("EXECUTOR") or executors.DEFAULT
     made.add_argument("--executor", default=where, metavar="NAME", help="where jobs run: processes, inline, ray, slurm")
@@ -197,7 +200,7 @@ def options(parsed: argparse.Namespace, task: str | None = None) -> Options:
         task=task, codecs=compared(parsed.codec), data=sources(parsed.data),
         profile=parsed.profile,
         weights=parsed.weights, device=parsed.device, limit=parsed.limit,
-        channels=parsed.channels or "average", metrics=parsed.metrics,
+        channels=parsed.channels or "average", language=parsed.language, metrics=parsed.metrics,
         workers=parsed.workers,
         store=parsed.store, results=parsed.results, quiet=parsed.quiet,
         protocol=parsed.protocol, seeds=parsed.seeds, continuous=parsed.continuous,
@@ -232,6 +235,10 @@ def _check_flags(task: str, parsed: argparse.Namespace) -> None:
         from bench.data import channels
 
         channels.check(parsed.channels)
+    if parsed.language:
+        from bench import languages
+
+        languages.code(parsed.language)
     for flag in ("limit", "workers"):
         if (value := getattr(parsed, flag)) is not None and value < 1:
             raise BenchError(f"--{flag} {value}: must be at least 1")

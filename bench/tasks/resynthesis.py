@@ -30,7 +30,7 @@ def run(wanted: Options) -> outcome.Outcome:
     columns = wanted.metrics or profile.columns
     results = outcome.Outcome()
     for source in sources:
-        dataset = data.load(source, channels=wanted.channels).limit(wanted.limit)
+        dataset = data.load(source, channels=wanted.channels, language=wanted.language).limit(wanted.limit)
         plan = Plan(
             task="resynthesis", systems=tuple(chosen), dataset=dataset,
             columns=tuple(c for c in columns if c not in ENGINE_COLUMNS),

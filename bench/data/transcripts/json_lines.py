@@ -86,6 +86,8 @@ def _flat(one: Mapping[str, Any]) -> dict[str, Any]:
     sources = flat.pop("sources", None) or (recording.get("sources") if isinstance(recording, Mapping) else None)
     if isinstance(sources, list) and sources and isinstance(sources[0], Mapping):
         flat["file"] = sources[0].get("source", "")
+    elif not any(ALIAS.get(name) == "file" for name in flat) and flat.get("recording_id"):
+        flat["file"] = flat["recording_id"]
     spoken = flat.pop("supervisions", None)
     if isinstance(spoken, list) and len(spoken) == 1 and isinstance(spoken[0], Mapping):
         inner = {str(name).lower(): value for name, value in spoken[0].items() if str(name).lower() not in ("id", "start")}
