@@ -74,6 +74,7 @@ class WeightsTable(Record, frozen=True):
     """Where one kind of weights (official, nano) comes from: `file` (shipped), `repo` (a hub), `url` or `urls`, `search`.
 
     files: of the repository or folder; left out where their names are not known, with a note on what the user gives.
+    voices: synthesizers whose voices were part of the training speech; a table marks scores on speech of the same ones.
     bytes: size of the download. gated: the licence must be accepted at the hub first, at `licence_url`.
     """
 
@@ -91,6 +92,7 @@ class WeightsTable(Record, frozen=True):
     gated: bool = False
     note: str = ""
     card: str = ""
+    voices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         given = [self.sha256] if isinstance(self.sha256, str) else self.sha256

@@ -32,8 +32,9 @@ def _show(argv: Sequence[str]) -> int:
     made = options.Parser(prog="bench show", description="Everything known and derived of an operating point.")
     made.add_argument("name", help="family@point, a family, a metric or a task")
     made.add_argument("--weights", default=None, help="official, nano, random, or a path")
+    made.add_argument("--measure", action="store_true", help="load the network: count its parameters and multiply-adds")
     parsed = made.parse_args(argv)
-    print(show.show(parsed.name, parsed.weights))
+    print(show.show(parsed.name, parsed.weights, parsed.measure))
     return 0
 
 

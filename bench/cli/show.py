@@ -8,10 +8,13 @@ from typing import Any
 
 from bench import cards
 from bench.cards import Card, Point
+from bench.cli import scores
 from bench.errors import BadCard, BenchError, UnknownName
 from bench.fetch import weights
 from bench.presence import presence
+from bench.report.design import design
 from bench.tasks import cards as task_cards
+from bench.tasks import options
 
 
 @dataclass(frozen=True)
@@ -85,8 +88,11 @@ def _data() -> Listing:
     return Listing(table([(name, data.summary(name)) for name in data.names()], ("data", "what it is")))
 
 
-def show(name: str, want: str | None = None) -> str:
-    """Everything known of an operating point, a whole family, a metric column or a task."""
+def show(name: str, want: str | None = None, measure: bool = False) -> str:
+    """Everything known of an operating point, a whole family, a metric column or a task.
+
+    measure: load the codec's network and count its parameters and multiply-adds, which takes seconds.
+    """
     if name in task_cards.paths():
         card = task_cards.load(name)
         return (
@@ -98,7 +104,9 @@ def show(name: str, want: str | None = None) -> str:
     if "@" not in name and "default" not in cards.load(family).points and len(cards.load(family).points) > 1:
         return _show_family(cards.load(family))
     point = cards.resolve(name)
-    return "\n".join(f"{key:<26}{value}" for key, value in facts(point, want))
+    known = "\n".join(f"{key:<26}{value}" for key, value in facts(point, want, measure))
+    bases = dict.fromkeys((options.RESULTS, options.COMMITTED))
+    return known + "\n" + scores.text(list(scores.ours(point, [base for base in bases if base.is_dir()])))
 
 
 def _show_metric(name: str) -> str:
@@ -134,8 +142,8 @@ def _show_family(card: Card) -> str:
     )
 
 
-def facts(point: Point, want: str | None = None) -> Iterator[tuple[str, str]]:
-    """(key, text) pairs: identity, rates derived from the streams, weights, and what the network itself measures."""
+def facts(point: Point, want: str | None = None, measure: bool = False) -> Iterator[tuple[str, str]]:
+    """(key, text) pairs: identity, rates derived from the streams, weights; with `measure` what the network itself measures."""
     card = point.card
     yield point.name, card.title
     yield "kind", f"{card.kind}{', causal' if card.causal else ''}"
@@ -157,12 +165,12 @@ def facts(point: Point, want: str | None = None) -> Iterator[tuple[str, str]]:
     for key, value in {**card.facts, **point.facts}.items():
         yield key.replace("_", " "), str(value)
     yield "settings", ", ".join(f"{key}={value}" for key, value in point.settings.items()) or "-"
-    yield from _weights(point, want)
+    yield from _weights(point, want, measure)
     for entry in card.reported:
         if entry.point == point.point:
-            scores = ", ".join(f"{column} {value:g}" for column, value in entry.scores.items())
+            printed = ", ".join(f"{column} {value:g}" for column, value in entry.scores.items())
             where = ", ".join(part for part in (entry.data, entry.condition) if part)
-            yield "reported", f"{scores}  ({where}; {entry.source}{'; ' + entry.note if entry.note else ''})"
+            yield "reported", f"{printed}  ({where}; {entry.source}{'; ' + entry.note if entry.note else ''})"
 
 
 def _rates(point: Point) -> Iterator[tuple[str, str]]:
@@ -184,15 +192,22 @@ def _rates(point: Point) -> Iterator[tuple[str, str]]:
         yield "rate from streams", f"{running / 1000:g} kbps{extra}, {tokens:g} tokens/s"
 
 
-def _weights(point: Point, want: str | None) -> Iterator[tuple[str, str]]:
+def _weights(point: Point, want: str | None, measure: bool) -> Iterator[tuple[str, str]]:
     if not point.needs_weights:
         yield "weights", "none needed"
         return
     for kind, entry in point.weights.items():
-        where = entry.get("file") or entry.get("repo") or entry.get("url") or ", ".join(entry.get("urls", ()))
+        shipped = entry.get("file", ())
+        shipped = shipped if isinstance(shipped, str) else ", ".join(shipped)
+        where = shipped or entry.get("repo") or entry.get("url") or ", ".join(entry.get("urls", ()))
         state = "here" if weights.available(point, kind) else "not here"
         yield f"weights {kind}", f"{where}{'@' + entry['revision'] if 'revision' in entry else ''} ({state})"
-    if (
+        if entry.get("voices"):
+            yield f"voices {kind}", f"part of the training speech is of {', '.join(entry['voices'])}"
+        size = design(f"{point.name} [{kind}]").params_m
+        if size is not None and kind != "official":
+            yield f"parameters {kind}", f"{size:.3g} M (numbers in its files)"
+    if measure and (
         want == "random"
         or ((want or weights.choose(point)) in weights.KINDS
         and weights.available(point, want or weights.choose(point)))

@@ -111,3 +111,10 @@ def load(text: str, channels: str = "average", language: str = "", **options: An
 def summary(name: str) -> str:
     """First line of what the set's file says of itself."""
     return (module(name).__doc__ or "").strip().partition("\n")[0]
+
+
+def voices(title: str) -> str:
+    """The synthesizer that speaks in the set which tables call `title` (its module's VOICES); empty for recorded speech."""
+    name = title.partition("#")[0]
+    name = name if name in targets() else name.removesuffix(NOISY)
+    return str(getattr(module(name), "VOICES", "")) if name in targets() else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bench.errors import BenchError
 from bench.metrics import Column
-from bench.report.columns import column_of, heading, margin_of, number, score_names
+from bench.report.columns import FACTS, column_of, heading, margin_of, number, score_names
 from bench.report.summary import CLUSTERS_NEEDED
 from bench.report.text import grid, markdown_table
 from bench.stats import bootstrap
@@ -23,6 +23,10 @@ from bench.stats.verdict import judge
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+TOLD = ("bitrate_packed", "bitrate_entropy", "rtf_encode", "rtf_decode")
+"""Facts of both systems that stand beside the scores: rates as sent and entropy-coded, and speed."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,8 @@ def compare(
         raise BenchError(f"'{a}' and '{b}' are the same system, {first}: name two")
     lines: list[Line] = []
     for group, part in groups(rows[labels.isin([first, second])]):
-        names = score_names(part["column"].unique(), columns)
+        there = part["column"].unique()
+        names = score_names(there, columns) + [name for name in TOLD if name in set(there)]
         data = scores(part, labels, names)
         if set(data.systems) != {first, second}:
             continue
@@ -80,12 +85,18 @@ def compare(
             terms, speakers = data.pair(*at, c)
             if len(terms):
                 where = (group.task, group.condition, group.dataset)
-                lines.append(_line(where, column_of(name, columns), terms, speakers, draws, seed))
+                column = FACTS[name] if name in TOLD else column_of(name, columns)
+                line = _line(where, column, terms, speakers, draws, seed)
+                nan = float("nan")
+                lines.append(replace(line, verdict="", margin=nan, visible=nan, p=nan) if name in TOLD else line)
     if not lines:
         raise BenchError(f"{first} and {second} have no scores of the same utterances: run both on the same data")
     table = pd.DataFrame([asdict(line) for line in lines])
-    p = table["p"].fillna(1.0).to_numpy()
-    return table.assign(p_holm=holm(p), q=benjamini_hochberg(p), system_a=first, system_b=second)
+    # Rates and speeds are told, not tested: they take no part in the correction for many tests.
+    tested = ~table["column"].isin(TOLD)
+    p = table.loc[tested, "p"].fillna(1.0).to_numpy()
+    table.loc[tested, "p_holm"], table.loc[tested, "q"] = holm(p), benjamini_hochberg(p)
+    return table.assign(system_a=first, system_b=second)
 
 
 def _line(
@@ -119,7 +130,7 @@ def terminal(table: pd.DataFrame, columns: Mapping[str, Column], width: int = 14
     """The comparison as text, one block per group."""
     out = [f"A = {table['system_a'].iloc[0]}, B = {table['system_b'].iloc[0]}"]
     for key, part in table.groupby(["task", "dataset", "condition"], sort=False):
-        out += ["", " | ".join(map(str, key)), grid(HEAD, _cells(part, columns), width, left=(0, 7))]
+        out += ["", " | ".join(map(str, key)), grid(HEAD, _cells(part, columns), width, left=(0, 7)), "", in_words(part, columns)]
     return "\n".join([*out, "", *NOTES]) + "\n"
 
 
@@ -127,29 +138,69 @@ def markdown(table: pd.DataFrame, columns: Mapping[str, Column], level: int = 2)
     """The comparison as GitHub markdown."""
     out = [f"A = `{table['system_a'].iloc[0]}`, B = `{table['system_b'].iloc[0]}`", ""]
     for key, part in table.groupby(["task", "dataset", "condition"], sort=False):
-        out += [f"{'#' * level} {' · '.join(map(str, key))}", "", markdown_table(HEAD, _cells(part, columns)), ""]
+        out += [f"{'#' * level} {' · '.join(map(str, key))}", "", markdown_table(HEAD, _cells(part, columns)), "",
+                in_words(part, columns), ""]
     return "\n".join([*out, *("- " + note for note in NOTES)]) + "\n"
+
+
+def in_words(part: pd.DataFrame, columns: Mapping[str, Column]) -> str:
+    """What the lines of one group say, in sentences that name the systems: where each is better, and which is cheaper."""
+    a, b = str(part["system_a"].iloc[0]), str(part["system_b"].iloc[0])
+    titles: dict[str, list[str]] = {}
+    for line in part.itertuples(index=False):
+        if line.verdict:
+            titles.setdefault(line.verdict, []).append(column_of(line.column, columns).title)
+    better, worse, same, unknown = (titles.get(word, []) for word in ("better", "worse", "same", "cannot tell"))
+    if better and not worse:
+        said = [f"{b} is the better system here: better in {_listed(better)}, worse in nothing."]
+    elif worse and not better:
+        said = [f"{a} is the better system here: better in {_listed(worse)}, worse in nothing."]
+    elif better:
+        said = [f"{a} is better in {_listed(worse)}; {b} is better in {_listed(better)}."]
+    else:
+        said = [f"Neither {a} nor {b} is shown to be better."]
+    if same:
+        said.append(f"They are the same within the margin in {_listed(same)}.")
+    if unknown:
+        said.append(f"{part['n'].max()} utterances cannot tell them apart in {_listed(unknown)}.")
+    facts = part.set_index("column")
+    if "bitrate_packed" in facts.index:
+        rates = facts.loc["bitrate_packed", ["a", "b"]].astype(float)
+        cheap, dear = (a, b) if rates["a"] <= rates["b"] else (b, a)
+        low, high = sorted(rates)
+        said.append(f"{cheap} sends {low:.3g} kbps, {dear} {high:.3g}." if low < high else f"Both send {low:.3g} kbps.")
+    if {"rtf_encode", "rtf_decode"} <= set(facts.index):
+        times = facts.loc[["rtf_encode", "rtf_decode"], ["a", "b"]].astype(float).sum()
+        fast, slow = (a, b) if times["a"] <= times["b"] else (b, a)
+        low, high = sorted(times)
+        if low > 0:
+            said.append(f"{fast} takes {low:.3g} s for a second of audio, {slow} {high:.3g} s.")
+    return " ".join(said)
+
+
+def _listed(titles: Sequence[str]) -> str:
+    return titles[0] if len(titles) == 1 else f"{', '.join(titles[:-1])} and {titles[-1]}"
 
 
 NOTES = (
     f"verdict: about these speakers, from the one-sided 95 % bounds of B - A and the margin (bootstrap of utterances "
     f"within speakers, {DRAWS:,} draws). same: shown to lie within the margin.",
     "other speakers: 95 % interval when whole speakers are resampled. visible: smallest loss this n shows with "
-    "probability 0.8. q: Benjamini-Hochberg over all lines.",
+    "probability 0.8. q: Benjamini-Hochberg over all lines with a verdict. Rates and speeds are told, not judged.",
 )
 
 
 def _cells(part: pd.DataFrame, columns: Mapping[str, Column]) -> list[list[str]]:
     out = []
     for line in part.itertuples(index=False):
-        column = column_of(line.column, columns)
+        column = FACTS[line.column] if line.column in TOLD else column_of(line.column, columns)
         fine = replace(column, decimals=column.decimals + 1)  # a difference needs a digit more than a value
         spread = f"[{number(line.low, fine)}, {number(line.high, fine)}]"
         others = f"[{number(line.speakers_low, fine)}, {number(line.speakers_high, fine)}]"
         out.append([heading(column), str(line.n), number(line.a, column), number(line.b, column),
                     f"{'+' if line.difference > 0 else ''}{number(line.difference, fine)}", spread,
                     "–" if np.isnan(line.speakers_low) else others, line.verdict, number(line.margin, fine),
-                    number(line.visible, fine), f"{line.q:.3f}"])
+                    number(line.visible, fine), "–" if np.isnan(line.q) else f"{line.q:.3f}"])
     return out
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.metrics import Column
+from bench.report import overview as first
 from bench.report.columns import FACTS, column_of, half_width, heading, number, score_names
+from bench.report.design import SHARED_VOICES
+from bench.report.overview import themes
 from bench.report.summary import DRAWS, STARRED_FROM, Cell, Summary, summaries
 from bench.report.text import clean, code, grid, markdown_table, markup
 from bench.stats.bootstrap import GROUPS, MOST_UNITS, SEED
@@ -17,7 +21,11 @@ from bench.stats.labels import UNWEIGHTED
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS_PER_TABLE = 8
+COLUMNS_PER_TABLE = 5
+"""Scores beside one another: what a page of 1000 pixels shows without moving sideways."""
+TERMINAL = 100
+"""Columns of a terminal that the first table keeps within."""
+SHARED = ("Y", SHARED_VOICES)
 CLAIM = {"cluster": "bootstrap over {units} speakers",
          "stratified": "bootstrap over utterances within {units} speakers",
          "utterance": "bootstrap over utterances"}
@@ -60,6 +68,7 @@ def terminal(
     for summary in made or summaries(rows, columns, draws, seed):
         out.append(clean(f"{summary.group.task} | {summary.group.dataset} | {summary.group.condition}"))
         out += _header(summary)
+        out += _terminal_overview(summary, columns, width, color)
         names = score_names(summary.columns, columns)
         head = ["codec", "kbps", *(heading(column_of(name, columns)) for name in names), "n"]
         lines = [[system + _letters(summary, system, "^"), _kbps(summary, system),
@@ -90,9 +99,9 @@ def _markdown(
     names = score_names(summary.columns, columns)
     out = [f"{'#' * level} {group.task} · {markup(group.dataset)} · {group.condition}", ""]
     header = _header(summary)
-    out += [header[0], *(f"\n> **{line}**" for line in header[1:]), ""]
-    for first in range(0, max(len(names), 1), COLUMNS_PER_TABLE):
-        block = names[first: first + COLUMNS_PER_TABLE]
+    out += [header[0], *(f"\n> **{line}**" for line in header[1:]), "", *_markdown_overview(summary, columns, level)]
+    for title, block in _blocks(names):
+        out += [f"{'#' * (level + 1)} {title}", ""] if title else []
         head = ["codec", "kbps", *(heading(column_of(name, columns)) for name in block), "n"]
         lines = [[_system(summary, system), _kbps(summary, system),
                   *(_cell(summary, system, name, columns, reported) for name in block),
@@ -105,6 +114,43 @@ def _markdown(
     return "\n".join(out)
 
 
+def _blocks(names: Sequence[str]) -> list[tuple[str, Sequence[str]]]:
+    """(theme, columns) of the tables of scores; where all fit one table, one without a theme."""
+    if len(names) <= COLUMNS_PER_TABLE:
+        return [("", names)]
+    return [(title if at == 0 else f"{title}, continued", some[at : at + COLUMNS_PER_TABLE])
+            for title, some in themes(names) for at in range(0, len(some), COLUMNS_PER_TABLE)]
+
+
+def _markdown_overview(summary: Summary, columns: Mapping[str, Column], level: int) -> list[str]:
+    """The first table, and the one of the weights, as markdown; nothing where no rates were measured."""
+    made = first.overview(summary, columns)
+    if made is None:
+        return []
+    head = ["", "codec", *first.FACTS_HEAD, *(first.short_heading(column_of(name, columns)) for name in made.names)]
+    lines, sizes = [], []
+    for entry in made.entries:
+        cells = [_cell(summary, entry.system, name, columns, {}) for name in made.names]
+        lines.append([first.PARETO if entry.pareto else "", _system(summary, entry.system), *first.facts(entry), *cells])
+        if any(first.weights(entry)):
+            sizes.append([_system(summary, entry.system), *first.weights(entry)])
+    out = [f"{'#' * (level + 1)} Which codec?", "", markdown_table(head, lines, left=2), "", f"- {first.NOTE}", ""]
+    return out + _details("Parameters and licences of the weights",
+                          markdown_table(["codec", "parameters M", "licence"], sizes)) if sizes else out
+
+
+def _terminal_overview(summary: Summary, columns: Mapping[str, Column], width: int, color: bool) -> list[str]:
+    made = first.overview(summary, columns)
+    if made is None:
+        return []
+    head = ["codec", *first.FACTS_HEAD, *(first.short_heading(column_of(name, columns)) for name in made.names), "M", "licence"]
+    lines = [[(f"{first.PARETO} " if entry.pareto else "  ") + entry.system + _letters(summary, entry.system, "^"),
+              *first.facts(entry), *(_plain(summary, entry.system, name, columns, {}, color) for name in made.names),
+              *first.weights(entry)] for entry in made.entries]
+    return ["", grid(head, lines, min(width, TERMINAL) + 2, left=(0, len(head) - 1)), "",
+            textwrap.fill(first.NOTE, min(width, TERMINAL))]
+
+
 def _header(summary: Summary) -> list[str]:
     group = summary.group
     minutes = f"{summary.seconds / 60:.1f} min" if summary.seconds < 5400 else f"{summary.seconds / 3600:.2f} h"
@@ -113,6 +159,9 @@ def _header(summary: Summary) -> list[str]:
     out = [f"{summary.utterances} utterances, {summary.speakers} speakers, {minutes}, {kind}{sha}"]
     if summary.partial:
         out.append("Partial: only some of the set's utterances were run; do not quote these numbers.")
+    if shared := [system for system in summary.systems if SHARED in summary.marks.get(system, ())]:
+        out.append(f"{SHARED[0]}: {SHARED[1]} ({len(shared)} of {len(summary.systems)} rows): their scores are flattered here; "
+                   "recorded speech tells more of them.")
     return out
 
 
@@ -182,10 +231,10 @@ def _notes(summary: Summary, bold: str, name: Callable[[str], str]) -> list[str]
     legend: dict[str, str] = {}
     for system in summary.systems:
         for mark, meaning in summary.marks.get(system, ()):
-            text, _, count = meaning.rpartition(" (")
-            entry = f"{name(system)} ({count}"
+            text, counted, count = meaning.rpartition(" (")
+            text, entry = (text, f"{name(system)} ({count}") if counted else (meaning, name(system))
             legend[mark] = f"{legend[mark]}, {entry}" if mark in legend else f"{mark}: {text}: {entry}"
-    return [*out, *(legend[mark] for mark in sorted(legend)), *summary.originals]
+    return [*out, *summary.blind.values(), *(legend[mark] for mark in sorted(legend)), *summary.originals]
 
 
 def _sources(

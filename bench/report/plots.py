@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from bench.errors import BenchError
 from bench.metrics import Column
 from bench.report.columns import TOP_FAMILIES, column_of, family, score_names
+from bench.report.overview import FLOOR_FAMILIES
 from bench.report.summary import DRAWS, Cell, Summary, summaries
 from bench.stats.bootstrap import SEED
 
@@ -34,8 +35,6 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "h", "<", ">")
 MAIN_COLUMNS = ("pesq_wb", "stoi", "distillmos", "dwer", "utmos", "sim", "dnsmos_p808", "estoi")
 """Starts of the column names that are drawn when nothing else is asked for, in this order."""
 PANELS = 6
-FLOOR_FAMILIES = frozenset({"random-codes"})
-"""Not drawn beside others: the floor would press all codecs into a corner. The table has it."""
 TICK_STEPS = ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7), tuple(step / 2 for step in range(2, 20)))
 _PLACES = np.array([(radius * math.cos(angle), radius * math.sin(angle))
                     for radius in (9, 14, 20, 27, 36, 48, 62, 80)

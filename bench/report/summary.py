@@ -11,6 +11,7 @@ import numpy as np
 from bench import validity
 from bench.metrics import Column
 from bench.report.columns import FACTS, RATE_COLUMNS, TOP_FAMILIES, column_of, competes, family, score_names
+from bench.report.design import caveats
 from bench.stats import bootstrap
 from bench.stats.bootstrap import SEED, Scheme
 from bench.stats.labels import system_labels
@@ -24,6 +25,8 @@ STARRED_FROM = 0.9
 """A system's n, as a share of the largest of its column, from which on it may be the best: who fails on the hard
 utterances does not win by it."""
 NO_TEXT = "no_text"
+CHANCE, TOPLINE = "chance", "log-mel"
+"""The references of a probe: what knowing nothing gives, and features of the original itself."""
 _ROUNDING = 1e-12
 DRAWS = 2000
 """Enough to print an interval's half to its second digit; gates take more."""
@@ -65,13 +68,15 @@ class Summary:
     draws: int
     seed: int
     marks: Mapping[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
-    """System -> (mark, meaning with counts)."""
+    """System -> (mark, meaning with counts; what a system's card says of all of its utterances has none)."""
     versions: Mapping[str, str] = field(default_factory=dict)
     originals: Sequence[str] = ()
     """What is odd about the recordings themselves, a line each."""
     reasons: Mapping[str, tuple[str, int, str]] = field(default_factory=dict)
     """System -> (commonest kind of failure in its scores, utterances that failed so, the detail of one of them)."""
     scores: Scores | None = None
+    blind: Mapping[str, str] = field(default_factory=dict)
+    """Column that cannot tell codecs apart -> why, in words: its topline lies within its interval of chance."""
 
     def failed(self, system: str, names: Sequence[str]) -> int:
         """Utterances of a system that have no score in one of the columns `names`, or in several."""
@@ -138,12 +143,36 @@ def _summary(
             low, high = bootstrap.bounds(value, sample.get(name, nothing)[:, s], 0.95, "expanded", df)
             cells[system, name] = Cell(value, low, high, int(data.scored[:, s, c].sum()),
                                        failures.get((system, name), {}), s in best)
+    blind = blind_columns(cells, {name: column_of(name, columns).title for name in ranked})
+    cells = {key: replace(cell, best=False) if key[1] in blind else cell for key, cell in cells.items()}
+    alike = any(name.startswith("sim_") for name in ranked)
+    told = _marks(marked)
+    for system in data.systems:
+        if found := caveats(system, group.dataset, alike):
+            told[system] = [*told.get(system, ()), *found]
     summary = Summary(
         group, data.systems, data.columns, cells, len(data.utterances), data.speaker_count,
         _seconds(rows), _any(rows, "partial"), _any(rows, "synthetic"),
-        scheme, draws, seed, _marks(marked), _versions(rows), validity.original_notes(rows), _reasons(rows, labels, ranked),
-        data)
+        scheme, draws, seed, told, _versions(rows), validity.original_notes(rows), _reasons(rows, labels, ranked),
+        data, blind)
     return _ordered(summary)
+
+
+def blind_columns(cells: Mapping[tuple[str, str], Cell], titles: Mapping[str, str]) -> dict[str, str]:
+    """Columns of a probe whose topline (features of the original itself) does no better than knowing nothing, and why.
+
+    titles: name of each ranked column -> its title.
+    """
+    out = {}
+    for name, title in titles.items():
+        chance, top = cells.get((CHANCE, name)), cells.get((TOPLINE, name))
+        if chance is None or top is None or not np.isfinite(top.high - top.low):
+            continue
+        # The whole width: one end of a bootstrap's interval near a bound (an error rate of 1) is short of it.
+        if abs(top.value - chance.value) <= max(top.high - top.low, chance.high - chance.low):
+            out[name] = (f"{title} cannot tell anything: the topline {TOPLINE}, which reads the original itself, is no "
+                         f"further from {CHANCE} than its interval is wide; no codec is best, and nothing is plotted")
+    return out
 
 
 def _seconds(rows: pd.DataFrame) -> float:

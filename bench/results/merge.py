@@ -148,16 +148,21 @@ def read(table: Path, columns: Sequence[str] | None = None) -> tuple[pd.DataFram
     """(rows that are up to date, what was left out). `columns`: only these fields are read. Raises BadRows."""
     import pyarrow as pa
 
-    needed = None if columns is None else [*columns, *_TELLING, *Identity.__dataclass_fields__]
     parts: list[pa.Table] = []
     found: list[Stale] = []
     for path in files.paths(table):
-        rows, stale = _current(files.arrow(path, needed), str(files.about(path).get("system_key", "")))
+        rows, stale = current(path, columns)
         parts.append(rows)
         found += stale
     if not parts:
         return files.read(table), found
     return pa.concat_tables(parts).unify_dictionaries().to_pandas(strings_to_categorical=True), found
+
+
+def current(path: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table, list[Stale]]:
+    """(rows of one system's file that are up to date, what was left out), as `read`. Raises BadRows."""
+    needed = None if columns is None else [*columns, *_TELLING, *Identity.__dataclass_fields__]
+    return _current(files.arrow(path, needed), str(files.about(path).get("system_key", "")))
 
 
 _TELLING = ("column", "metric", "metric_version", "definitions", "system_key", "settings")

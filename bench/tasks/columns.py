@@ -34,16 +34,20 @@ def columns() -> dict[str, Column]:
     return derived({**measured(), **PROBED})
 
 
+def named(task: str, profile: str) -> tuple[str, ...]:
+    """The columns that the table of a task shows under a profile."""
+    return cards.load(task).columns or cards.profile(profile).columns
+
+
 def shown(rows: pd.DataFrame) -> dict[str, Column]:
     """The columns of `rows` in the order they are shown: the profile's, then the engine's, then what else was asked for.
 
     Of a metric that the profile names, only the named columns are shown (the rows keep all of them).
     """
     known = columns()
-    card = cards.load(str(rows["task"].iloc[0]))
-    named = card.columns or cards.profile(str(rows["profile"].iloc[0])).columns
+    wanted = named(str(rows["task"].iloc[0]), str(rows["profile"].iloc[0]))
     pairs = rows[["metric", "column"]].astype(str).drop_duplicates()
-    chosen = set(pairs.loc[pairs["column"].isin(named), "metric"])
-    present = set(pairs.loc[pairs["column"].isin(named) | ~pairs["metric"].isin(chosen), "column"])
-    order = dict.fromkeys([*named, *ENGINE_COLUMNS, *known])
+    chosen = set(pairs.loc[pairs["column"].isin(wanted), "metric"])
+    present = set(pairs.loc[pairs["column"].isin(wanted) | ~pairs["metric"].isin(chosen), "column"])
+    order = dict.fromkeys([*wanted, *ENGINE_COLUMNS, *known])
     return {name: known[name] for name in order if name in present and name in known}

@@ -28,7 +28,7 @@ sys.exit(repr(heavy) if heavy else 0)
 """
 
 
-@pytest.mark.parametrize("line", ["--help", "list", "list tasks", "list metrics", "list data", "show g722"])
+@pytest.mark.parametrize("line", ["--help", "list", "list tasks", "list metrics", "list data", "show focalcodec", "show stoi"])
 def test_listing_imports_nothing_heavy(line: str) -> None:
     script = LIGHT.format(argv=line.split())
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
@@ -193,3 +193,17 @@ def test_every_environment_variable_is_documented() -> None:
     text += "\n".join(path.read_text() for path in (ROOT / "bench").rglob("*.py"))
     read = set(re.findall(r"(?<![A-Z_])BENCH_[A-Z_]+", text)) - {"BENCH_WORKER_DEVICE"}
     assert read and {name for name in read if f"`{name}`" not in (ROOT / "README.md").read_text()} == set()
+
+
+def test_show_has_our_scores_beside_the_papers_without_loading_a_network(capsys: pytest.CaptureFixture[str]) -> None:
+    quick = "import sys; from bench.cli.main import main; main(['show', 'focalcodec@50']); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", quick], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.endswith("False\n")
+    table = done.stdout.partition("ours: resynthesis, embedded [nano] (same synthesizer and voices")[2].partition("ours:")[0]
+    page = (ROOT / "results/resynthesis/embedded/leaderboard.md").read_text(encoding="utf-8")
+    line = next(line for line in page.splitlines() if "`focalcodec@50 [nano]`" in line and "3." in line)
+    mos = next(line for line in table.splitlines() if line.startswith("DistillMOS"))
+    value, half = mos.split()[2:4]
+    assert value in line and half in line
+    assert "2.18 (arXiv 2502.04465v1, Table 2, LibriSpeech test-clean)" in table
+    assert "parameters nano           18 M" in done.stdout

@@ -46,7 +46,7 @@ def test_corpus_rates_are_differences_of_ratios(baseline: Rows, table: pd.DataFr
 
 
 def test_verdicts_mirror(baseline: Rows, columns: dict, table: pd.DataFrame) -> None:
-    back = compare.compare(baseline, "mulaw@5", "mulaw@8", columns)
+    table, back = table.dropna(subset="q"), compare.compare(baseline, "mulaw@5", "mulaw@8", columns).dropna(subset="q")
     assert set(table["verdict"]) == {"worse"} and set(back["verdict"]) == {"better"}
     assert np.allclose(back["difference"], -table["difference"]) and np.allclose(back["p"], table["p"], atol=1e-6)
     assert (table["p_holm"] >= table["p"]).all() and (table["q"] >= table["p"]).all()
@@ -54,7 +54,7 @@ def test_verdicts_mirror(baseline: Rows, columns: dict, table: pd.DataFrame) -> 
 
 def test_a_codec_equals_its_copy(baseline: Rows, columns: dict) -> None:
     rows = pd.concat([baseline, baseline[baseline["codec"] == "mulaw@8"].assign(codec="copy@8")])
-    found = compare.compare(rows, "mulaw@8", "copy@8", columns)
+    found = compare.compare(rows, "mulaw@8", "copy@8", columns).dropna(subset="q")
     assert set(found["verdict"]) == {"same"} and (found["difference"] == 0).all() and (found["p"] == 1).all()
 
 
@@ -87,3 +87,22 @@ def test_text_and_markdown_show_every_line(table: pd.DataFrame, columns: dict) -
     for title in ("STOI ↑", "SI-SDR dB ↑", "dWER % ↓"):
         assert title in text and title in page
     assert "A = mulaw@8, B = mulaw@5" in text and text.count("worse") >= 4
+
+
+def test_rates_and_speeds_stand_beside_the_scores_and_are_not_judged(table: pd.DataFrame, columns: dict) -> None:
+    rate = _line(table, "bitrate_packed")
+    assert [rate["a"], rate["b"]] == pytest.approx([128 * 1.02, 80 * 1.02]) and rate["verdict"] == ""
+    assert table.loc[table["column"].isin(compare.TOLD), ["p", "q", "p_holm"]].isna().all(axis=None)
+    assert "packed kbps" in compare.terminal(table, columns) and "RTF decode" in compare.markdown(table, columns)
+
+
+def test_the_better_system_is_named_in_words(baseline: Rows, columns: dict, table: pd.DataFrame) -> None:
+    said = compare.terminal(table, columns)
+    assert "mulaw@8 is the better system here: better in STOI, ESTOI, SI-SDR and dWER, worse in nothing." in said
+    assert "mulaw@5 sends 81.6 kbps, mulaw@8 131." in said
+    back = compare.compare(baseline, "mulaw@5", "mulaw@8", columns)
+    assert "mulaw@8 is the better system here" in compare.markdown(back, columns)
+    rows = pd.concat([baseline, baseline[baseline["codec"] == "mulaw@8"].assign(codec="copy@8")])
+    same = compare.terminal(compare.compare(rows, "mulaw@8", "copy@8", columns), columns)
+    assert "Neither mulaw@8 nor copy@8 is shown to be better. They are the same within the margin in" in same
+    assert "Both send 131 kbps" in same

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from bench.errors import BenchError
+from bench.metrics import Column
 from bench.report import leaderboard
 from bench.report.leaderboard import Reported
 from bench.report.summary import summaries
@@ -17,8 +18,13 @@ from bench.report.text import display_width, grid, markdown_table
 Rows = pd.DataFrame
 
 
+def _scores(markdown: str) -> list[str]:
+    """Lines of the tables of scores, those of the first table left out."""
+    return markdown.partition("- ◆")[2].splitlines()
+
+
 def _cells(markdown: str, system: str) -> list[str]:
-    line = next(line for line in markdown.splitlines() if line.startswith(f"| `{system}`"))
+    line = next(line for line in _scores(markdown) if line.startswith(f"| `{system}`"))
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
@@ -48,7 +54,7 @@ def test_weights_are_part_of_the_name(page: str) -> None:
 
 
 def test_reference_is_on_top_without_a_rate_and_never_the_best(page: str) -> None:
-    table = [line for line in page.splitlines() if line.startswith("| `")]
+    table = [line for line in _scores(page) if line.startswith("| `")]
     assert table[0].startswith("| `identity@pcm` |  |") and "**" not in table[0]
     assert [line.split("`")[1] for line in table[:3]] == ["identity@pcm", "mulaw@8", "mulaw@5"]
     assert "**" in table[1]
@@ -146,7 +152,7 @@ def test_few_speakers_resample_utterances_and_one_utterance_has_no_interval(base
 
 def test_terminal_fits_the_width_and_colours_nothing_by_default(baseline: Rows, columns: dict) -> None:
     text = leaderboard.terminal(baseline, columns, width=70)
-    body = text.split("\n±")[0]
+    body = "\n".join(line for line in text.split("\n±")[0].splitlines() if not line.startswith("list"))
     assert max(display_width(line) for line in body.splitlines()) <= 80
     assert "\x1b" not in text and "\x1b[1m" in leaderboard.terminal(baseline, columns, color=True)
     assert text.count("codec ") >= 2, "blocks repeat the name column"
@@ -175,3 +181,47 @@ def test_failures_count_utterances_with_the_commonest_reason(baseline: Rows, col
     assert _cells(page, "lossy@1")[-1] == "31, 5 failed"
     assert "failed: lossy@1: 5 of 36 utterances, most often bad_input (5): no file u1.wav" in text
     assert "no_text" not in page and "n is below 90 % of the column's largest" in page
+
+
+def test_the_first_table_answers_and_marks_the_pareto_rows(baseline: Rows, columns: dict) -> None:
+    page, text = leaderboard.markdown(baseline, columns), leaderboard.terminal(baseline, columns, width=160)
+    first = page.partition("### Which codec?")[2].partition("- ◆")[0]
+    assert "|  | codec | kbps | kHz | causal | ms | RTF | STOI ↑ | dWER % ↓ |" in first
+    rows = {line.split("`")[1]: line.split("|")[1].strip() for line in first.splitlines() if "`" in line}
+    assert rows == {"identity@pcm": "", "mulaw@8": "◆", "mulaw@5": "◆", "neural@1 [nano]": "◆", "neural@1 [random]": ""}
+    table = text.partition("\n\n")[2].partition("\n\n◆")[0]
+    assert table.startswith("codec") and max(map(display_width, table.splitlines())) <= 100
+
+
+def test_small_weights_on_speech_of_their_synthesizer_are_marked(baseline: Rows, columns: dict) -> None:
+    mine = baseline[baseline["codec"] == "neural@1"].assign(codec="focalcodec@50")
+    rows = pd.concat([baseline, mine[mine["weights"] == "nano"]], ignore_index=True)
+    said = "Y: same synthesizer and voices as part of the training speech"
+    for told in (leaderboard.markdown(rows, columns), leaderboard.terminal(rows, columns)):
+        assert f"{said} (1 of 6 rows)" in told and f"{said}: focalcodec@50 [nano]" in told
+    for other in (rows.assign(dataset="librispeech#test-clean"), baseline):
+        assert "synthesizer" not in leaderboard.markdown(other, columns)
+
+
+def test_similarity_of_narrow_band_speech_is_marked_where_it_is_scored(baseline: Rows) -> None:
+    sim = Column("sim_resemblyzer", "Sim", "%", "higher", -1, 1, None, 1, 100.0)
+    narrow = baseline[baseline["codec"] == "mulaw@5"].assign(codec="codec2@1200")
+    scored = narrow[narrow["column"] == "stoi"].assign(column="sim_resemblyzer", metric="sim_resemblyzer")
+    rows = pd.concat([baseline, narrow, scored], ignore_index=True)
+    page = leaderboard.markdown(rows, {"stoi": Column("stoi", "STOI", "", "higher"), "sim_resemblyzer": sim})
+    assert "`codec2@1200` <sup>H</sup>" in page and "H: speaker similarity of upsampled narrow-band speech" in page
+    assert "<sup>H" not in leaderboard.markdown(rows, {"stoi": Column("stoi", "STOI", "", "higher")})
+
+
+@pytest.mark.parametrize(("topline", "blind"), [(0.998, True), (0.6, False)])
+def test_a_probe_that_learned_nothing_says_so_and_ranks_nobody(baseline: Rows, topline: float, blind: bool) -> None:
+    column = Column("probe_wer", "WER of the probe", "%", "lower", 0, None, None, 1, 100.0)
+    some = baseline[(baseline["codec"] == "mulaw@5") & (baseline["column"] == "stoi")].assign(column="probe_wer")
+    jitter = np.where(np.arange(len(some)) % 2, 0.03, -0.03)
+    parts = [some.assign(codec=name, value=value + (0 if name == "chance" else jitter))
+             for name, value in (("chance", 1.0), ("log-mel", topline), ("a@1", 0.97), ("b@1", 0.99))]
+    rows = pd.concat(parts, ignore_index=True)
+    found = summaries(rows, {"probe_wer": column})[0]
+    assert bool(found.blind) is blind
+    assert any(cell.best for cell in found.cells.values()) is not blind
+    assert ("WER of the probe cannot tell anything" in leaderboard.markdown(rows, {"probe_wer": column})) is blind

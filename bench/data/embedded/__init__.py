@@ -16,6 +16,8 @@ from bench.speech import Dataset, Utterance
 
 FOLDER = Path(__file__).resolve().parent
 LICENCE = "Apache-2.0"
+VOICES = "Kokoro-82M"
+"""The synthesizer that speaks; what it speaks with here are all of its English voices."""
 PARALLEL_SENTENCES = ("1", "2")
 
 
@@ -26,7 +28,7 @@ def load(source: Source) -> Dataset:
     if source.subsets:
         utterances = _chosen(utterances, source.subsets)
     return Dataset(name, utterances, licence=LICENCE, synthetic=True, root=FOLDER,
-                   facts={"voices": "Kokoro-82M", "text": "written for this benchmark"})  # fmt: skip
+                   facts={"voices": VOICES, "text": "written for this benchmark"})  # fmt: skip
 
 
 def rows() -> list[dict[str, str]]:
