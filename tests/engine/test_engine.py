@@ -8,13 +8,13 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from toys import make_set, speechlike
+from toys import entries, make_set, speechlike
 
 from bench import audio, cards
 from bench.engine import systems as planning
@@ -80,29 +80,42 @@ def test_bad_files_are_counted_failures(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="kills a process group")
 def test_kill_9_and_run_again_gives_the_same_rows(tmp_path: Path) -> None:
-    """Kill the whole process group at several moments; what is stored must be whole, and the end result the same."""
+    """Kill the whole process group, each time a little later; every kill hits a store that is partly filled."""
     dataset = make_set(tmp_path / "a", 24)
     whole = run(dataset, tmp_path / "whole.sqlite")
+    everything = entries(tmp_path / "whole.sqlite")
     store = tmp_path / "killed.sqlite"
-    script = Path(__file__).with_name("victim.py")
-    counts = []
-    for moment in (1.5, 2.2, 3.0):
-        process = subprocess.Popen([sys.executable, str(script), str(tmp_path / "a"), str(store)], start_new_session=True)
-        time.sleep(moment)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        counts.append(_entries(store))
-    assert counts == sorted(counts), "an entry that was stored is gone"
+    counts = [0]
+    for _ in range(3):
+        kill_when(tmp_path / "a", store, lambda: entries(store) > counts[-1], signal.SIGKILL)
+        counts.append(entries(store))
+        with sqlite3.connect(store) as db:
+            assert db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+    assert counts == sorted(set(counts)) and counts[1] > 0 and counts[-1] < everything, counts
     pd.testing.assert_frame_equal(stable(whole), stable(run(dataset, store)))
 
 
-def _entries(store: Path) -> int:
-    if not store.is_file():
-        return 0
-    with sqlite3.connect(store) as db:
-        assert db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
-        tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master")}
-        return db.execute("SELECT count(*) FROM entries").fetchone()[0] if "entries" in tables else 0
+def kill_when(folder: Path, store: Path, moment: Callable[[], bool], how: int, *, group: bool = True) -> tuple[int, float]:
+    """Start a run, send it a signal as soon as `moment` -> (exit code, seconds until it ended)."""
+    script = Path(__file__).with_name("victim.py")
+    command = [sys.executable, str(script), str(folder), str(store)]
+    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 60
+    while not moment() and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.02)
+    assert process.poll() is None, "the run was over before it was to be ended"
+    start = time.monotonic()
+    (os.killpg if group else os.kill)(process.pid, how)
+    return process.wait(timeout=60), time.monotonic() - start
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
+def test_an_interrupt_to_the_parent_alone_ends_the_run(tmp_path: Path) -> None:
+    """Ctrl-C in a service manager reaches the parent only: the run ends within two seconds, and what was finished is kept."""
+    make_set(tmp_path / "a", 60)
+    store = tmp_path / "s.sqlite"
+    code, seconds = kill_when(tmp_path / "a", store, lambda: entries(store) > 0, signal.SIGINT, group=False)
+    assert code != 0 and seconds < 2 and entries(store) > 0
 
 
 def test_two_runs_at_once_on_one_store(tmp_path: Path) -> None:
@@ -160,10 +173,10 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: copycodec\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[bench.adapters]\ncopy = copycodec.adapter\n[bench.cards]\ncopy = copycodec\n")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    for cached in (cards.paths, cards.load):
+    for cached in (cards._paths, cards.load):
         cached.cache_clear()
     yield
-    for cached in (cards.paths, cards.load):
+    for cached in (cards._paths, cards.load):
         cached.cache_clear()
 
 

@@ -45,10 +45,10 @@ def coarse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     entry = "[bench.adapters]\ncoarse = coarsecodec.adapter\n[bench.cards]\ncoarse = coarsecodec\n"
     (info / "entry_points.txt").write_text(entry)
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    for cached in (cards.paths, cards.load):
+    for cached in (cards._paths, cards.load):
         cached.cache_clear()
     yield
-    for cached in (cards.paths, cards.load):
+    for cached in (cards._paths, cards.load):
         cached.cache_clear()
 
 
