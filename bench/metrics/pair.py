@@ -2,7 +2,8 @@
 
 Definition: bench.validity.pair_facts, each fact a column; a fact that cannot be known (silent signal, waveforms that do
 not correlate) is the failure `undefined`, never a number. Not qualities: they show whether a pair may be scored at all.
-Range and unit: see each column. Rate: 16 kHz. Level and length: measured, nothing is compensated. Version 1.
+Range and unit: see each column. Rate: 16 kHz. Level and length: measured, nothing is compensated but a constant
+offset. Version 2: offsets above a tenth of the RMS level are removed first, and clips under 40 ms have no envelope.
 """
 
 from __future__ import annotations
@@ -36,4 +37,4 @@ def score(ref: Signal, deg: Signal) -> dict[str, Value]:
     }
 
 
-METRIC = Metric("pair", COLUMNS, score)
+METRIC = Metric("pair", COLUMNS, score, version="2")

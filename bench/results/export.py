@@ -13,7 +13,7 @@ from bench.results.rows import split
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.results.merge import Stale
+    from bench.results.merge import Older, Stale
 
 FORMATS = ("text", "csv", "json", "latex", "html", "markdown")
 
@@ -26,7 +26,7 @@ def check(format: str) -> str:
 
 
 def leaderboard(
-    rows: pd.DataFrame, known: Mapping[str, Column], format: str, stale: Sequence[Stale] = (), width: int = 160
+    rows: pd.DataFrame, known: Mapping[str, Column], format: str, stale: Sequence[Stale | Older] = (), width: int = 160
 ) -> str:
     """The leaderboard of `rows`. csv and json have a line for each system and column, with everything a cell knows; latex and
     html are the table itself. Raises UnknownName."""

@@ -144,14 +144,35 @@ class Stale:
         return f"left out: {self.label}, {columns}: {self.reason}. To renew: bench run --codec {codec}, on the same data"
 
 
-def read(table: Path, columns: Sequence[str] | None = None) -> tuple[pd.DataFrame, list[Stale]]:
-    """(rows that are up to date, what was left out). `columns`: only these fields are read. Raises BadRows."""
+@dataclass(frozen=True)
+class Older:
+    """Columns that are of an earlier version of their metric in every row of a table: comparable, and told."""
+
+    columns: tuple[str, ...]
+    metric: str
+    version: str
+    now: str
+
+    def __str__(self) -> str:
+        return (
+            f"{', '.join(self.columns)}: by version {self.version} of the metric {self.metric}, whose definition is of version "
+            f"{self.now} now. To renew: bench run --codec all --metrics {self.columns[0]}, on the same data"
+        )
+
+
+def read(table: Path, columns: Sequence[str] | None = None) -> tuple[pd.DataFrame, list[Stale | Older]]:
+    """(rows to show, what was left out or is of an earlier version). `columns`: only these fields. Raises BadRows.
+
+    A table never mixes two versions of a metric. Where no row is of today's version, the newest that is there is shown.
+    """
     import pyarrow as pa
 
+    every = [_whole(path, columns) for path in files.paths(table)]
+    older = _older([rows for rows, _ in every])
     parts: list[pa.Table] = []
-    found: list[Stale] = []
-    for path in files.paths(table):
-        rows, stale = current(path, columns)
+    found: list[Stale | Older] = [*older]
+    for whole, system_key in every:
+        rows, stale = _current(whole, system_key, older)
         parts.append(rows)
         found += stale
     if not parts:
@@ -159,29 +180,54 @@ def read(table: Path, columns: Sequence[str] | None = None) -> tuple[pd.DataFram
     return pa.concat_tables(parts).unify_dictionaries().to_pandas(strings_to_categorical=True), found
 
 
-def current(path: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table, list[Stale]]:
-    """(rows of one system's file that are up to date, what was left out), as `read`. Raises BadRows."""
+def current(path: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table, list[Stale | Older]]:
+    """`read` of one system's file alone, as an Arrow table. Raises BadRows."""
+    whole, system_key = _whole(path, columns)
+    older = _older([whole])
+    rows, stale = _current(whole, system_key, older)
+    return rows, [*older, *stale]
+
+
+def _whole(path: Path, columns: Sequence[str] | None) -> tuple[pa.Table, str]:
+    """(all rows of one file, the key of its newest ones)."""
     needed = None if columns is None else [*columns, *_TELLING, *Identity.__dataclass_fields__]
-    return _current(files.arrow(path, needed), str(files.about(path).get("system_key", "")))
+    return files.arrow(path, needed), str(files.about(path).get("system_key", ""))
 
 
 _TELLING = ("column", "metric", "metric_version", "definitions", "system_key", "settings")
 """Fields that say whether a row is up to date."""
 
 
-def _current(rows: pa.Table, system_key: str) -> tuple[pa.Table, list[Stale]]:
-    """The rows of one system that are up to date, and what of it is not."""
+def _older(tables: Sequence[pa.Table]) -> list[Older]:
+    """Metrics of which no row is of today's version, each with the newest version that is there."""
+    there: dict[str, dict[str, set[str]]] = {}
+    for rows in tables:
+        for kind in rows.group_by(["metric", "metric_version", "column"], use_threads=False).aggregate([]).to_pylist():
+            by_version = there.setdefault(str(kind["metric"]), {})
+            by_version.setdefault(str(kind["metric_version"]), set()).add(str(kind["column"]))
+    found = []
+    for metric, by_version in there.items():
+        now = metric_version(metric)
+        if now is not None and now not in by_version:
+            newest = max(by_version, key=lambda version: (version.isdigit(), int(version) if version.isdigit() else 0, version))
+            found.append(Older(tuple(sorted(by_version[newest])), metric, newest, now))
+    return found
+
+
+def _current(rows: pa.Table, system_key: str, older: Sequence[Older]) -> tuple[pa.Table, list[Stale]]:
+    """The rows of one system that are up to date, and what of it is not. older: metrics whose earlier version is wanted."""
     import pyarrow.compute as pc
 
     from bench.stats.labels import system_labels
 
     if not len(rows):
         return rows, []
+    wanted = {one.metric: one.version for one in older}
     kinds = rows.group_by(list(_TELLING), use_threads=False).aggregate([]).to_pylist()
     first = rows.slice(0, 1).to_pylist()[0]
     reasons: dict[str, dict[str, Mapping[str, Any]]] = {}
     for kind in kinds:
-        reason = out_of_date(kind | {name: first[name] for name in ("codec", "role")}, system_key)
+        reason = out_of_date(kind | {name: first[name] for name in ("codec", "role")}, system_key, wanted)
         if reason:
             reasons.setdefault(reason, {})[str(kind["column"])] = kind
     if not reasons:
@@ -197,15 +243,20 @@ def _current(rows: pa.Table, system_key: str) -> tuple[pa.Table, list[Stale]]:
     return rows, [Stale(label, tuple(sorted(some)), reason) for reason, some in reasons.items()]
 
 
-def out_of_date(row: Mapping[str, Any], system_key: str) -> str | None:
-    """Why a row is no longer what today's definitions would give; None when it is. `system_key`: of the newest rows."""
+def out_of_date(row: Mapping[str, Any], system_key: str, wanted: Mapping[str, str] | None = None) -> str | None:
+    """Why a row is no longer what today's definitions would give; None when it is. `system_key`: of the newest rows.
+
+    wanted: versions of metrics that are asked for in place of today's.
+    """
+    wanted = wanted or {}
     if system_key and row["system_key"] != system_key:
         return "the audio it was scored on has been coded anew since, with other settings, packages or code"
-    now = metric_version(str(row["metric"]))
+    metric = str(row["metric"])
+    now = wanted.get(metric, metric_version(metric))
     if now is not None and now != str(row["metric_version"]):
         return f"the metric {row['metric']} is of version {now} now, these rows are of version {row['metric_version']}"
     for name, version in json.loads(row["definitions"] or "{}").items():
-        now = definition_version(name)
+        now = wanted.get(name.removeprefix("metric:"), definition_version(name))
         if now is not None and now != version:
             return f"the definition {name} is of version {now} now, these rows are of version {version}"
     settings = card_settings(str(row["codec"])) if row["role"] in CODED else None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bench import cards
 from bench.errors import BenchError
 from bench.results import files
-from bench.results.merge import Stale
+from bench.results.merge import Older, Stale
 from bench.results.rows import split
 from bench.stats.labels import system_labels
 
@@ -28,7 +28,7 @@ FIELDS = (
 
 
 def publish(
-    rows: pd.DataFrame, folder: Path, known: Mapping[str, Column], stale: Sequence[Stale] = (), width: int = 160
+    rows: pd.DataFrame, folder: Path, known: Mapping[str, Column], stale: Sequence[Stale | Older] = (), width: int = 160
 ) -> tuple[str, list[Path]]:
     """Write leaderboard and plot of `rows` into `folder`, with a line for what was left out.
 
@@ -57,7 +57,7 @@ def publish(
     return told + _left_out(stale), written
 
 
-def terminal(rows: pd.DataFrame, known: Mapping[str, Column], stale: Sequence[Stale] = (), width: int = 160) -> str:
+def terminal(rows: pd.DataFrame, known: Mapping[str, Column], stale: Sequence[Stale | Older] = (), width: int = 160) -> str:
     """The leaderboard of `rows` as text, with a line for what was left out."""
     from bench.report import leaderboard
 
@@ -65,7 +65,7 @@ def terminal(rows: pd.DataFrame, known: Mapping[str, Column], stale: Sequence[St
     return text + _left_out(stale)
 
 
-def _left_out(stale: Sequence[Stale]) -> str:
+def _left_out(stale: Sequence[Stale | Older]) -> str:
     return "".join(f"{line}\n" for line in stale)
 
 

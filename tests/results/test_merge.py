@@ -75,6 +75,17 @@ def test_what_is_out_of_date_is_left_out_and_named(tmp_path: Path, changed: dict
     assert len(files.read(tmp_path)) == 8, "what is stale stays in the file"
 
 
+def test_an_earlier_version_is_shown_where_nothing_newer_is_there(tmp_path: Path) -> None:
+    old = {"metric_version": "0", "definitions": '{"metric:stoi": "0"}'}
+    renew(tmp_path, rows("opus@6", ("stoi",), **old), rows("identity", ("stoi",), **old), rows("identity", ("pesq_wb",)))
+    found, notes = merge.read(tmp_path)
+    assert len(found) == 12 and len(notes) == 1
+    assert str(notes[0]).startswith("stoi: by version 0 of the metric stoi, whose definition is of version 1 now")
+    renew(tmp_path, rows("opus@6", ("stoi",)))
+    found, notes = merge.read(tmp_path)
+    assert len(found) == 8 and "left out: identity, stoi" in str(notes[0]), "two versions never stand side by side"
+
+
 def test_columns_scored_on_audio_of_before_are_left_out(tmp_path: Path) -> None:
     renew(tmp_path, rows("opus@6"), rows("opus@6", ("stoi",), system_key="another"))
     found, stale = merge.read(tmp_path)
