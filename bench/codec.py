@@ -81,7 +81,10 @@ class HasCodebooks(Protocol):
 
 @runtime_checkable
 class Streams(Protocol):
-    """Chunk-by-chunk operation; `push` returns what is complete so far, `flush` the rest."""
+    """Chunk-by-chunk operation; `push` returns what is complete so far, `flush` the rest.
+
+    An encoder takes waves [n] at sample_rate and gives tokens [t, K]; a decoder takes these and gives waves at output_rate.
+    """
 
     def stream_encoder(self) -> Any: ...
 

@@ -1,4 +1,7 @@
-"""A record: what is kept of one made wave, as FLAC and facts. What a wave was made with is its producer's to add."""
+"""A record: what is kept of one made wave, as FLAC and facts. What a wave was made with is its producer's to add.
+
+Under "facts" a producer tells what it measured itself: column -> the fields of a row (value, num, den, detail).
+"""
 
 from __future__ import annotations
 

@@ -37,13 +37,15 @@ RATE_COLUMNS = ("bitrate_packed", "bitrate_nominal", "bitrate_entropy")
 ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}
 TOP_FAMILIES = frozenset({"original", "reference", "identity"})
 """Families that show a column's ceiling: first in the table, never the best codec."""
+CEILINGS = (" (ceiling)", " (whole signal)")
+"""Ends of the names of lines that show what a codec could reach at best."""
 PROBE_REFERENCES = frozenset({"chance", "log-mel"})
 
 
 def competes(system: str) -> bool:
     """Whether a row can be the best of its column: not a reference, a codec's ceiling, chance or a topline."""
     name = system.split(" [")[0]
-    return family(system) not in TOP_FAMILIES | PROBE_REFERENCES and not name.endswith(" (ceiling)")
+    return family(system) not in TOP_FAMILIES | PROBE_REFERENCES and not name.endswith(CEILINGS)
 
 
 def family(system: str) -> str:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-CODED = ("resynthesis", "converted", "ceiling")
+CODED = ("resynthesis", "converted", "ceiling", "chunked", "degraded")
 """Roles whose settings are the card's."""
 
 
@@ -286,7 +286,7 @@ def definition_version(name: str) -> str | None:
 @cache
 def card_settings(codec: str) -> str | None:
     """Today's settings of a codec as rows tell them; None for what no card describes."""
-    name = codec.removesuffix(" (ceiling)")
+    name = codec.partition(" (")[0]  # less the use that is made of it: "(ceiling)", "(500 ms chunks)"
     if name.split("@")[0] not in cards.paths():
         return None
     try:

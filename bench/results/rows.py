@@ -43,7 +43,7 @@ SCHEMA: Mapping[str, str] = {
     "weights": "none, official, nano, random or path:hash",
     "weights_sha256": "digest of the weights; of audio decoded elsewhere, of its files",
     "system_key": "identity of codec, settings, weights, definitions and packages",
-    "role": "what the system does: resynthesis, converted, ceiling, reference, probe",
+    "role": "what the system does: resynthesis, chunked, degraded, converted, ceiling, reference, probe",
     "output": "which of the waves that were made, where there are several",
     "against": "the recording that the score refers to, where it is not the original",
     "settings": "settings of the operating point (JSON)",
@@ -62,7 +62,7 @@ SCHEMA: Mapping[str, str] = {
     "num": "numerator of a corpus-level rate",
     "den": "denominator of a corpus-level rate",
     "failure": "kind of failure, or null",
-    "detail": "failure detail; for `codes` and `wave` their sha256",
+    "detail": "failure detail; for `codes` and `wave` their sha256; for a task's fact what it was found from",
     "commit": "commit of this repository; +dirty where files differed from it",
     "definitions": "versions of the definitions that the value depends on (JSON)",
     "code_version": "hash of the adapter's and its model's code",
@@ -357,6 +357,8 @@ def _engine_rows(
         yield base | {"column": "input", "value": None, "detail": record["input_sha256"]}
     for name, value in record.get("odd", {}).items():
         yield base | {"column": name} | _value(value)
+    for name, fact in record.get("facts", {}).items():
+        yield base | {"column": name} | dict(fact)
     if "codes_sha256" not in record:
         return  # somebody else's decoded audio: neither bits nor times are known
     yield base | {"column": "codes", "value": None, "detail": record["codes_sha256"]}

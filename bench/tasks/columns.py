@@ -28,10 +28,11 @@ def derived(known: Mapping[str, Column]) -> dict[str, Column]:
 
 
 def columns() -> dict[str, Column]:
-    """Column name -> Column: every metric's, the engine's, the probes' and conversion's."""
+    """Column name -> Column: every metric's, the engine's, the probes', of chunks and conversion's."""
     from bench.probes.columns import COLUMNS as PROBED
+    from bench.tasks.chunks import COLUMNS as CHUNKED
 
-    return derived({**measured(), **PROBED})
+    return derived({**measured(), **PROBED, **CHUNKED})
 
 
 def named(task: str, profile: str) -> tuple[str, ...]:

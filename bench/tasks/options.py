@@ -69,6 +69,7 @@ _NOT_OF = {
     "resynthesis": ("protocol", "seeds", "continuous"), "vc": ("seeds", "continuous", "channels", "language"),
     "asr": ("metrics", "channels", "language"), "si": ("metrics", "channels", "language"),
     "ser": ("metrics", "channels", "language"),
+    "streaming": ("protocol", "seeds", "continuous"), "robustness": ("protocol", "seeds", "continuous"),
 }  # fmt: skip
 """Flags that a task does not read: given to it, they are refused."""
 
