@@ -73,7 +73,7 @@ def _leaderboard(argv: Sequence[str]) -> int:
         if not parsed.write:
             print(export.leaderboard(rows, columns.shown(rows), parsed.format, stale))
             continue
-        text, written = publish.publish(rows, table, columns.shown(rows), stale)
+        text, written = publish.publish(rows, table, columns.shown(rows), stale, plot=columns.plot(rows))
         print(text if parsed.format == "text" else export.leaderboard(rows, columns.shown(rows), parsed.format, stale))
         for path in written:
             print(f"wrote {path}", file=told)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from bench.metrics import Column
     from bench.report.leaderboard import Reported
 
+RATE_DISTORTION, CONDITIONS = "rate_distortion", "conditions"
+PLOTS = (RATE_DISTORTION, CONDITIONS)
+"""Scores over bit rate; or each codec's scores by condition, for a task whose card says `plot = "conditions"`."""
 FIELDS = (
     "task", "profile", "dataset", "dataset_sha256", "partial", "synthetic", "condition", "role", "codec", "weights",
     "weights_sha256", "device", "device_kind", "threads", "utterance", "speaker", "seconds", "column", "metric",
@@ -28,13 +31,15 @@ FIELDS = (
 
 
 def publish(
-    rows: pd.DataFrame, folder: Path, known: Mapping[str, Column], stale: Sequence[Stale | Older] = (), width: int = 160
+    rows: pd.DataFrame, folder: Path, known: Mapping[str, Column], stale: Sequence[Stale | Older] = (), width: int = 160,
+    plot: str = RATE_DISTORTION,
 ) -> tuple[str, list[Path]]:
     """Write leaderboard and plot of `rows` into `folder`, with a line for what was left out.
 
-    known: the columns to show, in their order. -> the table as text for a terminal of `width`, the files.
+    known: the columns to show, in their order. plot: which one (PLOTS). -> the table as text for a terminal of `width`,
+    the files.
     """
-    from bench.report import leaderboard, plots
+    from bench.report import conditions, leaderboard, plots
     from bench.report.summary import summaries
 
     page = folder / "leaderboard.md"
@@ -44,15 +49,16 @@ def publish(
     left_out = "".join(f"\n> {line}\n" for line in stale)
     files.write_text(page, text + facts_table(of_sets, known) + left_out)
     written = [page]
-    if "bitrate_packed" in known:
-        plot = folder / "rate_distortion.png"
+    draw = conditions.conditions if plot == CONDITIONS else plots.rate_distortion
+    if plot == CONDITIONS or "bitrate_packed" in known:
+        picture = folder / f"{plot}.png"
         try:
-            with files.in_place(plot) as beside:
-                plots.rate_distortion(spoken, known, beside, made=made)
+            with files.in_place(picture) as beside:
+                draw(spoken, known, beside, made=made)
         except BenchError as error:
             print(f"no plot: {error}")
         else:
-            written.append(plot)
+            written.append(picture)
     told = leaderboard.terminal(spoken, known, reported=papers, width=width, made=made)
     return told + _left_out(stale), written
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -121,7 +122,7 @@ def _windows(codec: Codec, wave: Wave, sizes: Sizes, clock: Clock) -> Iterator[P
     while True:
         end = min(start + sizes.chunk, len(wave))
         window = wave[max(0, start - sizes.context) : end]
-        decoded, seconds = clock.time(lambda: _by_bytes(codec, window))
+        decoded, seconds = clock.time(partial(_by_bytes, codec, window))
         at, until = (coding.output_samples(codec, place) for place in (start, end))
         new = decoded[max(0, len(decoded) - (until - at)) :]
         new = np.pad(new, (until - at - len(new), 0))
@@ -155,11 +156,16 @@ def _streamed(codec: Any, wave: Wave, sizes: Sizes, clock: Clock) -> Iterator[Pi
     encoder, decoder = codec.stream_encoder(), codec.stream_decoder()
     for start in range(0, len(padded), sizes.chunk):
         some = padded[start : start + sizes.chunk]
-        out, seconds = clock.time(lambda: decoder.push(encoder.push(some)))
+        out, seconds = clock.time(partial(_pushed, encoder, decoder, some))
         if start + sizes.chunk >= len(padded):
             rest, more = clock.time(lambda: [decoder.push(encoder.flush()), decoder.flush()])
             out, seconds = np.concatenate([out, *rest]), seconds + more
         yield Piece(np.asarray(out, np.float32), start + len(some), seconds)
+
+
+def _pushed(encoder: Any, decoder: Any, wave: Wave) -> Wave:
+    out: Wave = decoder.push(encoder.push(wave))
+    return out
 
 
 def _fitted(codec: Codec, decoded: Wave, num_samples: int) -> Wave:

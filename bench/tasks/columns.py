@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bench.metrics import Column
+from bench.results.publish import RATE_DISTORTION
 from bench.results.rows import ENGINE_COLUMNS
 from bench.results.rows import columns as measured
 from bench.tasks import cards
@@ -52,3 +53,8 @@ def shown(rows: pd.DataFrame) -> dict[str, Column]:
     present = set(pairs.loc[pairs["column"].isin(wanted) | ~pairs["metric"].isin(chosen), "column"])
     order = dict.fromkeys([*wanted, *ENGINE_COLUMNS, *known])
     return {name: known[name] for name in order if name in present and name in known}
+
+
+def plot(rows: pd.DataFrame) -> str:
+    """The plot that belongs to a table of `rows`, as the task's card says."""
+    return str(cards.load(str(rows["task"].iloc[0])).settings.get("plot", RATE_DISTORTION))

@@ -146,7 +146,8 @@ def deliver(
         written = [folder / files.ROWS / made.identity.file_name for made in renewed]
         rows, stale = merge.read(folder, publish.FIELDS)
         known = columns.shown(rows)
-        text, pages = publish.publish(rows, folder, known, stale, shutil.get_terminal_size((160, 40)).columns)
+        width = shutil.get_terminal_size((160, 40)).columns
+        text, pages = publish.publish(rows, folder, known, stale, width, columns.plot(rows))
         written += pages
     if not quiet:
         print(text)

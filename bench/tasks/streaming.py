@@ -60,7 +60,7 @@ def run(wanted: Options) -> outcome.Outcome:
         raise BenchError(f"{lost[0]}: audio that was decoded elsewhere cannot be coded in chunks; name a codec that runs here")
     results = outcome.Outcome()
     for source in wanted.data or (card.data[profile],):
-        dataset = data.load(source, channels=wanted.channels).limit(wanted.limit)
+        dataset = data.load(source, channels=wanted.channels, language=wanted.language).limit(wanted.limit)
         plan = Plan(
             "streaming", tuple(chosen), dataset, tuple(c for c in columns if c not in {*ENGINE_COLUMNS, *COLUMNS}),
             profile=wanted.profile, device=device, workers=wanted.workers or cores(),
