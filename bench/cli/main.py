@@ -81,6 +81,7 @@ def _leaderboard(argv: Sequence[str]) -> int:
 
 
 def _compare(argv: Sequence[str]) -> int:
+    from bench.cli import waves
     from bench.report import compare
     from bench.results import export, merge, publish
     from bench.results.rows import split
@@ -92,7 +93,10 @@ def _compare(argv: Sequence[str]) -> int:
     made.add_argument("b")
     made.add_argument("--rows", default="", help="folder of tables (default: one's own and this repository's)")
     made.add_argument("--format", default="text", help=", ".join(export.FORMATS))
+    waves.flags(made)
     parsed = made.parse_args(argv)
+    if parsed.waves:
+        return waves.run(parsed)
     place = sys.stdout if export.check(parsed.format) == "text" else sys.stderr
     told, every = False, set()
     for table in _tables(parsed.rows):
@@ -201,7 +205,7 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "leaderboard": (_leaderboard, "tables and plots from rows"),
     "merge": (_merge, "take in what jobs on other machines left in shards, and make the table"),
     "store": (_store, "size of the store; store verify, store prune [--dry-run]"),
-    "compare": (_compare, "paired difference of two systems, with intervals and verdicts"),
+    "compare": (_compare, "paired difference of two systems; --waves: equal codes and SNR of two forms of one codec"),
     "listen": (_listen, "a page with originals, decoded speech and scores, worst utterances first"),
     "gate": (_gate, "rerun the fixed benchmark and compare it with the committed baseline"),
     "new": (_new, "write a codec of your own: new codec NAME"),

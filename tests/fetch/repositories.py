@@ -95,6 +95,12 @@ def funcodec(folder: Path) -> None:
     torch.save(test_funcodec_sizes.published_like(codebook_size=1024), folder / "model.pth")
 
 
+def freqcodec(folder: Path) -> None:
+    """A flat state dict under the published names, of the point with one group."""
+    preset = cards.resolve("freqcodec@gr1-0.5").settings["preset"]
+    torch.save(test_funcodec_sizes.published_like(codebook_size=1024, preset=preset), folder / "model.pth")
+
+
 def stablecodec(folder: Path) -> None:
     torch.manual_seed(4)
     config = StableCodecConfig(patch=20, channels=32, transformer_depths=(1, 2), sliding_window=(7, 8))
@@ -135,12 +141,17 @@ WAVLM6KM = SMALL["wavlm6km"] | {"codes": 40, "dequantizer": {"dim": 16, "num_lay
 CODECS: dict[str, Held] = {
     "focalcodec@50": Held(focalcodec),
     "funcodec@libritts-0.5": Held(funcodec),
+    "freqcodec@gr1-0.5": Held(freqcodec),
     "encodec@1.5": transformers_codec("encodec", num_filters=4, hidden_size=16, num_lstm_layers=1),
     "dac@1": transformers_codec("dac", encoder_hidden_size=4, decoder_hidden_size=48),
     "mimi@0.69": transformers_codec("mimi", num_filters=4, hidden_size=32, num_hidden_layers=1, num_attention_heads=2,
                                     upsample_groups=32,
                                     num_key_value_heads=2, head_dim=16, intermediate_size=32, codebook_dim=16,
                                     vector_quantization_hidden_dimension=16),
+    "xcodec@0.5": transformers_codec("xcodec", **SMALL["xcodec"]),
+    "xcodec2": transformers_codec("xcodec2", **SMALL["xcodec2"]),
+    "neucodec": transformers_codec("neucodec", **SMALL["neucodec"]),
+    "higgs@0.5": transformers_codec("higgs_audio_v2_tokenizer", **SMALL["higgs_audio_v2_tokenizer"]),
     "speechtokenizer@1": zoo("speechtokenizer@1"),
     "wavtokenizer@40": zoo("wavtokenizer@40"),
     "bigcodec": zoo("bigcodec"),

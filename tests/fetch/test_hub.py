@@ -87,12 +87,12 @@ def test_a_first_run_fetches_loads_and_runs(name: str, fetched: tuple[User, dict
         assert found["samples"] and len(found["digest"]) == 64
 
 
-def test_every_adapter_that_uses_a_hub_is_tried() -> None:
-    """A new codec with weights on a hub gets its line in `repositories.CODECS`."""
-    wanted = {point.adapter for point in cards.all_points()
+def test_every_codec_on_a_hub_is_tried() -> None:
+    """A new card with weights on a hub gets its line in `repositories.CODECS`."""
+    wanted = {point.family for point in cards.all_points()
               if all(provenance.package_version(package) != "absent" for package in point.packages)
               and "repo" in point.weights.get("official", {}) and point.weights["official"].get("files")}  # fmt: skip
-    assert wanted <= {cards.resolve(name).adapter for name in repositories.CODECS}
+    assert wanted <= {cards.resolve(name).family for name in repositories.CODECS}
 
 
 def test_a_second_run_needs_no_network_and_gives_the_same(fetched: tuple[User, dict[str, Any]], box: Box) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 
@@ -107,13 +108,15 @@ def test_other_files_are_refused() -> None:
         from_state_dict(state)
 
 
-def published_like(codebooks: int = 3, codebook_size: int = 16) -> dict[str, Tensor]:
-    """A tiny state dict under the published names, with training-only parts beside it."""
-    from bench.models.funcodec import FunCodecConfig, Side
+def published_like(codebooks: int = 3, codebook_size: int = 16, preset: str = "encodec_ds320") -> dict[str, Tensor]:
+    """A tiny state dict of the preset's kind under the published names, with training-only parts beside it."""
+    from bench.models.funcodec import PRESETS
 
     torch.manual_seed(0)
-    side = Side(width=4, lstm_layers=1)
-    config = FunCodecConfig(dim=8, encoder=side, decoder=side, codebooks=codebooks, codebook_size=codebook_size)
+    shape = PRESETS[preset]
+    sides = {name: replace(side, width=4, lstm_layers=min(1, side.lstm_layers))
+             for name, side in (("encoder", shape.encoder), ("decoder", shape.decoder))}  # fmt: skip
+    config = shape.with_(dim=8, codebooks=codebooks, codebook_size=codebook_size, **sides)
     model = FunCodec(config)
     state = {k: v for k, v in model.state_dict().items() if not k.startswith("quantizer.")}
     state |= {f"quantizer.rq.model.{k}": v for k, v in model.quantizer.stacked().items()}
