@@ -46,6 +46,12 @@ def _run(argv: Sequence[str]) -> int:
     return int(task_cards.module(wanted.task).run(wanted).code)
 
 
+def _published(argv: Sequence[str]) -> int:
+    from bench.cli import published
+
+    return published.main(argv)
+
+
 def _tables(path: str) -> list[Path]:
     """Folders of tables at or below a path; without one, all of one's own results and of those of this repository."""
     from bench.results import files
@@ -202,6 +208,7 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "list": (_list, "codecs, tasks, metrics and data sets"),
     "show": (_show, "every number of an operating point: show focalcodec@50"),
     "run": (_run, "run a task: run --codec opus@6,codec2@700 --data embedded"),
+    "published": (_published, "score decoded audio beside its originals: published demo/"),
     "leaderboard": (_leaderboard, "tables and plots from rows"),
     "merge": (_merge, "take in what jobs on other machines left in shards, and make the table"),
     "store": (_store, "size of the store; store verify, store prune [--dry-run]"),

@@ -54,15 +54,15 @@ def load(source: Source, language: str = "") -> Dataset:
         raise BenchError(f"folder:{root}: two files differ by suffix only; keep one of each")
     asked = languages.code(language) if language else ""
     utterances = tuple(_utterance(root, name, path, found.rows.get(path, {}), asked or LANGUAGE) for name, path in ids.items())
-    unsaid = 0 if asked else sum(not found.rows.get(path, {}).get("language") for path in files)
+    without = 0 if asked else sum(not found.rows.get(path, {}).get("language") for path in files)
     title = source.title().replace("folder", f"folder-{shown(root.resolve().name)}", 1)
     return Dataset(
         title, utterances, root=root, condition="paired" if any(u.reference for u in utterances) else "clean",
-        notes=(*found.notes, *hints(utterances, unsaid)),
+        notes=(*found.notes, *hints(utterances, without)),
     )  # fmt: skip
 
 
-def hints(utterances: Sequence[Utterance], unsaid: int) -> list[str]:
+def hints(utterances: Sequence[Utterance], without: int) -> list[str]:
     """What was taken for granted of a user's speech: one speaker for all, and English where no language is said."""
     found: list[str] = []
     count, speakers = len(utterances), {u.speaker for u in utterances}
@@ -71,11 +71,16 @@ def hints(utterances: Sequence[Utterance], unsaid: int) -> list[str]:
             f"all {count} utterances count as one speaker, '{speakers.pop()}'; name the speakers in a column `speaker` or by one "
             "folder each, because intervals are drawn over speakers"
         )
-    if unsaid:
-        which = "all utterances" if unsaid == count else f"{unsaid} of {count} utterances"
-        cure = "LANGUAGE=de or a column `language` says another"
-        found.append(f"no language is said of {which}: error rates take them for English; {cure}")
-    return found
+    return [*found, *unsaid(without, count)]
+
+
+def unsaid(without: int, count: int) -> list[str]:
+    """The hint for utterances whose language nobody said: metrics that are bound to one take it for English."""
+    if not without:
+        return []
+    which = "all utterances" if without == count else f"{without} of {count} utterances"
+    cure = "LANGUAGE=de or a column `language` says another"
+    return [f"no language is said of {which}: error rates take them for English; {cure}"]
 
 
 def _chosen(source: Source, root: Path, every: Sequence[Path]) -> list[Path]:

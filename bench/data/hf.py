@@ -57,9 +57,10 @@ def load(source: Source, language: str = "") -> Dataset:
         )
         for key, (_, _, path, cells) in zip(ids, read, strict=True)
     ]  # fmt: skip
-    unsaid = sum(not cells["language"] for *_, cells in read)
+    without = sum(not cells["language"] for *_, cells in read)
     title = "-".join(["hf", shown(Path(name).resolve().name if Path(name).exists() else name), *filter(None, (config,)), split])
-    return Dataset(title, tuple(utterances), licence=str(table.info.license or "unknown"), notes=tuple(hints(utterances, unsaid)))
+    licence = str(table.info.license or "unknown")
+    return Dataset(title, tuple(utterances), licence=licence, notes=tuple(hints(utterances, without)))
 
 
 def _name_and_split(text: str) -> tuple[str, str | None]:

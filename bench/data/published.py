@@ -1,11 +1,11 @@
 """Published audio: originals and what systems made of them, as a demo page or another bench left them. Local only.
 
-Layout PATH/ORIGINALS/... and one folder per SYSTEM beside it, files matched by id (path below the folder, suffix apart;
-an ending such as _decoded is ignored). ORIGINALS is called target, original, reference, clean, ground_truth or gt. A
-demo with folders data/ and vc/ holds both kinds: vc/{source,target,SYSTEM...}, conversions named SOURCE-TARGET.
+`bench.data.trees` tells the layouts that are understood, `bench.data.matching` which file belongs to which original. A demo
+with folders data/ and vc/ holds both kinds: vc/{source,target,SYSTEM...}, conversions named SOURCE-TARGET.
 
 As a data set it yields the originals, ids as in `systems`; `#vc` yields the sources of the conversions. Other subsets
-are the folders below (vctk, test-clean). To score a system: `DATA=published:PATH CODEC=published:PATH/data/SYSTEM`.
+are the folders below (vctk, test-clean). To score a system: `DATA=published:PATH CODEC=published:PATH/data/SYSTEM`; all of
+them: `bench published PATH`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench import languages
 from bench.audio import shown
-from bench.data import Source
+from bench.data import Source, trees
+from bench.data.folder import LANGUAGE, unsaid
+from bench.data.matching import explain
 from bench.data.places import audio_files
 from bench.errors import DataMissing, UnknownName
 from bench.speech import Dataset, Utterance
 
-ORIGINALS = ("target", "original", "originals", "reference", "references", "clean", "ground_truth", "gt")
 _ENDING = re.compile(r"[_.-](decoded|reconstructed|resynth|recon|rec|output|converted)$", re.IGNORECASE)
 
 
@@ -45,56 +47,70 @@ class Conversion:
     converted: Path
 
 
-def load(source: Source) -> Dataset:
+def load(source: Source, language: str = "") -> Dataset:
     """The originals; with the subset vc, the sources of voice conversions (extra: target and speakers)."""
     if source.path is None:
         raise DataMissing("published needs a path: DATA=published:/folder/with/originals/and/systems")
     voice = "vc" in source.subsets
     folders = tuple(name for name in source.subsets if name != "vc")
     title = source.title().replace("published", f"published-{source.path.resolve().name}", 1)
+    spoken = languages.code(language) if language else LANGUAGE
     if voice:
-        utterances = _sources(source.path)
+        utterances = _sources(source.path, spoken)
     else:
-        utterances = [_original(name, path) for name, path in originals(source.path).items()]
+        utterances = [Utterance(name, path, _speaker(name), language=spoken) for name, path in originals(source.path).items()]
     known = {u.id.rpartition("/")[0] for u in utterances} - {""}
     for name in folders:
         if name not in known:
             raise UnknownName(f"folder of {source.path}", name, known)
     kept = tuple(u for u in utterances if not folders or u.id.rpartition("/")[0] in folders)
-    return Dataset(title, kept, root=source.path)
+    return Dataset(title, kept, root=source.path, notes=() if language else tuple(unsaid(len(kept), len(kept))))
 
 
 def originals(path: Path) -> dict[str, Path]:
-    """Id -> original recording. Raises DataMissing when PATH holds no folder of originals."""
-    base = _codecs(path)
-    for name in ORIGINALS:
-        if (base / name).is_dir():
-            return _by_id(base / name)
-    raise DataMissing(f"published:{path}: no folder of originals in {base}; name it one of {', '.join(ORIGINALS)}")
+    """Id -> original recording. Raises DataMissing when PATH holds no originals."""
+    return dict(trees.understand(path).originals)
 
 
 def systems(path: Path) -> dict[str, Path]:
-    """System -> the folder of its outputs (what `published:` takes as a codec)."""
-    base = _codecs(path)
-    return {item.name: item for item in sorted(base.iterdir())
-            if item.is_dir() and item.name not in ORIGINALS and not item.name.startswith(".")}  # fmt: skip
+    """System -> the place of its outputs (what `published:` takes as a codec)."""
+    return dict(trees.understand(path).systems)
 
 
 def pairs(path: Path) -> list[Pair]:
     """Every output that has its original, sorted by system and id."""
-    known = originals(path)
+    tree = trees.understand(path)
     return [
-        Pair(system, name, known[name], decoded)
-        for system, folder in systems(path).items()
-        for name, decoded in _by_id(folder).items() if name in known
+        Pair(system, name, tree.originals[name], decoded)
+        for system in sorted(tree.systems) for name, decoded in sorted(tree.paired(system).items())
     ]  # fmt: skip
 
 
 def unmatched(path: Path) -> dict[str, list[str]]:
-    """System -> ids of its outputs that have no original."""
-    known = originals(path)
-    found = {system: [name for name in _by_id(folder) if name not in known] for system, folder in systems(path).items()}
+    """System -> names of its outputs that belong to no original."""
+    tree = trees.understand(path)
+    found = {}
+    for system, files in tree.files.items():
+        taken = set(tree.paired(system).values())
+        found[system] = [trees.stem(name) for name, decoded in files.items() if decoded not in taken]
     return {system: names for system, names in found.items() if names}
+
+
+def described(path: Path) -> list[str]:
+    """What was understood of PATH, as lines: layout, originals, systems with their pairs, files that belong nowhere."""
+    tree = trees.understand(path)
+    count = len(tree.originals)
+    some = ", ".join(list(tree.originals)[:3])
+    some += " ..." if count > 3 else ""
+    lines = [f"{shown(path)}: {tree.layout}, {count} originals ({some}), {len(tree.systems)} systems"]
+    for system in sorted(tree.systems):
+        paired, files = tree.paired(system), tree.files[system]
+        lines.append(f"  {system}: {len(paired)} pairs of {len(files)} files")
+        left = [name for name, decoded in files.items() if decoded not in set(paired.values())]
+        lines += [f"    {line}" for line in explain([name for name in tree.originals if name not in paired], left, system)]
+    if tree.skipped:
+        lines.append(f"  of no system: {', '.join(shown(one.relative_to(path)) for one in tree.skipped[:5])}")
+    return lines
 
 
 def conversions(path: Path) -> list[Conversion]:
@@ -117,27 +133,16 @@ def conversions(path: Path) -> list[Conversion]:
     return found
 
 
-def _codecs(path: Path) -> Path:
-    base = path / "data" if (path / "data").is_dir() else path
-    if not base.is_dir():
-        raise DataMissing(f"published:{path}: there is no such folder")
-    return base
-
-
 def _by_id(folder: Path) -> dict[str, Path]:
     files = audio_files(folder) if folder.is_dir() else []
     return {_ENDING.sub("", shown(path.relative_to(folder).with_suffix(""))): path for path in files}
 
 
-def _original(name: str, path: Path) -> Utterance:
-    return Utterance(name, path, _speaker(name), language="en")
-
-
-def _sources(path: Path) -> list[Utterance]:
+def _sources(path: Path, language: str) -> list[Utterance]:
     """One utterance for each (source, target) that any system has converted."""
     wanted = {item.id: item for item in conversions(path)}
     return [
-        Utterance(name, item.source, _speaker(item.source.stem),
+        Utterance(name, item.source, _speaker(item.source.stem), language=language,
                   extra={"target": item.target, "target_speaker": _speaker(item.target.stem)})
         for name, item in sorted(wanted.items())
     ]  # fmt: skip

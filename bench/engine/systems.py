@@ -11,6 +11,7 @@ from bench import cards, definitions
 from bench.adapters import published
 from bench.cards import Point
 from bench.data import published as listing
+from bench.data import trees
 from bench.engine import keys
 from bench.errors import BenchError, DataMissing
 from bench.fetch import weights
@@ -91,7 +92,7 @@ def systems(
 
 def told_apart(chosen: Sequence[System]) -> list[System]:
     """Folders of published audio that end alike are called by the shortest ends of their paths that differ."""
-    paths = {Path(one.point.settings["path"]).resolve() for one in chosen if one.point.adapter == "published"}
+    paths = {trees.place(Path(one.point.settings["path"])) for one in chosen if one.point.adapter == "published"}
 
     def end(path: Path) -> str:
         # A folder of one name only may lie right below the root.
@@ -104,7 +105,7 @@ def told_apart(chosen: Sequence[System]) -> list[System]:
     def named(one: System) -> System:
         if one.point.adapter != "published":
             return one
-        return replace(one, point=replace(one.point, point=end(Path(one.point.settings["path"]).resolve())))
+        return replace(one, point=replace(one.point, point=end(trees.place(Path(one.point.settings["path"])))))
 
     return [named(one) for one in chosen]
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from bench import definitions, metrics, provenance
 from bench.adapters.published import Published
 from bench.codes import Codes
+from bench.data import trees
 from bench.engine.jobs import Due, output_key, output_keys
 from bench.engine.keys import audio_sha256, engine_key, metric_key
 from bench.engine.plan import Line, Plan
@@ -301,7 +302,7 @@ def system_facts(system: System, store: Store) -> dict[str, Any]:
         # Where the files lay is nobody's business; which files they were is.
         files = Published(Path(settings.pop("path")), system.point.sample_rate).files
         found = store.file_sha256(list(files.values()))
-        digest = key = key_of("decoded", sorted((name, found[path]) for name, path in files.items()))
+        digest = key = key_of("decoded", sorted((trees.stem(name), found[path]) for name, path in files.items()))
     return {
         "codec": system.name, "weights": system.weights.label, "weights_sha256": digest,
         "system_key": key, "settings": json.dumps(settings, sort_keys=True),

@@ -75,12 +75,8 @@ def announce(plan: Plan, results: Path) -> None:
 def _tell_matches(system: System, dataset: Dataset) -> None:
     """How many utterances have a decoded file, and which files belong to none."""
     found = Published(Path(system.point.settings["path"]), system.point.sample_rate)
-    matched = [path for u in dataset if (path := found.path_for(u.extra.get("output", u.id))) is not None]
-    left = sorted(str(path.relative_to(found.folder)) for path in set(found.files.values()) - set(matched))
-    print(f"  {system.label}: decoded files of {len(matched)} of {len(dataset)} utterances")
-    if left and not dataset.partial:
-        some = ", ".join(left[:5]) + (f" and {len(left) - 5} more" if len(left) > 5 else "")
-        print(f"  {system.label}: no utterance for {some}")
+    for line in found.told([str(u.extra.get("output", u.id)) for u in dataset], system.label, whole=not dataset.partial):
+        print(f"  {texts.clean(line)}")
 
 
 def execute(plan: Plan, wanted: Options) -> Outcome:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from bench import audio, data
-from bench.data import published
+from bench.adapters.published import Published
+from bench.data import published, trees
 from bench.errors import DataMissing
 
 
@@ -46,6 +47,83 @@ def test_missing_originals_are_named(tmp_path: Path) -> None:
         data.load(f"published:{tmp_path}")
     with pytest.raises(DataMissing, match="no conversions"):
         published.conversions(tmp_path)
+
+
+SYSTEMS = ("opus", "lyra_3k", "our codec")
+UTTERANCES = ("u1", "61-70968-0000", "p225_001")
+
+
+@pytest.mark.parametrize(
+    "name", ["GT", "gt", "groundtruth", "ground_truth", "Ground Truth", "groundtruth_speech", "original", "Originals", "orig",
+             "ref", "Reference", "target", "clean"]
+)  # fmt: skip
+def test_originals_by_their_usual_names(tmp_path: Path, name: str) -> None:
+    make(tmp_path, *(f"{folder}/{u}.wav" for folder in (name, *SYSTEMS) for u in UTTERANCES))
+    assert set(published.originals(tmp_path)) == set(UTTERANCES)
+    assert set(published.systems(tmp_path)) == set(SYSTEMS)
+    assert len(published.pairs(tmp_path)) == 9
+
+
+def test_systems_with_rates_below_them(tmp_path: Path) -> None:
+    make(tmp_path, *(f"ref/{u}.wav" for u in UTTERANCES))
+    make(tmp_path, *(f"opus/{rate}/{u}_dec.wav" for rate in ("6k", "12k") for u in UTTERANCES),
+         *(f"dac/1kbps/{u}.wav" for u in UTTERANCES), *(f"flat/{u}.wav" for u in UTTERANCES))  # fmt: skip
+    assert list(published.systems(tmp_path)) == ["dac/1kbps", "flat", "opus/12k", "opus/6k"]
+    assert len(published.pairs(tmp_path)) == 12
+
+
+def test_folders_of_speakers_are_no_systems(tmp_path: Path) -> None:
+    names = ("p225/001", "p226/001", "p226/002")
+    make(tmp_path, *(f"{folder}/{name}.wav" for folder in ("GT", "opus") for name in names))
+    assert [(p.system, p.id) for p in published.pairs(tmp_path)] == [("opus", name) for name in names]
+    for name in names:
+        (tmp_path / "GT" / f"{name}.wav").unlink()
+    make(tmp_path, *(f"GT/s{n}.wav" for n in range(3)), *(f"dac/p{n}/s{n}.wav" for n in range(3)))
+    assert list(published.systems(tmp_path)) == ["dac", "opus"] and len(published.pairs(tmp_path)) == 3
+
+
+@pytest.mark.parametrize("form", ["{u}/{s}", "{u}/{u}_{s}", "{u}/{s}_{u}", "clips/{u}/{s}", "{s}_{u}", "{u}_{s}", "x/{s}-{u}"])
+@pytest.mark.parametrize("original", ["GT", "original", "groundtruth_speech"])
+def test_systems_in_the_names_of_files(tmp_path: Path, form: str, original: str) -> None:
+    make(tmp_path, *(form.format(s=s, u=u) + ".wav" for s in (original, *SYSTEMS) for u in UTTERANCES))
+    tree = published.trees.understand(tmp_path)
+    assert set(tree.systems) == set(SYSTEMS), tree
+    found = published.pairs(tmp_path)
+    assert len(found) == 9 and not published.unmatched(tmp_path)
+    for pair in found:
+        utterance = pair.id.rpartition("/")[2]
+        assert pair.reference.name.replace(original, pair.system) == pair.decoded.name
+        assert utterance in str(pair.decoded) and pair.system in pair.decoded.name
+    for system, place in published.systems(tmp_path).items():
+        codec = Published(place, 16000)
+        assert trees.place(place).name == system
+        for u in data.load(f"published:{tmp_path}"):
+            assert codec.path_for(u.id) == next(p.decoded for p in found if (p.system, p.id) == (system, u.id))
+
+
+def test_what_was_understood_is_told(tmp_path: Path) -> None:
+    make(tmp_path, *(f"GT/{u}.wav" for u in UTTERANCES), "opus/u1.wav", "opus/extra99.wav")
+    first, *rest = published.described(tmp_path)
+    assert "one folder per system, 3 originals" in first and first.endswith("1 systems")
+    assert rest[0] == "  opus: 1 pairs of 2 files"
+    assert "no decoded file for 61-70968-0000, p225_001" in rest[1] and "no utterance for extra99.wav" in rest[2]
+    assert "a decoded file is called as its original" in rest[3]
+
+
+def test_a_folder_of_decoded_files_tells_what_did_not_match(tmp_path: Path) -> None:
+    make(tmp_path, "dec/u1_out.wav", "dec/u3_out.wav", "dec/extra99_out.wav")
+    codec = Published(tmp_path / "dec", 16000)
+    told = codec.told(["u1", "u2", "u3"], "dec")
+    assert told[:3] == ["dec: decoded files of 2 of 3 utterances", "dec: no decoded file for u2",
+                        "dec: no utterance for extra99_out.wav"]  # fmt: skip
+    assert codec.told(["u1", "u3"], "dec", whole=False) == ["dec: decoded files of 2 of 2 utterances"]
+
+
+def test_the_language_of_a_demo(tmp_path: Path) -> None:
+    make(tmp_path, "GT/a.wav", "opus/a.wav")
+    assert data.load(f"published:{tmp_path}").notes[0].startswith("no language is said")
+    german = data.load(f"published:{tmp_path}", language="German")
+    assert german.notes == () and german.utterances[0].language == "de"
 
 
 def test_a_real_demo_page(shared: Path) -> None:
