@@ -71,7 +71,11 @@ def _leaderboard(argv: Sequence[str]) -> int:
     made.add_argument("path", nargs="?", default="", help="folder of tables (default: one's own and this repository's)")
     made.add_argument("--write", action="store_true", help="write leaderboard.md and the plots beside the rows")
     made.add_argument("--format", default="text", help=", ".join(export.FORMATS))
+    made.add_argument("--by", default="", metavar="KIND", help="by groups: speaker, gender, accent, language, duration, level")
+    made.add_argument("--data", default="", metavar="SOURCE", help="with --by: where the speech lies, if not where its name says")
     parsed = made.parse_args(argv)
+    if parsed.by:
+        return _by_groups(parsed.path, parsed.by, parsed.data)
     told = sys.stdout if export.check(parsed.format) == "text" else sys.stderr
     for table in _tables(parsed.path):
         rows, stale = merge.read(table, publish.FIELDS)
@@ -83,6 +87,24 @@ def _leaderboard(argv: Sequence[str]) -> int:
         print(text if parsed.format == "text" else export.leaderboard(rows, columns.shown(rows), parsed.format, stale))
         for path in written:
             print(f"wrote {path}", file=told)
+    return 0
+
+
+def _by_groups(path: str, by: str, source: str) -> int:
+    from bench import data
+    from bench.report import slices
+    from bench.results import merge, publish
+    from bench.results.rows import split
+    from bench.tasks import columns
+
+    needs = slices.needs_speech(by)
+    for table in _tables(path):
+        rows = split(merge.read(table, [*publish.FIELDS, "language"])[0])[0]
+        if rows.empty:
+            continue
+        speech = data.load(source or str(rows["dataset"].iloc[0])) if needs else None
+        print(f"{table}")
+        print(slices.terminal(list(slices.slices(rows, columns.shown(rows), slices.membership(rows, by, speech))), by))
     return 0
 
 
