@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 PACKAGE = Path(__file__).resolve().parent
+_ISA = ("avx512_bf16", "avx512_vnni", "avx512f", "avx2", "avx", "asimd")
+
+
 @cache
 def package_version(name: str) -> str:
     """Installed version, or "absent"."""
@@ -52,6 +55,22 @@ def cpu_name() -> str:
     except OSError:
         pass  # not Linux: the platform's own word is good enough
     return platform.processor() or platform.machine()
+
+
+@cache
+def cpu_kind() -> str:
+    """The kind of CPU as far as the last bits of a wave depend on it: maker and widest vector instructions."""
+    facts: dict[str, str] = {}
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            name, _, value = line.partition(":")
+            facts.setdefault(name.strip(), value.strip())
+    except OSError:
+        return "unknown"
+    flags = set(facts.get("flags", facts.get("Features", "")).split())
+    widest = next((isa for isa in _ISA if isa in flags), "plain")
+    return f"{facts.get('vendor_id', 'other')}-{widest}"
+
 
 
 def machine(device: str = "cpu") -> dict[str, Any]:

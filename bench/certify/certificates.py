@@ -15,8 +15,6 @@ from typing import Any
 from bench.definitions import Definition
 from bench.errors import BenchError
 
-_ISA = ("avx512_bf16", "avx512_vnni", "avx512f", "avx2", "avx", "asimd")
-
 
 @dataclass
 class Certificates:
@@ -70,17 +68,3 @@ def write(path: Path, value: Any, indent: int | None = 1) -> None:
     part = path.with_suffix(".part")
     part.write_text(json.dumps(value, indent=indent, sort_keys=True) + "\n", encoding="utf-8")
     part.replace(path)
-
-
-def cpu_kind() -> str:
-    """The kind of CPU as far as the last bits of a wave depend on it: maker and widest vector instructions."""
-    facts: dict[str, str] = {}
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            name, _, value = line.partition(":")
-            facts.setdefault(name.strip(), value.strip())
-    except OSError:
-        return "unknown"
-    flags = set(facts.get("flags", facts.get("Features", "")).split())
-    widest = next((isa for isa in _ISA if isa in flags), "plain")
-    return f"{facts.get('vendor_id', 'other')}-{widest}"

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import definitions, provenance
-from bench.certify.certificates import Certificates, cpu_kind, golden_file, read, write
+from bench.certify.certificates import Certificates, golden_file, read, write
 from bench.definitions import Definition
 from bench.errors import BenchError, UnknownName
+from bench.provenance import cpu_kind
 
 if TYPE_CHECKING:
     from bench.certify.recipes import Cases

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from bench import validity
+from bench.fingerprint import equal_frames
 from bench.metrics import Column
 from bench.report.columns import FACTS, RATE_COLUMNS, column_of, margin_of, number, score_names
 from bench.stats import bootstrap
@@ -24,6 +25,10 @@ HALF_SAMPLE_MS = 0.03
 """Half a sample at 16 kHz: a delay that moved by more moved."""
 CODES_MARGIN = 0.01
 """Relative: how much dearer the entropy-coded rate may become where the codes changed."""
+LEVEL_MARGIN_DB = 0.5
+"""By how much the output's level may move: half of the least change of loudness that listeners notice in speech."""
+ROUNDING_SHARE = 0.9
+"""Of all frames: fewer that are equal on another kind of CPU are no rounding."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +52,12 @@ def system_checks(
     """Checks of one system: decided findings, and score lines that wait for Holm."""
     both = _together(old, new)
     out = [*_presence(system, where, old, new)]
-    same_codes, found = _codes(system, where, old, new)
-    out += found
-    out += _exact(system, where, both, columns, same_codes)
-    out += _failures(system, where, both)
     lines = _score_lines(system, where, both, columns, alpha, draws, seed)
+    codes = _codes(old, new)
+    out += _told(system, where, codes, lines)
+    out += _exact(system, where, both, columns, codes)
+    out += _level(system, where, both)
+    out += _failures(system, where, both)
     return out, lines
 
 
@@ -90,30 +96,85 @@ def _some(names: Sequence[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def _codes(system: str, where: str, old: pd.DataFrame, new: pd.DataFrame) -> tuple[bool, list[Finding]]:
-    """Whether all codes are equal, and what to say of it."""
+@dataclass(frozen=True)
+class Codes:
+    """Codes of the baseline against today's. cpus: kinds of CPU, where they are known; share: of frames that are equal."""
+
+    count: int
+    differ: tuple[str, ...]
+    changed: tuple[str, ...]
+    packages: bool
+    cpus: tuple[str, str] | None
+    share: float
+
+    @property
+    def same(self) -> bool:
+        return self.count > 0 and not self.differ
+
+    @property
+    def rounding(self) -> bool:
+        """Whether they may differ by nothing but the order of sums: nothing changed but the kind of CPU, and most are equal."""
+        other = self.cpus is not None and self.cpus[0] != self.cpus[1]
+        return bool(self.differ) and other and not self.changed and self.share >= ROUNDING_SHARE
+
+
+def _codes(old: pd.DataFrame, new: pd.DataFrame) -> Codes:
     a, b = (part[part["column"] == "codes"].set_index("utterance") for part in (old, new))
     common = a.index.intersection(b.index)
-    if not len(common):
-        return False, []
-    differ = [u for u in common if a.at[u, "detail"] != b.at[u, "detail"]]
-    changed = [what for what in ("code_version", "settings", "weights_sha256")
-               if set(a[what]) != set(b[what])]
-    equal = f"{len(common) - len(differ)} equal"
-    if not differ:
-        return True, [Finding("ok", system, where, "codes", f"{len(common)}", equal)]
-    some = f"differ: {_some(sorted(differ))}"
-    if "packages" in a and set(a["packages"]) != set(b["packages"]):
-        some += "; package versions changed"
-    if changed:
-        return False, [Finding("note", system, where, "codes", f"{len(common)}", equal,
-                               f"{some}; changed: {', '.join(changed)}")]
-    return False, [Finding("FAIL", system, where, "codes", f"{len(common)}", equal,
-                           f"{some}; code, settings and weights are unchanged")]
+    pairs = {u: (str(a.at[u, "detail"]).split(), str(b.at[u, "detail"]).split()) for u in common}
+    differ = tuple(sorted(u for u, (was, now) in pairs.items() if was[:1] != now[:1]))
+    changed = [what for what in ("code_version", "settings", "weights_sha256") if set(a[what]) != set(b[what])]
+    told = [(was, now) for was, now in pairs.values() if len(was) == len(now) == 3]
+    equal = [equal_frames(was[2], now[2]) for was, now in told]
+    frames = sum(count for _, count in equal)
+    return Codes(
+        len(common), differ, tuple(changed) if len(common) else (),
+        "packages" in a and set(a["packages"]) != set(b["packages"]),
+        (told[0][0][1], told[0][1][1]) if told else None, sum(same for same, _ in equal) / frames if frames else 0.0,
+    )  # fmt: skip
+
+
+def _told(
+    system: str, where: str, codes: Codes, lines: Sequence[tuple[Finding, Verdict, Column]]
+) -> list[Finding]:
+    """What to say of the codes. Those that differ by rounding pass only where every score is shown to be no worse."""
+    if not codes.count:
+        return []
+    count, equal = f"{codes.count}", f"{codes.count - len(codes.differ)} equal"
+    if codes.same:
+        return [Finding("ok", system, where, "codes", count, equal)]
+    some = f"differ: {_some(codes.differ)}" + ("; package versions changed" if codes.packages else "")
+    if codes.changed:
+        return [Finding("note", system, where, "codes", count, equal, f"{some}; changed: {', '.join(codes.changed)}")]
+    if codes.cpus is None or codes.cpus[0] == codes.cpus[1]:
+        return [Finding("FAIL", system, where, "codes", count, equal, f"{some}; code, settings and weights are unchanged")]
+    told = f"{codes.share:.1%} of frames equal; {codes.cpus[0]} then, {codes.cpus[1]} now"
+    if not codes.rounding:
+        return [Finding("FAIL", system, where, "codes", count, equal, f"{told}: more than rounding")]
+    open_ones = [column.title for _, verdict, column in lines if not verdict.non_inferior]
+    if open_ones:
+        return [Finding("FAIL", system, where, "codes", count, equal, f"{told}; not shown to be rounding by {_some(open_ones)}")]
+    return [Finding("note", system, where, "codes", count, equal, f"{told}: rounding, and no score is worse")]
+
+
+def _level(system: str, where: str, both: Scores) -> list[Finding]:
+    """The output's level over the original's, as a median over utterances: metrics of quality do not hear it."""
+    if "gain_db" not in both.columns:
+        return []
+    was, now, c = both.systems.index("baseline"), both.systems.index("now"), both.columns.index("gain_db")
+    common = both.scored[:, was, c] & both.scored[:, now, c]
+    if not common.any():
+        return []
+    a, b = both.num[common, was, c], both.num[common, now, c]
+    shift = float(np.median(b - a))
+    bad = abs(shift) > LEVEL_MARGIN_DB
+    detail = f"moved by {shift:+.2f} dB, margin {LEVEL_MARGIN_DB:g} dB" if bad else ""
+    before, after = (f"{float(np.median(x)):+.2f}" for x in (a, b))
+    return [Finding("FAIL" if bad else "ok", system, where, "level dB", before, after, detail)]
 
 
 def _exact(
-    system: str, where: str, both: Scores, columns: Mapping[str, Column], same_codes: bool
+    system: str, where: str, both: Scores, columns: Mapping[str, Column], codes: Codes
 ) -> list[Finding]:
     """Facts that must not move: bits, missing samples, polarity, constant delay."""
     out = []
@@ -136,7 +197,7 @@ def _exact(
             way = np.mean(moved > HALF_SAMPLE_MS) if shift > 0 else np.mean(moved < -HALF_SAMPLE_MS)
             bad = abs(shift) > HALF_SAMPLE_MS and way >= 0.8
             detail = f"moved by {shift:+.4g} ms in {way:.0%} of utterances" if bad else ""
-        elif name == "bitrate_entropy" and not same_codes:
+        elif (name == "bitrate_entropy" and not codes.same) or (name in RATE_COLUMNS and codes.rounding):
             bad = b.sum() > a.sum() * (1 + CODES_MARGIN)
             detail = f"dearer by {b.sum() / a.sum() - 1:.1%}" if bad else ""
         else:

@@ -2,8 +2,10 @@
 
 What is checked, system by system (codec with its weights):
   presence    every system, utterance and column of the baseline is there, on the same list of speech
-  codes       equal bit for bit where code, settings and weights are unchanged
+  codes       equal bit for bit where code, settings and weights are unchanged; against a baseline of another kind of CPU,
+              nine frames of ten, and every score shown to be no worse (rounding flips a code now and then)
   length      missing samples, constant delay, polarity: equal
+  level       within 0.5 dB, as a median over utterances
   bit rate    equal to the bit, utterance by utterance (the entropy-coded rate only where the codes are equal)
   failures    no column fails more often than in the baseline
   scores      paired bootstrap over utterances within speakers: a loss is shown (Holm over all score lines, 5 %)
