@@ -16,7 +16,7 @@ READ_BY_test := ARGS
 READ_BY_perf := ARGS
 READ_BY_results := SPEECH
 TARGETS := $(or $(MAKECMDGOALS),bench)
-READ := $(sort PY PYTHON $(foreach target,$(TARGETS),$(READ_BY_$(target))))
+READ := $(sort PY PYTHON EXTRAS $(foreach target,$(TARGETS),$(READ_BY_$(target))))
 UNREAD := $(filter-out $(READ) MAKEFLAGS MAKEOVERRIDES,$(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name))))
 NEAREST = $(shell python3 -c 'import difflib, sys; name, *known = sys.argv[1:]; \
 	print(" or ".join(difflib.get_close_matches(name.upper(), known, n=2, cutoff=0.5) or known))' $(1) $(READ))
@@ -42,6 +42,10 @@ FLAGS = $(call flag,TASK,task) $(call flag,CODEC,codec) $(call flag,DATA,data) $
 	$(call flag,WEIGHTS,weights) $(call flag,PROTOCOL,protocol)
 
 .PHONY: bench listen test gate certify lint perf doctor results list install
+
+# What tests and lint run needs more than a benchmark does: make install EXTRAS=dev (all, visqol, f0, lyra ...: pyproject.toml).
+test lint perf certify: EXTRAS := dev
+export EXTRAS
 
 install:
 	@tools/install.sh

@@ -35,6 +35,12 @@ def guarded(work: Callable[[], int]) -> int:
         return _fail(str(error), 2)
     except BenchError as error:
         return _fail(str(error), 1)
+    except ModuleNotFoundError as error:
+        from bench import extras
+
+        if not error.name or error.name.split(".")[0] == "bench":
+            raise
+        return _fail(f"the package {error.name} is not installed: {extras.cure(error.name.split('.')[0])}", 1)
     except BrokenPipeError:
         # The reader (`| head`) has seen enough. What is still buffered must not be written when Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 
-from bench import environments, provenance
+from bench import environments, extras
 from bench.cards import Point
 from bench.fetch import weights
 
@@ -31,9 +31,9 @@ def presence(point: Point) -> Presence:
         return Presence(REPORTED)
     if point.needs_environment and not environments.here(point):
         return Presence(ENVIRONMENT, ", ".join(point.requirements) or point.interpreter)
-    lost = [name for name in point.packages if provenance.package_version(name) == "absent"]
+    lost = extras.absent(point.packages)
     if lost and not point.needs_environment:
-        return Presence(PACKAGE, f"pip install {' '.join(lost)}")
+        return Presence(PACKAGE, " and ".join(dict.fromkeys(map(extras.cure, lost))))
     if absent := [name for name in point.programs if shutil.which(name) is None]:
         return Presence(PACKAGE, f"not on the PATH: {', '.join(absent)}")
     if not point.needs_weights:

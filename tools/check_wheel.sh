@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-python=${PYTHON:-.venv/bin/python}
+python=${PYTHON:-$PWD/.venv/bin/python}
 packages=${PACKAGES:-$("$python" -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -47,7 +47,7 @@ grep -q '^mycodec@1' plugin.txt
 bench gate --plugins codec --codec mycodec@1 --limit 4 --metrics stoi --baseline mine.parquet --update > /dev/null
 bench gate --plugins codec --codec mycodec@1 --limit 4 --metrics stoi --baseline mine.parquet > gate.txt
 grep -q 'Gate passed' gate.txt
-bench leaderboard --format csv > leaderboard.csv
+bench leaderboard .bench/results --format csv > leaderboard.csv
 say "the codec of README and its gate: done after $SECONDS s"
 
 listing > "$work/after"

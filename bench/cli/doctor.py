@@ -17,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import cards, provenance, store
+from bench import cards, extras, provenance, store
 from bench.errors import BenchError
 from bench.presence import HERE, presence
 from bench.tasks import cards as task_cards
@@ -28,9 +28,7 @@ if TYPE_CHECKING:
 
 COMPILED = ("torch", "torchaudio", "pesq", "soundfile", "soxr", "onnxruntime", "moonshine_cpp", "visqol", "pyworld", "av",
             "pycodec2", "ai_edge_litert", "safetensors", "pyarrow", "resemblyzer")  # fmt: skip
-"""What is imported: compiled parts are what breaks. Of the others it is asked whether they are there."""
-FOUND = ("transformers", "speechbrain", "pystoi", "pandas", "matplotlib", "jiwer", "librosa", "distillmos", "swift_f0",
-         "accelerate", "huggingface_hub", "msgspec")  # fmt: skip
+"""What is imported where it is installed: compiled parts are what breaks."""
 CURES = {
     "torchaudio": "its compiled part needs CUDA: run tools/install.sh, which sets it aside",
     "resemblyzer": "pip install --no-deps resemblyzer==0.1.4 'setuptools<81' (tools/install.sh does)",
@@ -61,7 +59,8 @@ def environment() -> Iterator[Finding]:
     place = store.default_path().parent
     free = shutil.disk_usage(place if place.exists() else Path.cwd()).free / 2**30
     yield Finding("ok" if free > 5 else "warn", f"{free:.0f} GiB free for the store", "BENCH_STORE=/other/disk/store.sqlite")
-    yield _codecs_of_av()
+    if importlib.util.find_spec("av") is not None:
+        yield _codecs_of_av()
 
 
 def packages() -> Iterator[Finding]:
@@ -78,17 +77,19 @@ def packages() -> Iterator[Finding]:
         if not requirement.specifier.contains(found, prereleases=True):
             faults += 1
             yield Finding("bad", f"package {name} is {found}; {wanted} is declared", INSTALL)
-    for name in (*COMPILED, *FOUND):
+    for name in COMPILED:
         try:
-            if name in COMPILED:
+            if importlib.util.find_spec(name) is not None:
                 importlib.import_module(name)
-            elif importlib.util.find_spec(name) is None:
-                raise ImportError("not found")
         except Exception as error:  # any failure to import is what is being asked
             faults += 1
             yield Finding("bad", f"import {name}: {type(error).__name__}: {str(error)[:120]}", CURES.get(name, INSTALL))
     if not faults:
         yield Finding("ok", f"{len(_required())} declared packages, torch {provenance.package_version('torch')}")
+    lost = {extra: names for extra in extras.offered() if (names := extras.absent(extras.offered()[extra])) and extra != "dev"}
+    if lost:
+        told = "; ".join(f"{extra} ({', '.join(names)})" for extra, names in lost.items())
+        yield Finding("warn", f"extras that are not installed: {told}", f"pip install '{extras.NAME}[{next(iter(lost))}]'")
 
 
 def _required() -> list[Requirement]:
@@ -104,10 +105,12 @@ def _required() -> list[Requirement]:
 
 
 def _devices() -> Iterator[Finding]:
-    import torch
-
     cores = len(os.sched_getaffinity(0))
     yield Finding("ok", f"cpu: {provenance.cpu_name()}, {cores} cores")
+    if importlib.util.find_spec("torch") is None:
+        return
+    import torch
+
     if torch.cuda.is_available():
         yield Finding("ok", f"cuda: {torch.cuda.get_device_name()}")
         if "CUDAExecutionProvider" not in importlib.import_module("onnxruntime").get_available_providers():

@@ -18,7 +18,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import cards, definitions, environments, provenance
+from bench import cards, definitions, environments, extras, provenance
 from bench.cards import Point
 from bench.engine.pairing import ZEROS, check
 from bench.metrics import Metric
@@ -33,7 +33,12 @@ _WINDOW = 1024
 
 
 def system_key(point: Point, weights_sha256: str, device: str = "cpu") -> str:
-    """Identity of a codec as it runs: settings, digest of its weights, definitions, packages, kind of device."""
+    """Identity of a codec as it runs: settings, digest of its weights, definitions, packages, kind of device.
+
+    Raises PackageMissing.
+    """
+    if not point.needs_environment:
+        extras.require(point.packages, point.name)
     return key_of("system", *_codec(point), weights_sha256, device.split(":")[0])
 
 
@@ -48,7 +53,8 @@ def _codec(point: Point) -> list[Any]:
 
 
 def metric_key(metric: Metric, store: Store) -> str:
-    """Identity of a metric as it runs: definition, packages, its own weights, rate. Raises WeightsMissing."""
+    """Identity of a metric as it runs: definition, packages, its own weights, rate. Raises WeightsMissing, PackageMissing."""
+    extras.require(metric.packages, f"the metric {metric.name}")
     files = list(metric.weights())
     found = store.file_sha256(files)
     weights = sorted((path.name, found[path]) for path in files)

@@ -182,10 +182,10 @@ def test_doctor_finds_packages_that_are_not_as_declared(monkeypatch: pytest.Monk
 
     wanted = [Requirement("torch<2"), Requirement("no-such-package>=1"), Requirement("numpy>=2")]
     monkeypatch.setattr(doctor, "_required", lambda: wanted)
-    monkeypatch.setattr(doctor, "COMPILED", ())
-    monkeypatch.setattr(doctor, "FOUND", ("no_such_module",))
+    monkeypatch.setattr(doctor, "COMPILED", ("broken_module",))
+    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: object())
     found = [finding.what for finding in doctor.packages() if finding.state == "bad"]
-    assert len(found) == 3 and "torch" in found[0] and "no-such-package" in found[1] and "no_such_module" in found[2]
+    assert len(found) == 3 and "torch" in found[0] and "no-such-package" in found[1] and "broken_module" in found[2]
 
 
 def test_every_environment_variable_is_documented() -> None:
