@@ -57,6 +57,16 @@ class Style:
         return "#" + "".join(f"{int(int(self.colour[i:i + 2], 16) * 0.78):02x}" for i in (1, 3, 5))
 
 
+@dataclass(frozen=True)
+class Printed:
+    """A number that a paper prints for a codec without rows here, on the same data. value: in the column's printed unit."""
+
+    codec: str
+    kbps: float
+    column: str
+    value: float
+
+
 def look_of(system: str) -> str:
     """What shares a colour: the family, with its weights where they are not the official ones."""
     _, _, label = system.partition(" [")
@@ -83,12 +93,13 @@ def _operating_point(system: str) -> str:
 
 def rate_distortion(
     rows: pd.DataFrame, columns: Mapping[str, Column], path: str | Path, names: Sequence[str] | None = None,
-    draws: int = DRAWS, seed: int = SEED, made: Sequence[Summary] | None = None,
+    draws: int = DRAWS, seed: int = SEED, made: Sequence[Summary] | None = None, printed: Sequence[Printed] = (),
 ) -> Path:
     """Write a PNG (or what the suffix says) with a panel per metric, for one task x data x condition.
 
-    names: columns to draw; by default the main ones that are there. Codecs without a measured rate are left out,
-    references (identity, the original) are the dashed line. Raises BenchError where there is nothing to draw.
+    names: columns to draw; by default the main ones that are there. printed: hollow grey marks. Codecs without a measured
+    rate are left out, references (identity, the original) are the dashed line. Raises BenchError where there is nothing
+    to draw.
     """
     if rows.empty:
         raise BenchError("no rows to plot")
@@ -105,7 +116,7 @@ def rate_distortion(
     drawn = [system for system in drawn if family(system) not in FLOOR_FAMILIES] or drawn
     if not chosen or not drawn:
         raise BenchError("nothing to plot: no scored codec with a measured bit rate")
-    return _figure(summary, [column_of(name, columns) for name in chosen], drawn, Path(path))
+    return _figure(summary, [column_of(name, columns) for name in chosen], drawn, Path(path), printed)
 
 
 def _main(present: Sequence[str]) -> list[str]:
@@ -116,7 +127,9 @@ def _main(present: Sequence[str]) -> list[str]:
     return out if len(out) < 3 or len(out) % 2 == 0 else out[:-1]
 
 
-def _figure(summary: Summary, columns: Sequence[Column], systems: Sequence[str], path: Path) -> Path:
+def _figure(
+    summary: Summary, columns: Sequence[Column], systems: Sequence[str], path: Path, printed: Sequence[Printed] = (),
+) -> Path:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -135,6 +148,7 @@ def _figure(summary: Summary, columns: Sequence[Column], systems: Sequence[str],
              for name, i in place.items()}
     for axis, column in zip(axes, columns, strict=False):
         _panel(axis, summary, column, systems, style)
+        _papers(axis, [mark for mark in printed if mark.column == column.name])
     for axis in axes[len(columns):]:
         axis.set_visible(False)
     for axis in axes[max(0, len(columns) - across): len(columns)]:
@@ -145,6 +159,8 @@ def _figure(summary: Summary, columns: Sequence[Column], systems: Sequence[str],
     part = ", PARTIAL" if summary.partial else ""
     title = (f"{group.task} · {group.dataset} · {group.condition}: {summary.utterances} utterances, "
              f"{summary.speakers} speakers, {kind}{part}; bars: 95 % intervals")
+    if {mark.column for mark in printed} & {column.name for column in columns}:
+        title += "; hollow grey: numbers that papers print"
     # Of 10 points, some 13 letters an inch.
     figure.suptitle(textwrap.fill(title, int(13 * figure.get_figwidth())), fontsize=10, x=0.01, ha="left")
     figure.draw_without_rendering()  # settles the layout, so that pixels mean something ...
@@ -198,6 +214,24 @@ def _panel(
     axis.set_xticks(ticks, [f"{t:g}" for t in ticks])
     axis.minorticks_off()
     axis.margins(y=0.12)
+
+
+def _papers(axis: Axes, marks: Sequence[Printed]) -> None:
+    """Hollow grey marks with small names, within limits that hold them too."""
+    if not marks:
+        return
+    rates = [mark.kbps for mark in marks]
+    axis.plot(rates, [mark.value for mark in marks], linestyle="none", marker="o", markersize=5, markerfacecolor="none",
+              markeredgecolor="0.55", zorder=1.5)
+    for mark in marks:
+        axis.annotate(mark.codec, (mark.kbps, mark.value), xytext=(4, 3), textcoords="offset points", fontsize=6,
+                      color="0.45")
+    low, high = axis.get_xlim()
+    low, high = min(low, min(rates) / 1.5), max(high, max(rates) * 1.7)
+    axis.set_xlim(low, high)
+    ticks = _ticks(low, high)
+    axis.set_xticks(ticks, [f"{t:g}" for t in ticks])
+    axis.minorticks_off()
 
 
 def _ticks(low: float, high: float) -> list[float]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from bench.metrics import Column
     from bench.report.leaderboard import Reported
+    from bench.report.plots import Printed
 
 RATE_DISTORTION, CONDITIONS = "rate_distortion", "conditions"
 PLOTS = (RATE_DISTORTION, CONDITIONS)
@@ -49,7 +52,7 @@ def publish(
     left_out = "".join(f"\n> {line}\n" for line in stale)
     files.write_text(page, text + facts_table(of_sets, known) + left_out)
     written = [page]
-    draw = conditions.conditions if plot == CONDITIONS else plots.rate_distortion
+    draw = conditions.conditions if plot == CONDITIONS else partial(plots.rate_distortion, printed=printed(spoken))
     if plot == CONDITIONS or "bitrate_packed" in known:
         picture = folder / f"{plot}.png"
         try:
@@ -108,3 +111,28 @@ def reported(rows: pd.DataFrame) -> dict[tuple[str, str], Reported]:
                 for column, value in entry.scores.items():
                     found.setdefault((card.points[entry.point].name, column), Reported(value, entry.source, entry.data))
     return found
+
+
+def printed(rows: pd.DataFrame) -> list[Printed]:
+    """What papers print, for this task, condition and very data, of codecs that have no rows here."""
+    from bench.report.plots import Printed
+
+    if rows.empty:
+        return []
+    task, condition, data = (str(rows[key].iloc[0]) for key in ("task", "condition", "dataset"))
+    here = set(rows["codec"].astype(str).unique())
+    found: dict[tuple[str, str], Printed] = {}
+    for card in cards.readable()[0]:
+        for entry in card.reported:
+            point = card.points[entry.point]
+            if point.name in here or point.bitrate_kbps is None or _plain(entry.data) != _plain(data):
+                continue
+            if entry.task == task and (entry.condition or "clean") == condition:
+                for column, value in entry.scores.items():
+                    found.setdefault((point.name, column), Printed(point.name, point.bitrate_kbps, column, value))
+    return list(found.values())
+
+
+def _plain(data: str) -> str:
+    """A set's name as papers and tables write it: `LibriSpeech test-clean` and `librispeech#test-clean` alike."""
+    return re.sub(r"[^a-z0-9]+", " ", data.lower()).strip().removesuffix(" test")

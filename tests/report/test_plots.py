@@ -30,6 +30,35 @@ def test_same_rows_same_picture(baseline: Rows, columns: dict, tmp_path: Path) -
     assert first.read_bytes() == second.read_bytes()
 
 
+def test_numbers_of_papers_are_hollow_marks_within_the_frame(baseline: Rows, columns: dict, tmp_path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    axis = Figure().subplots()
+    axis.set_xlim(1, 10)
+    plots._papers(axis, [plots.Printed("semanticodec@0.65", 0.65, "stoi", 0.8), plots.Printed("ts3codec@x2", 20, "stoi", 0.9)])
+    [line] = axis.get_lines()
+    assert line.get_markerfacecolor() == "none" and list(line.get_ydata()) == [0.8, 0.9]
+    assert axis.get_xlim()[0] < 0.65 and axis.get_xlim()[1] > 20
+    assert [text.get_text() for text in axis.texts] == ["semanticodec@0.65", "ts3codec@x2"]
+    marks = [plots.Printed("ts3codec@x2", 0.85, "stoi", 0.9)]
+    bare, marked = (plots.rate_distortion(baseline, columns, tmp_path / f"{len(given)}.png", ["stoi"], draws=200, printed=given)
+                    for given in ([], marks))
+    assert bare.read_bytes() != marked.read_bytes()
+
+
+def test_papers_numbers_are_those_of_the_same_data_and_of_codecs_without_rows(baseline: Rows) -> None:
+    from bench.results import publish
+
+    rows = baseline.assign(task="resynthesis", condition="clean", dataset="librispeech#test-clean")
+    found = {(mark.codec, mark.column): mark for mark in publish.printed(rows)}
+    assert found["ts3codec@x2", "utmos"] == plots.Printed("ts3codec@x2", 0.85, "utmos", 3.84)
+    assert found["semanticodec@0.65", "dwer"].value == 8.97
+    assert publish.printed(rows.assign(dataset="embedded")) == []
+    assert not [key for key in found if key[0] in set(rows["codec"])]
+    one = rows.assign(codec="ts3codec@x2")
+    assert "ts3codec@x2" not in {mark.codec for mark in publish.printed(one)}
+
+
 def test_main_columns_are_chosen_in_order_and_even_in_number() -> None:
     present = ["stoi", "estoi", "pesq_wb", "dwer_moonshine", "sim_resemblyzer"]
     assert plots._main(present) == ["pesq_wb", "stoi", "dwer_moonshine", "sim_resemblyzer"]
