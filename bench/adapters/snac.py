@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +49,8 @@ class Snac(NetworkCodec):
 
         for layer in network.modules():
             if parametrize.is_parametrized(layer, "weight"):  # the same values, computed once
-                weight = Parameter(layer.weight.detach().clone(), requires_grad=False)
+                held = cast("torch.Tensor", layer.weight)
+                weight = Parameter(held.detach().clone(), requires_grad=False)
                 parametrize.remove_parametrizations(layer, "weight")
                 delattr(layer, "weight")
                 layer.weight = weight
