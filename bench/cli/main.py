@@ -110,14 +110,14 @@ def _by_groups(path: str, by: str, source: str) -> int:
 
 def _compare(argv: Sequence[str]) -> int:
     from bench.cli import waves
-    from bench.report import compare
+    from bench.report import compare, rate_distortion
     from bench.results import export, merge, publish
     from bench.results.rows import split
     from bench.stats.labels import find_system, system_labels
     from bench.tasks import columns
 
     made = options.Parser(prog="bench compare", description="Paired comparison of two systems on the same utterances.")
-    made.add_argument("a", help="a system as the table calls it, or its codec where that is one system only")
+    made.add_argument("a", help="a system as the table calls it, its codec where that is one system only, or a family of rates")
     made.add_argument("b")
     made.add_argument("--rows", default="", help="folder of tables (default: one's own and this repository's)")
     made.add_argument("--format", default="text", help=", ".join(export.FORMATS))
@@ -131,12 +131,18 @@ def _compare(argv: Sequence[str]) -> int:
         rows = split(merge.read(table, publish.FIELDS)[0])[0]
         here = sorted(set(system_labels(rows)))
         every.update(here)
+        rates = rate_distortion.compared(rows, parsed.a, parsed.b, columns.columns())
         try:
             a, b = (find_system(here, name) for name in (parsed.a, parsed.b))
         except UnknownName:
-            continue
-        print(f"{table}", file=place)
-        print(export.comparison(compare.compare(rows, a, b, columns.columns()), columns.columns(), parsed.format))
+            if not rates:
+                continue
+            print(f"{table}", file=place)
+        else:
+            print(f"{table}", file=place)
+            print(export.comparison(compare.compare(rows, a, b, columns.columns()), columns.columns(), parsed.format))
+        if rates:
+            print("\n".join([*rates, ""]), file=place)
         told = True
     if not told:
         for name in (parsed.a, parsed.b):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bench.metrics import Column
 from bench.report import overview as first
+from bench.report import rate_distortion
 from bench.report.columns import FACTS, column_of, half_width, heading, number, score_names
 from bench.report.design import SHARED_VOICES
 from bench.report.overview import themes
@@ -108,6 +109,7 @@ def _markdown(
                   _counts(summary, system, block)] for system in summary.systems]
         out += [markdown_table(head, lines), ""]
     out += [*("- " + note for note in (*_notes(summary, "**bold**", markup), *_sources(summary, names, reported, "paper"))), ""]
+    out += _details("What the bits are worth", rate_distortion.footer(summary, columns))
     out += _details("Bit rates, speed, delay and level", _fact_table(summary, columns))
     out += _details("Intervals, counts and failures of every cell", _full_table(summary, names, columns))
     out += _details("Versions", "\n".join(f"- {name}: {value}" for name, value in summary.versions.items()))
