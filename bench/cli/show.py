@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench import cards
 from bench.cards import Card, Point
@@ -14,6 +14,9 @@ from bench.fetch import weights
 from bench.presence import presence
 from bench.report.design import design
 from bench.tasks import cards as task_cards
+
+if TYPE_CHECKING:
+    from bench.adapters.process import ForeignCodec
 from bench.tasks import options
 
 
@@ -223,9 +226,12 @@ def _weights(point: Point, want: str | None, measure: bool) -> Iterator[tuple[st
 def network_facts(point: Point, kind: str) -> Mapping[str, str]:
     """Parameters and multiply-adds of the network itself with these weights: loads the codec."""
     from bench import adapters
+    from bench.adapters.process import ForeignCodec
     from bench.codec import HasNetwork
 
     codec = adapters.load(point, weights.resolve(point, kind), "cpu")
+    if isinstance(codec, ForeignCodec):
+        return process_facts(codec)
     if not isinstance(codec, HasNetwork):
         return {}
     networks = codec.networks()
@@ -235,6 +241,29 @@ def network_facts(point: Point, kind: str) -> Mapping[str, str]:
     macs = multiply_adds(codec)
     return made | {
         "MACs": f"{macs / 1e9:.3f} G per second of audio (counted: matrix products, convolutions, attention)"
+    }
+
+
+def process_facts(codec: ForeignCodec, seconds: float = 1.0) -> Mapping[str, str]:
+    """What a codec in a process of its own tells of itself, and spends on `seconds` of a tone, coded and decoded."""
+    import numpy as np
+
+    from bench.codec import Converts, roundtrip
+
+    before = float(codec.resources["cpu_s"])
+    time = np.arange(round(codec.sample_rate * seconds)) / codec.sample_rate
+    wave = (0.1 * np.sin(2 * np.pi * 200 * time)).astype(np.float32)
+    if isinstance(codec, Converts):
+        codec.convert(wave, [wave])
+    else:
+        roundtrip(codec, wave)
+    spent, peak = float(codec.resources["cpu_s"]) - before, codec.resources["peak_bytes"] / 2**20
+    codec.close()
+    return {
+        "versions": ", ".join(f"{name} {version}" for name, version in codec.report["versions"].items()),
+        "code": codec.report["code_sha256"][:16],
+        "CPU seconds": f"{before:.1f} to load, {spent / seconds:.2f} per second of audio (told by its process)",
+        "peak memory": f"{peak:.0f} MiB (told by its process)",
     }
 
 

@@ -80,6 +80,16 @@ def test_what_the_child_tells_of_itself(codec: Any) -> None:
     assert seconds > 0.05
 
 
+def test_show_tells_what_the_process_spends() -> None:
+    from bench.cli import show
+
+    for settings in ({}, {"converts": True}):
+        told = show.process_facts(load(**settings))
+        assert float(told["peak memory"].split()[0]) > 10 and told["versions"].startswith(f"numpy {np.__version__}, python")
+        assert " to load, " in told["CPU seconds"] and len(told["code"]) == 16
+    assert show.network_facts(point(), "random").keys() == told.keys()
+
+
 def test_powers_are_those_of_the_worker(codec: Any) -> None:
     assert isinstance(codec, HasFeatures) and isinstance(codec, HasCodebooks) and not isinstance(codec, Converts)
     wave = sound()

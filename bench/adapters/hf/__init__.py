@@ -8,7 +8,9 @@ Settings of a point: `model` (a name of `MODELS`) and `codebooks`, the number of
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.adapters import check_settings
@@ -70,10 +72,28 @@ def _official(kind: type[HubCodec], weights: Weights) -> torch.nn.Module:
         if wanted not in weights.files:
             raise WeightsMissing(f"{kind.model_class}: {wanted} is not among {sorted(weights.files)} ({weights.source})")
     folder = weights.files["model.safetensors"].parent
-    network, info = getattr(transformers, kind.model_class).from_pretrained(
-        folder, local_files_only=True, use_safetensors=True, output_loading_info=True
-    )
-    wrong = sorted(info["missing_keys"]) + sorted(info["mismatched_keys"])
+    _check_config(kind, weights.files["config.json"])
+    try:
+        # Shapes that differ are left out and told below: by itself the class raises with a report of many lines.
+        network, info = getattr(transformers, kind.model_class).from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, output_loading_info=True, ignore_mismatched_sizes=True
+        )
+    except Exception as error:  # each class checks its settings in its own way
+        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise WeightsInvalid(f"{folder}: makes no {kind.model_class}, or is cut short or damaged: {why}") from error
+    wrong = sorted(info["missing_keys"]) + sorted(str(one[0]) for one in info["mismatched_keys"])
     if wrong:
         raise WeightsInvalid(f"{weights.source}: {len(wrong)} tensors missing or misshapen, first {wrong[0]}")
     return network
+
+
+def _check_config(kind: type[HubCodec], path: Path) -> None:
+    """WeightsInvalid: no JSON, or of another model than the card's."""
+    wanted = next(name for name, one in MODELS.items() if one is kind)
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        found = str(config.get("model_type", wanted))
+    except (OSError, ValueError, AttributeError) as error:
+        raise WeightsInvalid(f"{path}: cannot be read as a JSON object ({error}); fetch it again") from error
+    if found != wanted:
+        raise WeightsInvalid(f"{path}: is of a model '{found}', the card says '{wanted}'")
