@@ -47,6 +47,12 @@ def missing(source: Source, folders: Sequence[str], parts: Iterable[str], cure: 
     return DataMissing(f"{source.title()}: {what or 'the data'} not found in {looked}. {cure}")
 
 
+def nothing(source: Source, root: Path, there: Sequence[str], cure: str) -> DataMissing:
+    """The error for a set of which nothing was chosen: what was found instead."""
+    some = ", ".join(there[:12]) + (f" and {len(there) - 12} more" if len(there) > 12 else "")
+    return DataMissing(f"{source.title()}: nothing chosen in {root}, which holds {some or 'no such files'}; {cure}")
+
+
 def check_subsets(source: Source, known: Iterable[str]) -> None:
     """Raise UnknownName for a subset that the set does not have."""
     names = list(known)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -41,13 +41,13 @@ def named(task: str, profile: str) -> tuple[str, ...]:
     return cards.load(task).columns or cards.profile(profile).columns
 
 
-def shown(rows: pd.DataFrame) -> dict[str, Column]:
+def shown(rows: pd.DataFrame, asked: Sequence[str] = ()) -> dict[str, Column]:
     """The columns of `rows` in the order they are shown: the profile's, then the engine's, then what else was asked for.
 
-    Of a metric that the profile names, only the named columns are shown (the rows keep all of them).
+    Of a metric that the profile names, only the named columns are shown (the rows keep all of them), and those `asked` for.
     """
     known = columns()
-    wanted = named(str(rows["task"].iloc[0]), str(rows["profile"].iloc[0]))
+    wanted = (*named(str(rows["task"].iloc[0]), str(rows["profile"].iloc[0])), *asked)
     pairs = rows[["metric", "column"]].astype(str).drop_duplicates()
     chosen = set(pairs.loc[pairs["column"].isin(wanted), "metric"])
     present = set(pairs.loc[pairs["column"].isin(wanted) | ~pairs["metric"].isin(chosen), "column"])

@@ -88,14 +88,14 @@ def execute(plan: Plan, wanted: Options) -> Outcome:
         runner = Runner(plan, store, failures=wanted.failures)
         runner.run()
         folder = where.folder()
-        done = key_of("published", runner.key, str(folder), package_sha256("bench", "*.py"))
+        done = key_of("published", runner.key, str(folder), package_sha256("bench", "*.py"), list(wanted.metrics))
         before = store.get(done) if not runner.failures else None
         if before is not None and _intact(before, folder, store):
             if not wanted.quiet:
                 print(before["text"])
             return _tell(folder, before["written"], before["lost"], "up to date:")
         systems = (row_files.slices(plan, line, store, runner.failures) for line in plan.lines)
-        folder, text, written, lost = deliver(where, systems, quiet=wanted.quiet)
+        folder, text, written, lost = deliver(where, systems, quiet=wanted.quiet, asked=wanted.metrics)
         row_files.note_needs(plan, store, folder)
         if not runner.failures:
             record = {"text": text, "written": [str(path) for path in written], "lost": lost}
@@ -125,23 +125,24 @@ def finish(fresh: pd.DataFrame, where: Place, wanted: Options) -> Outcome:
     """Deliver rows that a task made by itself, and tell the paths."""
     fresh = fresh.assign(dataset_sha256=where.dataset_sha256, audio_sha256=where.audio_sha256)
     systems = ([part] for _, part in files.by_system(fresh))
-    folder, _, written, lost = deliver(where, systems, quiet=wanted.quiet)
+    folder, _, written, lost = deliver(where, systems, quiet=wanted.quiet, asked=wanted.metrics)
     return _tell(folder, written, lost)
 
 
 def deliver(
-    where: Place, systems: Iterable[Iterable[pd.DataFrame | pa.Table]], *, quiet: bool
+    where: Place, systems: Iterable[Iterable[pd.DataFrame | pa.Table]], *, quiet: bool, asked: Sequence[str] = ()
 ) -> tuple[Path, str, list[Path], list[str]]:
     """Merge fresh rows, system by system, with those of earlier runs; write table and plot; print the table.
 
-    -> the folder, the table as printed, the files written, the systems of which every utterance failed.
+    asked: columns to show beside the profile's. -> the folder, the table as printed, the files written, the systems of
+    which every utterance failed.
     """
     with files.locked(where.base):
         folder = where.folder()
         renewed = [made for slices in systems if (made := merge.renew(folder, slices)) is not None]
         written = [folder / files.ROWS / made.identity.file_name for made in renewed]
         rows, stale = merge.read(folder, publish.FIELDS)
-        known = columns.shown(rows)
+        known = columns.shown(rows, asked)
         width = shutil.get_terminal_size((160, 40)).columns
         text, pages = publish.publish(rows, folder, known, stale, width, columns.plot(rows))
         written += pages

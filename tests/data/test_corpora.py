@@ -145,6 +145,40 @@ def test_ravdess_layout(tmp_path: Path) -> None:
     assert "NC" in str(u.licence)
 
 
+def test_vctk_of_release_0_80_and_names_without_microphone(tmp_path: Path) -> None:
+    for name in ("p225/p225_001.wav", "p225/p225_002.wav", "p226/p226_001.wav"):
+        make(tmp_path / "VCTK-Corpus" / "wav48" / name, rate=48000)
+    write(tmp_path / "VCTK-Corpus/txt/p225/p225_001.txt", "Please call Stella.\n")
+    speech = data.load(f"vctk:{tmp_path}")
+    assert [(u.id, u.text) for u in speech] == [("p225_001", "Please call Stella."), ("p225_002", None), ("p226_001", None)]
+    assert len(data.load(f"vctk:{tmp_path}#p226")) == 1
+    with pytest.raises(DataMissing, match=r"nothing chosen in .*wav48, which holds 3 files of mic1"):
+        data.load(f"vctk:{tmp_path}#mic2")
+    for name in ("p225_001", "p225_001_mic1", "p225_003"):
+        make(tmp_path / "new" / "wav48_silence_trimmed" / "p225" / f"{name}.flac")
+    assert [u.path.stem for u in data.load(f"vctk:{tmp_path / 'new'}")] == ["p225_001_mic1", "p225_003"]
+
+
+@pytest.mark.parametrize("folder", ["", "Actor_01/", "audio_speech_actors_01-24/Actor_01/", "Audio_Speech_Actors/Actor_01/"])
+def test_ravdess_wherever_its_files_lie(folder: str, tmp_path: Path) -> None:
+    for name in ("03-01-05-02-01-01-01", "03-01-01-01-02-01-01", "01-01-05-02-01-01-01", "03-02-05-02-01-01-01"):
+        make(tmp_path / f"{folder}{name}.wav", 48000)
+    speech = data.load(f"ravdess:{tmp_path}")
+    assert [(u.id, u.emotion) for u in speech] == [("03-01-01-01-02-01-01", "neutral"), ("03-01-05-02-01-01-01", "angry")]
+    assert speech.notes == ("left out: 1 of the kind 01-01, 1 of the kind 03-02 (modality-channel; 03-01 is speech as audio)",)
+
+
+def test_ravdess_counts_a_copied_folder_once_and_names_what_it_found(tmp_path: Path) -> None:
+    for folder in ("Actor_01", "audio_speech_actors_01-24/Actor_01"):
+        make(tmp_path / folder / "03-01-05-02-01-01-01.wav", 48000)
+    assert len(data.load(f"ravdess:{tmp_path}")) == 1
+    with pytest.raises(DataMissing, match="which holds actor_01, angry"):
+        data.load(f"ravdess:{tmp_path}#happy")
+    make(tmp_path / "songs" / "03-02-05-02-01-01-01.wav", 48000)
+    with pytest.raises(DataMissing, match="which holds 1 files of the kind 03-02"):
+        data.load(f"ravdess:{tmp_path / 'songs'}")
+
+
 def test_iemocap_layout(tmp_path: Path) -> None:
     session = tmp_path / "Session1"
     for name in ("Ses01F_impro01_F000", "Ses01F_impro01_M000", "Ses01F_impro01_M001"):
