@@ -19,6 +19,7 @@ import numpy as np
 from bench import adapters, metrics, plugins
 from bench.audio import resample
 from bench.codec import Codec, check_wave
+from bench.columns import every_column
 from bench.engine import scoring, systems
 from bench.errors import BadAudio, BenchError
 from bench.metrics import MetricFailure, Signal
@@ -135,7 +136,7 @@ class Result:
         from bench.report import compare
         from bench.results.rows import split
 
-        return compare.compare(split(self.rows)[0], a, b, columns.columns())
+        return compare.compare(split(self.rows)[0], a, b, every_column())
 
 
 def _plugins(places: Sequence[Path | str]) -> None:

@@ -240,6 +240,7 @@ class Point:
 
     @property
     def card(self) -> Card:
+        """The card of the point's family."""
         return load(self.family)
 
     @property

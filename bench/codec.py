@@ -86,16 +86,19 @@ class Streams(Protocol):
     An encoder takes waves [n] at sample_rate and gives tokens [t, K]; a decoder takes these and gives waves at output_rate.
     """
 
-    def stream_encoder(self) -> Any: ...
+    def stream_encoder(self) -> Any:
+        """A fresh encoder of one stream, with `push` and `flush`."""
 
-    def stream_decoder(self) -> Any: ...
+    def stream_decoder(self) -> Any:
+        """A fresh decoder of one stream, with `push` and `flush`."""
 
 
 @runtime_checkable
 class HasNetwork(Protocol):
     """Networks whose parameters and multiply-adds can be counted."""
 
-    def networks(self) -> Mapping[str, torch.nn.Module]: ...
+    def networks(self) -> Mapping[str, torch.nn.Module]:
+        """The networks by name, for counts of parameters and operations."""
 
 
 def check_wave(wave: Wave, name: str = "wave") -> Wave:

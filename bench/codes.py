@@ -132,12 +132,14 @@ class Packets:
 
     @property
     def bits(self) -> int:
+        """Bits of all packets, as they are sent."""
         if self.frame_bits is not None:
             return self.frame_bits * len(self.payloads)
         return 8 * sum(map(len, self.payloads))
 
     @property
     def nominal_bits(self) -> float:
+        """The same as `bits`: packets have no other size."""
         return float(self.bits)
 
 
@@ -154,10 +156,12 @@ class Vector:
 
     @property
     def bits(self) -> int:
+        """16 bits a value."""
         return 16 * self.values.size
 
     @property
     def nominal_bits(self) -> float:
+        """The same as `bits`."""
         return float(self.bits)
 
 
@@ -209,6 +213,7 @@ class Codes:
 
     @property
     def seconds(self) -> float:
+        """Duration of the coded audio, s."""
         return self.num_samples / self.sample_rate
 
     @property
@@ -230,10 +235,12 @@ class Codes:
 
     @property
     def tokens(self) -> tuple[Tokens, ...]:
+        """The parts that are tokens."""
         return tuple(part for part in self.parts if isinstance(part, Tokens))
 
     @property
     def sha256(self) -> str:
+        """Hash of the bytes that are sent."""
         return hashlib.sha256(self.to_bytes()).hexdigest()
 
     def to_bytes(self) -> bytes:

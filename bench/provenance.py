@@ -25,6 +25,7 @@ def package_version(name: str) -> str:
 
 
 def package_versions(names: Iterable[str]) -> dict[str, str]:
+    """Name -> installed version, in order of their names."""
     return {name: package_version(name) for name in sorted(set(names))}
 
 
@@ -48,6 +49,7 @@ def git_commit() -> str:
 
 @cache
 def cpu_name() -> str:
+    """The processor as the kernel calls it."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

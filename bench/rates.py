@@ -48,14 +48,17 @@ class Rate:
 
     @property
     def nominal_bits_per_s(self) -> float:
+        """Bits per second as the codebook sizes say."""
         return _per(self.nominal_bits, self.seconds)
 
     @property
     def packed_bits_per_s(self) -> float:
+        """Bits per second as they are sent, in whole bits per token."""
         return _per(self.packed_bits, self.seconds)
 
     @property
     def coded_bits_per_s(self) -> float:
+        """Bits per second after adaptive arithmetic coding."""
         return _per(self.coded_bits, self.seconds)
 
 

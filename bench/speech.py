@@ -110,6 +110,7 @@ class Dataset:
 
     @property
     def speakers(self) -> tuple[str, ...]:
+        """Every speaker once, in order."""
         return tuple(sorted({utterance.speaker for utterance in self.utterances}))
 
     @property
@@ -125,6 +126,7 @@ class Dataset:
         return digest.hexdigest()
 
     def select(self, utterances: Sequence[Utterance], *, partial: bool = False) -> Dataset:
+        """The same set with only `utterances`; partial where this one is, or where it is said."""
         return replace(self, utterances=tuple(utterances), partial=self.partial or partial)
 
     def limit(self, count: int | None) -> Dataset:

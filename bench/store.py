@@ -140,6 +140,7 @@ class Store:
         return aside
 
     def close(self) -> None:
+        """Close the file; what was put is there."""
         self._db.close()
 
     def __enter__(self) -> Store:
@@ -215,6 +216,7 @@ class Store:
             ) from error
 
     def put(self, key: str, stage: str, value: Any) -> None:
+        """Keep one entry (see put_many)."""
         self.put_many([(key, stage, value)])
 
     def file_sha256(self, paths: Iterable[Path]) -> dict[Path, str]:

@@ -57,6 +57,7 @@ class NetworkCodec(Codec):
             return [self.wave(message)[0].float().cpu().numpy() for message in codes]
 
     def networks(self) -> Mapping[str, torch.nn.Module]:
+        """The codec's one network."""
         return {"model": self.network}
 
     def tensor(self, wave: Wave) -> torch.Tensor:

@@ -100,6 +100,7 @@ class FocalCodecAdapter(Codec):
         return self._fit(wave, len(source))
 
     def networks(self) -> Mapping[str, torch.nn.Module]:
+        """Encoder, compressor, decompressor and decoder."""
         parts = ("encoder", "compressor", "decompressor", "decoder")
         return {name: getattr(self.network, name) for name in parts}
 
@@ -198,10 +199,12 @@ class NumpyStreamEncoder:
         self._device = next(network.parameters()).device
 
     def push(self, wave: Wave) -> NDArray[np.int64]:
+        """wave [n] at 16 kHz -> the tokens [t, 1] that are complete."""
         sig = torch.from_numpy(np.ascontiguousarray(wave, np.float32))[None].to(self._device)
         return self._inner.push(sig)[0].cpu().numpy()[:, None]
 
     def flush(self) -> NDArray[np.int64]:
+        """The tokens [t, 1] that are left."""
         return self._inner.flush()[0].cpu().numpy()[:, None]
 
 
@@ -218,10 +221,12 @@ class NumpyStreamDecoder:
         self._resampler = None if rate == sample_rate else soxr.ResampleStream(rate, sample_rate, 1, quality="VHQ")
 
     def push(self, tokens: NDArray[np.integer]) -> Wave:
+        """tokens [t, 1] -> the wave [n] that is complete, at the codec's output rate."""
         toks = torch.from_numpy(np.asarray(tokens, np.int64)[:, 0])[None].to(self._device)
         return self._resampled(self._inner.push(toks), last=False)
 
     def flush(self) -> Wave:
+        """The wave [n] that is left."""
         return self._resampled(self._inner.flush(), last=True)
 
     def _resampled(self, wave: torch.Tensor, last: bool) -> Wave:

@@ -78,6 +78,7 @@ class FreeCodecAdapter(Codec):
         return self.network.content_encoder(self._tensor(wave))[0].float().cpu().numpy()
 
     def codebooks(self) -> Mapping[str, Sequence[NDArray[np.float32]]]:
+        """Content, prosody and, where there is one, speaker tables: [size, dim] each."""
         network = self.network
         tables = {"content": [network.content_book.embed], "prosody": [network.prosody_book.embed]}
         if network.speaker_books is not None:

@@ -128,10 +128,12 @@ class FunCodecAdapter(Codec):
         return embedding[0].float().cpu().numpy()
 
     def codebooks(self) -> Mapping[str, Sequence[NDArray[np.float32]]]:
+        """The tables [size, dim] of the codebooks that are sent."""
         tables = self.network.quantizer.stacked()["embed"][: self.codebooks_used].float().cpu().numpy()
         return {"codes": list(tables)}
 
     def networks(self) -> Mapping[str, torch.nn.Module]:
+        """Encoder, decoder and quantizer."""
         return {"encoder": self.network.encoder, "decoder": self.network.decoder, "quantizer": self.network.quantizer}
 
     def _tensor(self, wave: Wave) -> Tensor:

@@ -66,6 +66,7 @@ class Child:
         self._close = weakref.finalize(self, _end, self.process, self.errors)
 
     def ask(self, header: Mapping[str, Any], payload: bytes = b"") -> tuple[dict[str, Any], bytes]:
+        """Send a question and wait for its answer: (header, payload). Raises BenchError with what the codec's Python said."""
         try:
             text, data = self._exchange(frames.pack(dict(header), payload))
             answer = frames.parse(text)
@@ -129,9 +130,11 @@ class Child:
 
     @property
     def alive(self) -> bool:
+        """Whether the process still runs."""
         return self._close.alive and self.process.poll() is None
 
     def close(self) -> None:
+        """End the process. Safe to call twice."""
         self._close()
 
 

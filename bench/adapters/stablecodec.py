@@ -65,6 +65,7 @@ class StableCodecAdapter(NetworkCodec):
             return array(torch.tanh(self.network.latents(self.tensor(wave)))[0].T)
 
     def networks(self) -> Mapping[str, torch.nn.Module]:
+        """Encoder and decoder."""
         return {"encoder": self.network.encoder, "decoder": self.network.decoder}
 
 

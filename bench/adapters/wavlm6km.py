@@ -75,6 +75,7 @@ class WavLMKMAdapter(NetworkCodec):
         return {"tokens": [array(table) for table in self.network.quantizer.centroids]}
 
     def networks(self) -> Mapping[str, torch.nn.Module]:
+        """Encoder, dequantizer and vocoder."""
         return {name: getattr(self.network, name) for name in ("encoder", "dequantizer", "vocoder")}
 
 

@@ -110,11 +110,11 @@ def _by_groups(path: str, by: str, source: str) -> int:
 
 def _compare(argv: Sequence[str]) -> int:
     from bench.cli import waves
+    from bench.columns import every_column
     from bench.report import compare, rate_distortion
     from bench.results import export, merge, publish
     from bench.results.rows import split
     from bench.stats.labels import find_system, system_labels
-    from bench.tasks import columns
 
     made = options.Parser(prog="bench compare", description="Paired comparison of two systems on the same utterances.")
     made.add_argument("a", help="a system as the table calls it, its codec where that is one system only, or a family of rates")
@@ -131,7 +131,7 @@ def _compare(argv: Sequence[str]) -> int:
         rows = split(merge.read(table, publish.FIELDS)[0])[0]
         here = sorted(set(system_labels(rows)))
         every.update(here)
-        rates = rate_distortion.compared(rows, parsed.a, parsed.b, columns.columns())
+        rates = rate_distortion.compared(rows, parsed.a, parsed.b, every_column())
         try:
             a, b = (find_system(here, name) for name in (parsed.a, parsed.b))
         except UnknownName:
@@ -140,7 +140,7 @@ def _compare(argv: Sequence[str]) -> int:
             print(f"{table}", file=place)
         else:
             print(f"{table}", file=place)
-            print(export.comparison(compare.compare(rows, a, b, columns.columns()), columns.columns(), parsed.format))
+            print(export.comparison(compare.compare(rows, a, b, every_column()), every_column(), parsed.format))
         if rates:
             print("\n".join([*rates, ""]), file=place)
         told = True
@@ -251,6 +251,7 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
 
 
 def usage() -> str:
+    """The commands, a line each."""
     lines = [f"speech codec bench {__version__}", "", "usage: python -m bench COMMAND [flags]", ""]
     lines += [f"  {name:<12} {text}" for name, (_, text) in COMMANDS.items()]
     return "\n".join([*lines, "", "COMMAND --help tells the flags of each."])

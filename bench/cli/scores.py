@@ -39,9 +39,9 @@ class Ours:
 
 def ours(point: Point, bases: Sequence[Path]) -> Iterator[Ours]:
     """Scores of an operating point in every table at or below `bases`, with the intervals of the leaderboard."""
-    from bench.tasks import columns
+    from bench.columns import every_column
 
-    known = columns.columns()
+    known = every_column()
     for table in [table for base in bases for table in files.tables(base)]:
         for path in files.paths(table):
             if path.name.startswith(point.name) and str(files.about(path).get("codec", "")) == point.name:

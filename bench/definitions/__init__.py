@@ -45,6 +45,7 @@ class Definition:
 
     @property
     def plugin(self) -> bool:
+        """Whether another package holds the definition."""
         return bool(self.content)
 
     @property

@@ -65,6 +65,7 @@ class Job:
         return replace(self, items=(self.items[place],), made=made, due=due, fresh=fresh)
 
     def singles(self) -> Iterator[Job]:
+        """A job for each of its utterances."""
         for place in range(len(self.items)):
             yield self.single(place)
 
@@ -82,6 +83,7 @@ class Report:
     failures: dict[str, Failure] = field(default_factory=dict)
 
     def values(self) -> dict[str, bytes]:
+        """Key -> stored bytes of what the job made."""
         return {key: data for key, _, data in self.entries}
 
 

@@ -55,6 +55,7 @@ class Schedule:
 
     @property
     def digest(self) -> str:
+        """Hash (hex) of all that the windows so far gave to do."""
         return self._digest.hexdigest()
 
     def __iter__(self) -> Iterator[Window]:

@@ -84,6 +84,7 @@ class Writer:
             raise BenchError(f"{self._file.name}: cannot write ({error}); free some space on the shared disk") from error
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
 

@@ -28,6 +28,7 @@ class System:
 
     @property
     def name(self) -> str:
+        """`family@point`."""
         return self.point.name
 
     @property

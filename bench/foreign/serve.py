@@ -53,6 +53,7 @@ class Server:
         self.codec: Any = None
 
     def answer(self, header: dict[str, Any], payload: bytes) -> bytes:
+        """The frame that answers a question; a codec's exception becomes an answer too."""
         started = time.process_time()
         try:
             said, data = getattr(self, f"do_{header['do']}")(header, payload)
@@ -62,6 +63,7 @@ class Server:
         return frames.pack({**said, "cpu_s": time.process_time() - started, "peak_bytes": peak}, data)
 
     def do_load(self, header: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
+        """Load the worker's codec; answer with its rates."""
         path = Path(header["worker"])
         spec = importlib.util.spec_from_file_location("bench_worker", path)
         assert spec is not None and spec.loader is not None
@@ -84,6 +86,7 @@ class Server:
         }, b""
 
     def do_encode(self, header: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
+        """Waves -> bytes of their codes."""
         out = [
             Codes(tuple(self.codec.encode(wave)), len(wave), self.codec.sample_rate).to_bytes()
             for wave in _waves(payload, header["lengths"])
@@ -91,6 +94,7 @@ class Server:
         return {"lengths": [len(data) for data in out]}, b"".join(out)
 
     def do_decode(self, header: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
+        """Bytes of codes -> waves."""
         out, at = [], 0
         for length in header["lengths"]:
             out.append(self.codec.decode(Codes.from_bytes(payload[at : at + length])))
@@ -98,14 +102,17 @@ class Server:
         return _sent(out)
 
     def do_convert(self, header: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
+        """A source and recordings of a voice -> the source in that voice."""
         source, *enrolment = _waves(payload, header["lengths"])
         return _sent([self.codec.convert(source, enrolment)])
 
     def do_features(self, header: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
+        """A wave -> continuous features [frames, dim]."""
         [wave] = _waves(payload, header["lengths"])
         return _tables({"features": [self.codec.features(wave)]})
 
     def do_codebooks(self, header: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
+        """The codec's tables by the name of their stream."""
         return _tables(self.codec.codebooks())
 
 

@@ -62,6 +62,15 @@ class Column:
     decimals: int = 2
     scale: float = 1.0
     """Factor for display only (100 turns a share into %)."""
+    role: Literal["score", "fact", "trace", ""] = ""
+    """A score ranks systems; a fact is told beside the scores; a trace is for checks and stands in no table. Where it is
+    left out: a score, or a fact where neither direction is better."""
+
+    def __post_init__(self) -> None:
+        if not self.role:
+            object.__setattr__(self, "role", "fact" if self.better == "neither" else "score")
+        if self.role == "score" and self.better == "neither":
+            raise BenchError(f"column '{self.name}' is a score: say which is better, 'higher' or 'lower'")
 
 
 @dataclass
@@ -189,4 +198,4 @@ def module_of(metric: Metric) -> str:
 
 def columns() -> dict[str, Column]:
     """Column name -> Column over every metric."""
-    return {column.name: column for target in set(_index().values()) for m in _metrics_of(target) for column in m.columns}
+    return {column.name: column for metric in every() for column in metric.columns}

@@ -31,6 +31,7 @@ class Division:
 
     @property
     def ids(self) -> set[str]:
+        """Every utterance that takes part."""
         return {*self.train, *self.valid, *self.test}
 
 

@@ -38,6 +38,7 @@ class Inputs:
 
     @property
     def feature_dim(self) -> int:
+        """Width of the features; 0 where tokens are read."""
         return next(iter(self.features.values())).shape[1] if self.features else 0
 
     def length(self, utterance: str) -> int:

@@ -32,6 +32,7 @@ class Job:
 
     @property
     def checkpoint(self) -> Path:
+        """Where the training's state is kept while it runs."""
         return self.checkpoints / f"{self.key}.pt"
 
 

@@ -51,6 +51,7 @@ class Settings:
     """Width that every codebook is brought to; 0: left as they are where they agree."""
 
     def asdict(self) -> dict[str, Any]:
+        """The settings as plain values."""
         return asdict(self)
 
     def override(self, changes: Mapping[str, Any]) -> Settings:

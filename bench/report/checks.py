@@ -11,7 +11,7 @@ import numpy as np
 from bench import validity
 from bench.fingerprint import equal_frames
 from bench.metrics import Column
-from bench.report.columns import FACTS, RATE_COLUMNS, column_of, margin_of, number, score_names
+from bench.report.columns import RATE_COLUMNS, column_of, margin_of, number, score_names
 from bench.stats import bootstrap
 from bench.stats.scores import Scores, scores
 from bench.stats.verdict import Verdict, judge
@@ -109,6 +109,7 @@ class Codes:
 
     @property
     def same(self) -> bool:
+        """Whether there are codes to compare, and all are equal."""
         return self.count > 0 and not self.differ
 
     @property
@@ -245,7 +246,7 @@ def _score_lines(
     system: str, where: str, both: Scores, columns: Mapping[str, Column], alpha: float, draws: int, seed: int,
 ) -> list[tuple[Finding, Verdict, Column]]:
     was, now = both.systems.index("baseline"), both.systems.index("now")
-    names = [name for name in score_names(both.columns, columns) if name not in FACTS]
+    names = score_names(both.columns, columns)
     if not names:
         return []
     at = [both.columns.index(name) for name in names]

@@ -1,37 +1,12 @@
-"""How a column is shown: title, unit, arrow, decimals; and the columns that are facts rather than scores."""
+"""How a column is shown: title, unit, arrow, decimals; which columns rank and which are facts."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
 
+from bench.columns import every_column
 from bench.metrics import Column
-from bench.probes.columns import FACTS as PROBED
-
-FACTS: dict[str, Column] = {column.name: column for column in (
-    Column("bitrate_nominal", "nominal", "kbps", "lower", 0.0, None, 0.0, 3),
-    Column("bitrate_packed", "packed", "kbps", "lower", 0.0, None, 0.0, 3),
-    Column("bitrate_entropy", "entropy-coded", "kbps", "lower", 0.0, None, 0.0, 3),
-    Column("rtf_encode", "RTF encode", "compute s / audio s", "lower", 0.0, None, None, 3),
-    Column("rtf_decode", "RTF decode", "compute s / audio s", "lower", 0.0, None, None, 3),
-    Column("rtf_convert", "RTF convert", "compute s / audio s", "lower", 0.0, None, None, 3),
-    Column("delay_ms", "delay", "ms", "neither", None, None, None, 1),
-    Column("gain_db", "gain", "dB", "neither", None, None, None, 1),
-    Column("polarity", "polarity", "", "neither", -1, 1, None, 0),
-    Column("length_diff", "length difference", "samples", "neither", None, None, None, 0),
-    Column("correlation", "waveform correlation", "", "neither", 0, 1, None, 2),
-    Column("envelope", "envelope correlation", "", "neither", -1, 1, None, 2),
-    Column("lost_share", "lost speech", "share", "neither", 0, 1, None, 3),
-    Column("lost_tail_s", "lost end", "s", "neither", 0, None, None, 2),
-    Column("zero_tail_s", "zeros at the end", "s", "neither", 0, None, None, 2),
-    Column("deg_dbfs", "level", "dBFS", "neither", None, None, None, 1),
-    Column("rate_ratio", "speed ratio", "", "neither", None, None, None, 3),
-    Column("short_ms", "missing end", "ms", "neither", None, 0, None, 1),
-    Column("clipped", "clipped", "share", "neither", 0, 1, None, 4),
-    Column("codes", "codes", "", "neither"),
-    Column("wave", "decoded wave", "", "neither"),
-)} | PROBED
-"""Facts of a run: bit rates are ratios of kbit over seconds. A mapping given by the caller goes first."""
 
 RATE_COLUMNS = ("bitrate_packed", "bitrate_nominal", "bitrate_entropy")
 ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}
@@ -55,13 +30,20 @@ def family(system: str) -> str:
 
 def column_of(name: str, columns: Mapping[str, Column]) -> Column:
     """The column's description; one that nobody described is shown as it is and never ranked."""
-    return columns.get(name) or FACTS.get(name) or Column(name, name, "", "neither")
+    return columns.get(name) or every_column().get(name) or Column(name, name, "", "neither")
 
 
 def score_names(present: Iterable[str], columns: Mapping[str, Column]) -> list[str]:
-    """Columns that rank codecs, in the order of `columns`, then those only FACTS knows are left out."""
+    """Columns that rank codecs, in the order of `columns`."""
     there = set(present)
-    return [name for name in columns if name in there and name not in FACTS and columns[name].better != "neither"]
+    return [name for name in columns if name in there and columns[name].role == "score"]
+
+
+def fact_names(present: Iterable[str], columns: Mapping[str, Column]) -> list[str]:
+    """Columns that are told beside the scores, in the order of the table of all columns."""
+    there = set(present)
+    known = [name for name in dict.fromkeys([*every_column(), *columns]) if name in there]
+    return [name for name in known if column_of(name, columns).role == "fact"]
 
 
 def margin_of(column: Column) -> float:

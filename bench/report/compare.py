@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bench.errors import BenchError
 from bench.metrics import Column
-from bench.report.columns import FACTS, column_of, heading, margin_of, number, score_names
+from bench.report.columns import column_of, heading, margin_of, number, score_names
 from bench.report.summary import CLUSTERS_NEEDED
 from bench.report.text import grid, markdown_table
 from bench.stats import bootstrap
@@ -85,7 +85,7 @@ def compare(
             terms, speakers = data.pair(*at, c)
             if len(terms):
                 where = (group.task, group.condition, group.dataset)
-                column = FACTS[name] if name in TOLD else column_of(name, columns)
+                column = column_of(name, columns)
                 line = _line(where, column, terms, speakers, draws, seed)
                 nan = float("nan")
                 lines.append(replace(line, verdict="", margin=nan, visible=nan, p=nan) if name in TOLD else line)
@@ -193,7 +193,7 @@ NOTES = (
 def _cells(part: pd.DataFrame, columns: Mapping[str, Column]) -> list[list[str]]:
     out = []
     for line in part.itertuples(index=False):
-        column = FACTS[line.column] if line.column in TOLD else column_of(line.column, columns)
+        column = column_of(line.column, columns)
         fine = replace(column, decimals=column.decimals + 1)  # a difference needs a digit more than a value
         spread = f"[{number(line.low, fine)}, {number(line.high, fine)}]"
         others = f"[{number(line.speakers_low, fine)}, {number(line.speakers_high, fine)}]"

@@ -47,6 +47,7 @@ class Design:
 
     @property
     def causality(self) -> str:
+        """`yes`, `no`, or nothing where the card does not say."""
         return "" if self.causal is None else "yes" if self.causal else "no"
 
 

@@ -49,14 +49,17 @@ class GateResult:
 
     @property
     def passed(self) -> bool:
+        """Whether no finding failed."""
         return not any(finding.status == "FAIL" for finding in self.findings)
 
     @property
     def exit_code(self) -> int:
+        """0 where all passed, else 1."""
         return 0 if self.passed else 1
 
     @property
     def failures(self) -> tuple[Finding, ...]:
+        """The findings that failed."""
         return tuple(finding for finding in self.findings if finding.status == "FAIL")
 
     @property

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from bench.metrics import Column
 from bench.report import overview as first
 from bench.report import rate_distortion
-from bench.report.columns import FACTS, column_of, half_width, heading, number, score_names
+from bench.report.columns import column_of, fact_names, half_width, heading, number, score_names
 from bench.report.design import SHARED_VOICES
 from bench.report.overview import themes
 from bench.report.summary import DRAWS, STARRED_FROM, Cell, Summary, summaries
@@ -249,7 +249,7 @@ def _sources(
 
 
 def _fact_table(summary: Summary, columns: Mapping[str, Column]) -> str:
-    names = [name for name in FACTS if name in summary.columns]
+    names = fact_names(summary.columns, columns)
     if not names:
         return ""
     head = ["codec", *(heading(column_of(name, columns), arrow=False) for name in names)]

@@ -10,7 +10,7 @@ import numpy as np
 
 from bench import validity
 from bench.metrics import Column
-from bench.report.columns import FACTS, RATE_COLUMNS, TOP_FAMILIES, column_of, competes, family, score_names
+from bench.report.columns import RATE_COLUMNS, TOP_FAMILIES, column_of, competes, fact_names, family, score_names
 from bench.report.design import caveats
 from bench.stats import bootstrap
 from bench.stats.bootstrap import SEED, Scheme
@@ -48,6 +48,7 @@ class Cell:
 
     @property
     def failed(self) -> int:
+        """Utterances without a score, of any kind of failure."""
         return sum(self.failures.values())
 
 
@@ -123,8 +124,8 @@ def _summary(
     rows = rows[rows["failure"].astype(str) != NO_TEXT]
     labels = system_labels(rows)
     present = list(dict.fromkeys(rows["column"].astype(str)))
-    wanted = score_names(present, columns) + [name for name in (*columns, *FACTS, *present) if name in set(present)]
-    names = [name for name in dict.fromkeys(wanted) if name not in validity.HASHES]
+    wanted = [*score_names(present, columns), *fact_names(present, columns), *present]
+    names = [name for name in dict.fromkeys(wanted) if column_of(name, columns).role != "trace"]
     data = scores(rows, labels, names)
     scheme = choose_scheme(data)
     ranked = score_names(data.columns, columns)

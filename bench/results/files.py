@@ -219,6 +219,7 @@ class Writer:
         return self
 
     def write(self, rows: pd.DataFrame | pa.Table) -> None:
+        """Append rows to the file."""
         with _told(self.path):
             table = as_arrow(rows)
             if len(table):

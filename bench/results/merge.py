@@ -47,6 +47,7 @@ class Place:
 
     @property
     def digest(self) -> str:
+        """Identity of the list of speech and its audio."""
         return key_of("table", self.dataset_sha256, self.audio_sha256)
 
     @staticmethod
@@ -78,6 +79,7 @@ class Renewed:
 
     @property
     def lost(self) -> bool:
+        """Whether every utterance of the system failed."""
         return self.scored > 0 and self.failed == self.scored
 
     def count(self, rows: pa.Table) -> None:

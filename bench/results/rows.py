@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from bench import definitions, metrics, provenance
 from bench.adapters.published import Published
 from bench.codes import Codes
+from bench.columns import CODING
 from bench.data import trees
 from bench.engine.jobs import Due, output_key, output_keys
 from bench.engine.keys import audio_sha256, engine_key, metric_key
@@ -22,7 +23,7 @@ from bench.engine.plan import Line, Plan
 from bench.engine.schedule import Schedule
 from bench.engine.systems import System
 from bench.errors import UnknownName
-from bench.metrics import Column, Metric
+from bench.metrics import Metric
 from bench.rates import Usage
 from bench.speech import Dataset
 from bench.store import Store, key_of
@@ -72,55 +73,11 @@ SCHEMA: Mapping[str, str] = {
 }
 """Field -> meaning."""
 
-ENGINE_COLUMNS: Mapping[str, Column] = {
-    "bitrate_nominal": Column("bitrate_nominal", "nominal", "kbps", "lower", 0.0, decimals=3),
-    "bitrate_packed": Column("bitrate_packed", "packed", "kbps", "lower", 0.0, margin=0.0, decimals=3),
-    "bitrate_entropy": Column("bitrate_entropy", "entropy-coded", "kbps", "lower", 0.0, decimals=3),
-    "rtf_encode": Column("rtf_encode", "RTF enc", "s/s", "lower", 0.0, decimals=3),
-    "rtf_decode": Column("rtf_decode", "RTF dec", "s/s", "lower", 0.0, decimals=3),
-    "code_usage": Column("code_usage", "code usage", "%", "higher", 0.0, 100.0, decimals=1),
-    "norm_entropy": Column("norm_entropy", "entropy of used codes", "%", "higher", 0.0, 100.0, decimals=1),
-    "norm_entropy_all": Column("norm_entropy_all", "entropy of all codes", "%", "higher", 0.0, 100.0, decimals=1),
-    "rtf_convert": Column("rtf_convert", "RTF convert", "s/s", "lower", 0.0, decimals=3),
-    "codes": Column("codes", "codes", "", "neither"),
-    "wave": Column("wave", "decoded wave", "", "neither"),
-    "clipped": Column("clipped", "clipped", "share", "lower", 0.0, 1.0, decimals=4),
-    "short_ms": Column("short_ms", "missing end", "ms", "neither", decimals=1),
-}
-"""Columns that the engine measures while coding: bits of the real codes, compute seconds per audio second, code usage.
-
-Code usage and entropies belong to a set, not to an utterance: one row each, speaker WHOLE_SET, every codebook's own
-figures (JSON) in `detail`. Definitions: bench.rates.
-"""
-
 NUMBERS = ("value", "num", "den", "seconds")
 _SLICE = 256
 """Utterances whose records are in memory at a time."""
-ODD_COLUMNS: Mapping[str, Column] = {column.name: column for column in (
-    Column("original_channels", "channels averaged", "", "neither", decimals=0),
-    Column("original_peak", "original's peak", "full scale", "neither", decimals=2),
-    Column("original_dbfs", "original's level", "dBFS", "neither", decimals=1),
-    Column("original_offset", "original's offset", "full scale", "neither", decimals=4),
-    Column("original_wraps", "original's overflows", "", "neither", decimals=0),
-    Column("decoded_peak", "decoded peak", "full scale", "neither", decimals=2),
-    Column("decoded_offset", "decoded offset", "full scale", "neither", decimals=4),
-    Column("decoded_wraps", "decoded overflows", "", "neither", decimals=0),
-    Column("excess_ms", "excess at the end", "ms", "neither", decimals=1),
-    Column("fresh_db", "agreement of a fresh decode", "dB", "neither", decimals=1),
-    Column("input", "coded wave", "", "neither"),
-)}  # fmt: skip
-"""What is odd about a wave (bench.validity.facts): a row stands only where there is something to tell. fresh_db: of one
-utterance of each system, the ratio of its wave to what a second codec makes otherwise of the same bytes. input: the hash
-of what the codec heard."""
-
-SET_COLUMNS = ("code_usage", "norm_entropy", "norm_entropy_all")
 WHOLE_SET = "-"
 """Speaker of rows that belong to the set as a whole: code usage, a probe's parameters."""
-
-
-def columns() -> dict[str, Column]:
-    """Column name -> Column: the engine's own and every metric's."""
-    return {**ENGINE_COLUMNS, **ODD_COLUMNS, **metrics.columns()}
 
 
 def frame(plan: Plan, store: Store, failures: Mapping[str, tuple[str, str]]) -> pd.DataFrame:
@@ -343,7 +300,7 @@ def _engine_rows(
 ) -> Iterator[dict[str, Any]]:
     base = dict(row) | engine_facts()
     if record is None:
-        for column in (name for name in ENGINE_COLUMNS if name not in SET_COLUMNS):
+        for column in CODING:
             yield base | {"column": column, "failure": lost[0], "detail": lost[1]}
         return
     seconds = record["seconds"]

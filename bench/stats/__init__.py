@@ -7,11 +7,10 @@ from bench.stats.labels import find_system, system_labels
 from bench.stats.multiple import benjamini_hochberg, holm
 from bench.stats.power import smallest_visible, utterances_needed
 from bench.stats.scores import Group, Scores, groups, scores, tidy
-from bench.stats.simulation import GateRates, simulate_gate
 from bench.stats.verdict import Verdict, compare_paired, judge
 
 __all__ = [
-    "DRAWS", "SEED", "GateRates", "Group", "Interval", "Scores", "Verdict", "benjamini_hochberg", "compare_paired",
-    "find_system", "groups", "holm", "interval", "judge", "paired", "scores", "simulate_gate", "smallest_visible",
+    "DRAWS", "SEED", "Group", "Interval", "Scores", "Verdict", "benjamini_hochberg", "compare_paired",
+    "find_system", "groups", "holm", "interval", "judge", "paired", "scores", "smallest_visible",
     "system_labels", "tidy", "utterances_needed",
 ]

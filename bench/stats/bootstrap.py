@@ -73,6 +73,7 @@ class Plan:
 
     @property
     def units(self) -> int:
+        """How many units are drawn."""
         return len(self.stratum)
 
     @property

@@ -83,10 +83,12 @@ class Scores:
 
     @property
     def scored(self) -> Bools:
+        """[n, S, C]: where there is a score."""
         return self.den > 0
 
     @property
     def speaker_count(self) -> int:
+        """Distinct speakers."""
         return len(np.unique(self.speakers)) if len(self.speakers) else 0
 
     @cached_property
@@ -113,6 +115,7 @@ class Scores:
                        present=self.present[pick])
 
     def df(self, scheme: Scheme) -> int:
+        """Degrees of freedom of a bootstrap by `scheme`."""
         return bootstrap.plan(len(self.utterances), self.speakers, scheme).df
 
     def pair(self, a: int, b: int, column: int) -> tuple[Floats, NDArray[np.str_]]:

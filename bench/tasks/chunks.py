@@ -22,27 +22,12 @@ from bench.codes import Codes
 from bench.engine.clock import Clock
 from bench.engine.producers import Made, Producer
 from bench.engine.records import audio_record
-from bench.metrics import Column
 from bench.speech import Utterance
 from bench.validity.facts import decoded_facts, original_facts
 
 if TYPE_CHECKING:
     from bench.engine.keys import Keys
 
-COLUMNS = {column.name: column for column in (
-    Column("latency_ms", "latency", "ms", "lower", 0.0, decimals=0),
-    Column("look_ahead_ms", "look-ahead", "ms", "lower", 0.0, decimals=0),
-    Column("first_sample_ms", "first sample after", "ms", "lower", 0.0, decimals=0),
-    Column("rtf_chunks", "RTF of chunks", "s/s", "lower", 0.0, decimals=3),
-    Column("chunk_p50_ms", "a chunk's time, p50", "ms", "neither", 0.0, decimals=1),
-    Column("chunk_p95_ms", "a chunk's time, p95", "ms", "neither", 0.0, decimals=1),
-    Column("chunk_p99_ms", "a chunk's time, p99", "ms", "neither", 0.0, decimals=1),
-    Column("chunk_times", "times of chunks", "s", "neither"),
-)}  # fmt: skip
-"""latency_ms: from a sample's coming in to its going out, the longest, without computing. look_ahead_ms: how far ahead of
-an output sample the input is that changes it, found by perturbation (a lower bound: a codebook may hide a change).
-first_sample_ms: from the first sample's coming in to the first one's going out, computing included. rtf_chunks: seconds of
-computing per second of speech. chunk_times: seconds of every chunk (JSON), from which the percentiles are pooled."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from bench import data
 from bench.cards import CHECKOUT
 from bench.codes import Codes
+from bench.columns import every_column
 from bench.engine import systems
 from bench.engine.jobs import output_key, output_keys
 from bench.engine.plan import Plan
@@ -50,6 +51,7 @@ class Wanted:
 
     @property
     def own(self) -> bool:
+        """Whether anything of the benchmark was chosen by the user."""
         return bool(self.codecs or self.data or self.metrics or self.weights or self.limit)
 
     @property
@@ -149,7 +151,7 @@ def run(asked: Wanted) -> int:
     from bench.report import gate
 
     assert before is not None
-    result = gate.check(rows, before, row_files.columns())
+    result = gate.check(rows, before, every_column())
     print(result.table)
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(summary).open("a", encoding="utf-8") as page:

@@ -38,6 +38,7 @@ class Outcome:
     code: int = 0
 
     def add(self, other: Outcome) -> None:
+        """Take in another outcome: its folders, and the worse exit code."""
         self.folders += other.folders
         self.code = max(self.code, other.code)
 

@@ -6,10 +6,10 @@ import sys
 from collections.abc import Sequence
 
 from bench import data
+from bench.columns import ENGINE
 from bench.engine import systems
 from bench.engine.plan import Plan
 from bench.guard import guarded
-from bench.results.rows import ENGINE_COLUMNS
 from bench.tasks import cards, options, outcome
 from bench.tasks.options import Options
 
@@ -33,7 +33,7 @@ def run(wanted: Options) -> outcome.Outcome:
         dataset = data.load(source, channels=wanted.channels, language=wanted.language).limit(wanted.limit)
         plan = Plan(
             task="resynthesis", systems=tuple(chosen), dataset=dataset,
-            columns=tuple(c for c in columns if c not in ENGINE_COLUMNS),
+            columns=tuple(c for c in columns if c not in ENGINE),
             profile=wanted.profile, device=device, **wanted.engine,
             length=profile.protocol.length,
         )  # fmt: skip

@@ -9,13 +9,13 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 
 from bench import data
+from bench.columns import ENGINE
 from bench.engine import systems as known
 from bench.engine.plan import Line, Plan, cores
 from bench.engine.producers.resynthesis import Resynthesis
 from bench.engine.systems import System
 from bench.errors import BenchError
 from bench.guard import guarded
-from bench.results.rows import ENGINE_COLUMNS
 from bench.tasks import cards, degradations, options, outcome
 from bench.tasks.degradations import CHANNELS, Degraded
 from bench.tasks.options import Options
@@ -37,7 +37,7 @@ def run(wanted: Options) -> outcome.Outcome:
     for source in wanted.data or (card.data[profile],):
         dataset = data.load(source, channels=wanted.channels, language=wanted.language).limit(wanted.limit)
         plan = Plan(
-            "robustness", tuple(chosen), dataset, tuple(c for c in columns if c not in ENGINE_COLUMNS),
+            "robustness", tuple(chosen), dataset, tuple(c for c in columns if c not in ENGINE),
             profile=wanted.profile, device=device, workers=wanted.workers or cores(),
             lines=tuple(lines(chosen, card.settings["conditions"])),
             length=cards.profile(wanted.profile).protocol.length,

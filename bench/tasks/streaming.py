@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench import data
+from bench.columns import ENGINE, STREAMING
 from bench.engine import systems as known
 from bench.engine.plan import Line, Plan, cores
 from bench.engine.producers.resynthesis import Resynthesis
@@ -22,10 +23,9 @@ from bench.errors import BenchError
 from bench.guard import guarded
 from bench.results import files
 from bench.results import rows as row_files
-from bench.results.rows import ENGINE_COLUMNS
 from bench.store import Store
 from bench.tasks import cards, options, outcome
-from bench.tasks.chunks import COLUMNS, Chunked
+from bench.tasks.chunks import Chunked
 from bench.tasks.options import Options
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class Chunking:
 
     @classmethod
     def of(cls, settings: Any) -> Chunking:
+        """From a card's settings."""
         return cls(tuple(settings["chunk_ms"]), float(settings["context_ms"]), float(settings["overlap"]))
 
 
@@ -62,7 +63,7 @@ def run(wanted: Options) -> outcome.Outcome:
     for source in wanted.data or (card.data[profile],):
         dataset = data.load(source, channels=wanted.channels, language=wanted.language).limit(wanted.limit)
         plan = Plan(
-            "streaming", tuple(chosen), dataset, tuple(c for c in columns if c not in {*ENGINE_COLUMNS, *COLUMNS}),
+            "streaming", tuple(chosen), dataset, tuple(c for c in columns if c not in {*ENGINE, *STREAMING}),
             profile=wanted.profile, device=device, workers=wanted.workers or cores(),
             lines=tuple(lines(chosen, Chunking.of(card.settings))), length=cards.profile(wanted.profile).protocol.length,
         )  # fmt: skip

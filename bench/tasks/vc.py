@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from bench import adapters
 from bench.adapters import published
 from bench.codec import Converts
+from bench.columns import ENGINE, TO_SOURCE
 from bench.engine import producers
 from bench.engine import systems as known
 from bench.engine.plan import Comparison, Line, Plan
@@ -27,10 +28,8 @@ from bench.errors import UnknownName
 from bench.guard import guarded
 from bench.results import files
 from bench.results import rows as row_files
-from bench.results.rows import ENGINE_COLUMNS
 from bench.store import Store
 from bench.tasks import cards, options, outcome, trials
-from bench.tasks.columns import TO_SOURCE
 from bench.tasks.options import Options
 from bench.tasks.trials import IMPOSTOR, SOURCE, TARGET, Trials
 
@@ -165,7 +164,7 @@ def _told(rows: pd.DataFrame, systems: Sequence[System], columns: Mapping[str, S
     none. The card's bit rate stands on one row per trial, so that conversion and ceiling stand side by side."""
     wanted = {*columns[TARGET], *(name + TO_SOURCE for name in columns[SOURCE])}
     column = rows["column"].astype(str)
-    told = column.isin(list(ENGINE_COLUMNS)) & ~column.str.startswith("bitrate_")
+    told = column.isin(list(ENGINE)) & ~column.str.startswith("bitrate_")
     kept = rows[column.isin(list(wanted)) | (told & (rows["role"].astype(str) != "reference"))]
     nominal = [_nominal(kept, system) for system in systems]
     return row_files.joined([kept, *(part for part in nominal if len(part))])

@@ -68,6 +68,7 @@ class Corpus:
 
     @property
     def seconds(self) -> float:
+        """Duration of all waves, s."""
         return sum(len(wave) for wave in self.waves) / self.rate_hz
 
     @property
@@ -184,6 +185,7 @@ class Prefetch:
         return batch
 
     def close(self) -> None:
+        """Stop reading ahead."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 

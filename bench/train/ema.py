@@ -26,6 +26,7 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self, module: nn.Module, step: int) -> None:
+        """Move the averages towards the weights of `module`; early steps count for more, so that the start is forgotten."""
         decay = min(self.decay, (1 + step) / (10 + step))
         named = dict(module.named_parameters())
         keys = list(self.values)
@@ -42,14 +43,17 @@ class MovingAverage:
 
     @torch.no_grad()
     def swap_out(self, module: nn.Module, own: dict[str, Tensor]) -> None:
+        """Put back what `swap_in` gave."""
         named = dict(module.named_parameters())
         for key, value in own.items():
             named[key].copy_(value)
 
     def state(self) -> dict[str, Tensor]:
+        """Name -> average, for a checkpoint."""
         return self.values
 
     def restore(self, state: dict[str, Tensor]) -> None:
+        """Take over what `state` gave."""
         for key, value in self.values.items():
             value.copy_(state[key])
 

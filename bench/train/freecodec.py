@@ -129,6 +129,7 @@ class FreeCodecRecipe(Recipe):
 
     @property
     def speaker(self) -> ResemblyzerSpeaker | EcapaSpeaker:
+        """The frozen speaker encoder, loaded when it is first asked for."""
         if not self.encoders:
             ecapa = self.loss["ecapa"]
             resemblyzer = self.codec.config.speaker_encoder == "resemblyzer"
@@ -141,6 +142,7 @@ class FreeCodecRecipe(Recipe):
         return {"speaker": torch.from_numpy(np.stack(rows))}
 
     def train(self, mode: bool = True) -> FreeCodecRecipe:
+        """As nn.Module.train; fitted speaker codebooks stay as they are."""
         super().train(mode)
         if self.codec.speaker_books is not None:
             # Fitted once to frozen vectors: nothing to follow.

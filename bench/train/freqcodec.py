@@ -149,6 +149,7 @@ class FreqCodecRecipe(Recipe):
         return quantized.words
 
     def train(self, mode: bool = True) -> FreqCodecRecipe:
+        """As nn.Module.train; in synthesis the encoder stays frozen."""
         super().train(mode)
         if self.mode == "synthesis":
             self.codec.encoder.eval()

@@ -99,6 +99,7 @@ class Loop:
 
     @property
     def checkpoint_path(self) -> Path:
+        """Where the state of the run is kept."""
         return self.folder / "state.pt"
 
     def run(self, resume: bool = False) -> Trained:
@@ -362,11 +363,13 @@ class Means:
         self.sums: dict[str, tuple[Tensor, int]] = {}
 
     def add(self, losses: dict[str, Tensor]) -> None:
+        """Take in the losses of one step."""
         for name, value in losses.items():
             total, count = self.sums.get(name, (torch.zeros((), device=value.device), 0))
             self.sums[name] = (total + value.detach(), count + 1)
 
     def take(self) -> dict[str, float]:
+        """The means since the last call."""
         means = {name: float(total) / count for name, (total, count) in self.sums.items()}
         self.sums = {}
         return means

@@ -34,6 +34,7 @@ class Clock:
 
     @property
     def done(self) -> bool:
+        """Whether the budget is used up."""
         return self.progress >= 1.0
 
     def left_s(self, rate: float) -> float:
@@ -71,7 +72,9 @@ class Schedule:
         self.best = min(self.best, loss)
 
     def state(self) -> dict[str, float]:
+        """What a checkpoint needs."""
         return {"factor": self.factor, "best": self.best}
 
     def restore(self, state: dict[str, float]) -> None:
+        """Take over what `state` gave."""
         self.factor, self.best = state["factor"], state["best"]

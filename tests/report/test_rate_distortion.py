@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.columns import ENGINE
 from bench.metrics import Column
 from bench.report import leaderboard, rate_distortion
 from bench.report.summary import summaries
@@ -13,7 +14,7 @@ from bench.results import rows as row_files
 
 COLUMNS = {
     "stoi": Column("stoi", "STOI", "", "higher", 0, 1), "dwer": Column("dwer", "dWER", "%", "lower", scale=100.0),
-    "bitrate_packed": row_files.ENGINE_COLUMNS["bitrate_packed"],
+    "bitrate_packed": ENGINE["bitrate_packed"],
 }  # fmt: skip
 
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-from bench.stats import simulate_gate
+from simulation import simulate_gate
 
 # PESQ-WB, STOI, ESTOI, UTMOS, DistillMOS, Sim
 MARGIN = (0.02, 0.002, 0.004, 0.02, 0.02, 0.002)

@@ -11,6 +11,7 @@ import pytest
 
 from bench.codec import Codec, Wave
 from bench.codes import Codes, Packets, Tokens
+from bench.columns import every_column
 from bench.engine import systems as planning
 from bench.engine.keys import Keys
 from bench.engine.plan import Line
@@ -19,11 +20,10 @@ from bench.engine.producers.conversion import Conversion, NoConversion, convert,
 from bench.engine.producers.resynthesis import Resynthesis
 from bench.errors import BadAudio, BenchError
 from bench.results import files
-from bench.results import rows as row_files
 from bench.speech import Dataset, Utterance
 from bench.store import Store
 from bench.tasks import trials, vc
-from bench.tasks.columns import derived, shown
+from bench.tasks.columns import shown
 from bench.tasks.options import Options
 
 
@@ -202,6 +202,6 @@ def test_all_means_those_that_convert(name: str, able: bool) -> None:
 
 
 def test_likeness_to_the_source_is_to_be_lost() -> None:
-    known = derived(row_files.columns())
+    known = every_column()
     assert known["sim_resemblyzer"].better == "higher" and known["sim_resemblyzer_to_source"].better == "lower"
     assert known["dwer_to_source"].better == "lower"

@@ -74,16 +74,19 @@ class HubCodec(Codec):
         return [self._decode(message) for message in codes]
 
     def features(self, wave: Wave) -> NDArray[np.float32]:
+        """wave [T] -> what the encoder gives before it is quantized, [frames, dim]."""
         import torch
 
         with torch.inference_mode():
             return self.latents(self._tensor(wave))[0].T.float().cpu().numpy()
 
     def codebooks(self) -> Mapping[str, Sequence[NDArray[np.float32]]]:
+        """The tables [size, dim] of the codebooks that are sent."""
         tables = self.tables()[: self.codebooks_sent]
         return {"codes": [table.detach().float().cpu().numpy() for table in tables]}
 
     def networks(self) -> Mapping[str, torch.nn.Module]:
+        """The whole model."""
         return {"model": self.network}
 
     def bandwidth(self) -> float:

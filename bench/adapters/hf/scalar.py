@@ -36,6 +36,7 @@ class Xcodec2(HubCodec):
         )
 
     def encoder_hop(self) -> int:
+        """Samples of a frame of the acoustic encoder."""
         return int(np.prod(self.config.downsampling_ratios))
 
     def hop(self) -> int:

@@ -46,6 +46,7 @@ class Entry:
 
     @property
     def name(self) -> str:
+        """The file that the entry names, else its id."""
         return self.file or self.id
 
 

@@ -165,4 +165,5 @@ def begin(device: str | None = None) -> None:
 
 
 def make(options: ExecutorOptions) -> Processes:
+    """`workers` processes for CPU jobs and one for each of `gpus`."""
     return Processes(options)

@@ -141,4 +141,5 @@ def _first_line(error: BaseException) -> str:
 
 
 def make(options: ExecutorOptions) -> Ray:
+    """Connects to the cluster, or starts one here. Raises ExecutorUnavailable."""
     return Ray(options)

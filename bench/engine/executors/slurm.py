@@ -187,4 +187,5 @@ def _flags() -> dict[str, str]:
 
 
 def make(options: ExecutorOptions) -> Slurm:
+    """Finds Slurm, or runs arrays here where BENCH_SLURM_CLUSTER is local. Raises ExecutorUnavailable."""
     return Slurm(options)

@@ -38,6 +38,7 @@ class ResidualFactorizedVQ(nn.Module):
         self.levels = nn.ModuleList(FactorizedVQ(dim, size, code_dim) for _ in range(levels))
 
     def books(self) -> list[FactorizedVQ]:
+        """The levels, first to last."""
         return [level for level in self.levels if isinstance(level, FactorizedVQ)]
 
     def encode(self, x: Tensor) -> Tensor:

@@ -168,6 +168,7 @@ class PaddedConvTranspose(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """x [B, C, T], or [B, C, F, T] -> the same with C' channels, T * stride."""
         x = self.convtr(x)
         for axis, (left, right) in zip(range(-len(self.trims), 0), self.trims, strict=True):
             x = x.narrow(axis, left, x.shape[axis] - left - right)

@@ -112,6 +112,7 @@ class ResidualBlock(nn.Module):
         self.shortcut = conv(channels, channels, one, groups=shortcut_groups)
 
     def forward(self, x: Tensor) -> Tensor:
+        """x [B, C, T], or [B, C, F, T] -> the same shape."""
         return self.shortcut(x).add_(self.block(x))
 
 

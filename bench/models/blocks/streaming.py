@@ -19,7 +19,8 @@ from bench.models.blocks.padded_conv import PaddedConv, PaddedConvTranspose, end
 class Step(Protocol):
     """A layer with memory."""
 
-    def step(self, x: Tensor, last: bool) -> Tensor: ...
+    def step(self, x: Tensor, last: bool) -> Tensor:
+        """x [B, C, n], the next frames -> what is complete, [B, C', m]. last: nothing follows, give the rest too."""
 
 
 class NotStreamable(ValueError):
@@ -27,6 +28,7 @@ class NotStreamable(ValueError):
 
 
 def check_norm(norm: nn.Module) -> None:
+    """Raises NotStreamable for a norm over time."""
     if not isinstance(norm, nn.Identity):
         raise NotStreamable(f"{type(norm).__name__} over time needs the whole signal; use weight_norm or none")
 
@@ -38,6 +40,7 @@ class Pointwise:
         self.layer = layer
 
     def step(self, x: Tensor, last: bool) -> Tensor:
+        """x [B, C, n] -> [B, C', n]."""
         return self.layer(x)
 
 
@@ -54,6 +57,7 @@ class ConvStream:
         self.started = False
 
     def step(self, x: Tensor, last: bool) -> Tensor:
+        """x [B, C, n] -> [B, C', m]; what the kernel still needs is held."""
         layer, total, stride = self.layer, self.layer.total[-1], self.layer.stride[-1]
         x = F.elu(x) if layer.elu else x
         held = x if self.held is None else torch.cat([self.held, x], dim=-1)
@@ -104,6 +108,7 @@ class ConvTransposeStream:
         self.tail: Tensor | None = None
 
     def step(self, x: Tensor, last: bool) -> Tensor:
+        """x [B, C, n] -> [B, C', m]; samples that later frames add to are held."""
         layer = self.layer
         conv = layer.convtr.convtr
         assert isinstance(conv, nn.ConvTranspose1d | nn.ConvTranspose2d)
@@ -130,6 +135,7 @@ class Chain:
         self.layers = layers
 
     def step(self, x: Tensor, last: bool) -> Tensor:
+        """x through every layer in turn."""
         for layer in self.layers:
             x = layer.step(x, last)
         return x
@@ -143,6 +149,7 @@ class Sum:
         self.held: list[Tensor | None] = [None] * len(branches)
 
     def step(self, x: Tensor, last: bool) -> Tensor:
+        """The sum of the branches, as far as all have it."""
         ready = []
         for index, branch in enumerate(self.branches):
             out, before = branch.step(x, last), self.held[index]

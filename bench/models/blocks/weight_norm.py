@@ -12,12 +12,14 @@ class WeightNormed(nn.Module):
     """A layer of torch with its weight split. `fold` puts the weight together again, for inference."""
 
     def split_weight(self) -> None:
+        """Replace `weight` by its norm (`weight_g`) and direction (`weight_v`), over all axes but the first."""
         weight = self._parameters.pop("weight")
         assert weight is not None
         self.weight_g = nn.Parameter(torch.linalg.vector_norm(weight.detach(), dim=tuple(range(1, weight.ndim)), keepdim=True))
         self.weight_v = nn.Parameter(weight.detach().clone())
 
     def kernel(self) -> Tensor:
+        """The weight as it is used."""
         folded = self._parameters.get("weight")
         if folded is not None:
             return folded
@@ -26,12 +28,15 @@ class WeightNormed(nn.Module):
 
     @torch.no_grad()
     def fold(self) -> None:
+        """Keep the product as `weight`: faster, and no longer for training."""
         weight = self.kernel()
         self._parameters.pop("weight_g", None), self._parameters.pop("weight_v", None)
         self.register_parameter("weight", nn.Parameter(weight, requires_grad=False))
 
 
 class Conv1d(WeightNormed, nn.Conv1d):
+    """nn.Conv1d with weight norm; [B, C, T] -> [B, C', T']."""
+
     def __init__(self, *sizes: int | tuple[int, ...], **options: object) -> None:
         super().__init__(*sizes, **options)  # type: ignore[arg-type]
         self.split_weight()
@@ -41,6 +46,8 @@ class Conv1d(WeightNormed, nn.Conv1d):
 
 
 class Conv2d(WeightNormed, nn.Conv2d):
+    """nn.Conv2d with weight norm; [B, C, F, T] -> [B, C', F', T']."""
+
     def __init__(self, *sizes: int | tuple[int, ...], **options: object) -> None:
         super().__init__(*sizes, **options)  # type: ignore[arg-type]
         self.split_weight()
@@ -57,6 +64,7 @@ class ConvTranspose1d(WeightNormed, nn.ConvTranspose1d):
         self.split_weight()
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """input [B, C, T] -> [B, C', T']."""
         return F.conv_transpose1d(
             input,
             self.kernel(),
@@ -77,6 +85,7 @@ class ConvTranspose2d(WeightNormed, nn.ConvTranspose2d):
         self.split_weight()
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """input [B, C, F, T] -> [B, C', F', T']."""
         return F.conv_transpose2d(
             input,
             self.kernel(),
@@ -90,6 +99,8 @@ class ConvTranspose2d(WeightNormed, nn.ConvTranspose2d):
 
 
 class Linear(WeightNormed, nn.Linear):
+    """nn.Linear with weight norm; [..., C] -> [..., C']."""
+
     def __init__(self, *sizes: int, **options: bool) -> None:
         super().__init__(*sizes, **options)  # type: ignore[arg-type]
         self.split_weight()

@@ -47,4 +47,5 @@ class WhisperStem(nn.Module):
         return F.gelu(self.conv2(F.gelu(self.conv1(self.log_mel(wave))))).transpose(1, 2)
 
     def forward(self, wave: Tensor) -> Tensor:
+        """wave [B, T] at 16 kHz -> features [B, N, dim] at 50 Hz."""
         return self.stem(wave)

@@ -27,7 +27,8 @@ class SpeakerEncoder(Protocol):
 
     dim: int
 
-    def embed(self, wave: Wave) -> Wave: ...
+    def embed(self, wave: Wave) -> Wave:
+        """wave [T] at 16 kHz -> the speaker's vector [dim]."""
 
 
 def enrol(encoder: SpeakerEncoder, waves: Sequence[Wave]) -> Wave:

@@ -31,6 +31,7 @@ class LSTMStream:
         self.state: tuple[Tensor, Tensor] | None = None
 
     def step(self, x: Tensor, last: bool) -> Tensor:
+        """x [B, C, n] -> the same shape; the state goes on."""
         if x.shape[-1] == 0:
             return x
         steps = x.permute(2, 0, 1)
@@ -47,6 +48,7 @@ class AnalysisStream:
         self.started = False
 
     def step(self, wave: Tensor, last: bool) -> Tensor:
+        """wave [B, n] -> the planes [B, C, (F,) m] that are complete."""
         if self.transform.domain == "time":
             return wave.unsqueeze(1)
         held = wave if self.held is None else torch.cat([self.held, wave], dim=-1)
@@ -79,6 +81,7 @@ class SynthesisStream:
         self.sent = 0
 
     def step(self, planes: Tensor, last: bool) -> Tensor:
+        """planes [B, C, (F,) m] -> the wave [B, n] that is complete."""
         if self.transform.domain == "time":
             return planes.squeeze(1)
         window = self.transform.window
@@ -144,6 +147,7 @@ class StreamEncoder:
 
     @torch.inference_mode()
     def push(self, wave: Tensor) -> Tensor:
+        """wave [B, n] -> the codes that are complete, shaped as the codec's own."""
         return self._step(wave, last=False)
 
     @torch.inference_mode()
@@ -165,6 +169,7 @@ class StreamDecoder:
 
     @torch.inference_mode()
     def push(self, codes: Tensor) -> Tensor:
+        """codes as the encoder gave them -> the wave [B, n] that is complete."""
         return self._step(codes, last=False)
 
     @torch.inference_mode()

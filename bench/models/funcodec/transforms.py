@@ -38,6 +38,7 @@ class Transform(nn.Module):
         return 1 if self.domain == "time" else STFT_SIZE // 2 + 1
 
     def analyse(self, wave: Tensor) -> Tensor:
+        """wave [B, T] -> planes [B, C, (F,) N]. Raises ValueError where the wave is shorter than the STFT needs."""
         if self.domain == "time":
             return wave.unsqueeze(1)
         if wave.shape[-1] < self.min_samples:

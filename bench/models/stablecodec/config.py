@@ -59,6 +59,7 @@ class StableCodecConfig:
 
     @property
     def frame_rate_hz(self) -> float:
+        """Token frames per second."""
         return self.sample_rate / self.hop
 
 

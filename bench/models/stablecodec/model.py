@@ -56,6 +56,7 @@ class Stage(nn.Module):
         self.layers = nn.ModuleList(layers)
 
     def forward(self, x: Tensor) -> Tensor:
+        """x [B, T, C] -> as its last layer gives it."""
         for layer in self.layers:
             x = layer(x)
         return x

@@ -38,6 +38,7 @@ class Scale(nn.Module):
         self.scale = nn.Parameter(torch.full((dim,), 1e-5))
 
     def forward(self, x: Tensor) -> Tensor:
+        """x [..., C] -> the same shape."""
         return x * self.scale
 
 
@@ -97,11 +98,14 @@ class Gated(nn.Module):
         self.proj = Linear(dim, 2 * hidden)
 
     def forward(self, x: Tensor) -> Tensor:
+        """x [..., C] -> [..., C']."""
         value, gate = self.proj(x).chunk(2, -1)
         return value * F.silu(gate)
 
 
 class FeedForward(nn.Module):
+    """Gated linear layer to four times the width and back; [..., C] -> the same shape."""
+
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.ff = nn.Sequential(Gated(dim, 4 * dim), nn.Identity(), Linear(4 * dim, dim))

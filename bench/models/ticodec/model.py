@@ -72,6 +72,7 @@ class TiCodecConfig:
 
     @property
     def frame_rate_hz(self) -> float:
+        """Token frames per second."""
         return self.sample_rate / self.hop
 
 
@@ -168,6 +169,7 @@ class Quantizer(nn.Module):
             )
 
     def tables(self, name: str) -> list[Table]:
+        """The codebooks kept under `name`, first to last."""
         return list(getattr(self, name))
 
     def encode(self, latent: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ class Judgement:
     features: list[list[Tensor]]
 
     def detached(self) -> Judgement:
+        """The same values, through which no gradient flows."""
         return Judgement([x.detach() for x in self.logits], [[f.detach() for f in maps] for maps in self.features])
 
     def split(self, batch: int) -> tuple[Judgement, Judgement]:
