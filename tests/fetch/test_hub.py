@@ -187,6 +187,20 @@ def test_what_cannot_be_had_is_one_line_with_its_cure(box: Box, tmp_path: Path) 
         box.repositories[repo] = held
 
 
+def test_for_every_codec_a_licence_to_accept_is_one_line_with_its_page(box: Box, tmp_path: Path) -> None:
+    tables = {name: cards.resolve(name).weights["official"] for name in repositories.CODECS}
+    held = {table["repo"]: box.repositories[table["repo"]] for table in tables.values()}
+    try:
+        for repo, good in held.items():
+            box.repositories[repo] = Repository(good.folder, good.commit, gated=403)
+        said = User(tmp_path, box).run(*(f"fetch:{name}" for name in tables))
+        for name, table in tables.items():
+            repo = table["repo"]
+            one_line(said[f"fetch:{name}"], f"{repo} is gated: open {box.url}/{repo}, accept its licence", "HF_TOKEN")
+    finally:
+        box.repositories.update(held)
+
+
 def test_a_commit_that_the_hub_has_lost_is_told_with_the_record(box: Box, tmp_path: Path) -> None:
     user, name = User(tmp_path, box), "fetch:bigcodec"
     (tmp_path / "cache/recorded").mkdir(parents=True)
