@@ -253,7 +253,7 @@ def load(point: Point, weights: Weights, device: str) -> Codec:
         network = FocalCodec.from_config(model, seed=weights.seed)
     else:
         try:
-            network = load_files(*_files(weights, point), device=device)
+            network = load_files(*_files(weights, point))
         except (CheckpointError, ConfigError) as error:
             raise WeightsInvalid(f"{point.name}: {error}") from error
     expected = PRESETS[model]

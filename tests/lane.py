@@ -1,0 +1,170 @@
+"""A device called "lane" that computes on the CPU: tensors on it refuse those of the other side, as a GPU's do.
+
+Registered with torch as a Python backend (PrivateUse1). `SYNCHRONISED` counts values that the host asked the device for;
+`ROOM` is the largest tensor in bytes that it has memory for.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map_only
+from torch.utils.backend_registration import _DummyBackendModule, _setup_privateuseone_for_python_backend
+
+NAME = "lane"
+_COPIES = {"aten::_to_copy", "aten::copy_", "aten::to.device", "aten::_copy_from"}
+_ASKS = {"aten::_local_scalar_dense", "aten::is_nonzero", "aten::equal", "aten::nonzero"}
+_HOST_ARGUMENTS = {"aten::_pack_padded_sequence": {1}, "aten::_ctc_loss.Tensor": {2, 3}}
+"""Arguments that CUDA, too, wants on the CPU."""
+
+
+class State:
+    """What the device of this process has seen."""
+
+    room: int = 1 << 40
+    asked: list[str] = []
+
+
+class MixedDevices(RuntimeError):
+    """An operation on tensors of both sides."""
+
+
+class LaneTensor(torch.Tensor):
+    """A tensor on the lane; `raw` is where its values really are."""
+
+    raw: torch.Tensor
+    __torch_function__ = torch._C._disabled_torch_function_impl
+
+    @staticmethod
+    def __new__(cls, raw: torch.Tensor) -> LaneTensor:
+        # A wrapper made in inference mode could not become a view of a parameter.
+        with torch.inference_mode(False):
+            made = torch.Tensor._make_wrapper_subclass(
+                cls, raw.shape, strides=raw.stride(), storage_offset=raw.storage_offset(), dtype=raw.dtype,
+                device=f"{NAME}:0", requires_grad=False,
+            )  # fmt: skip
+        made.raw = raw
+        return made
+
+    def __repr__(self, **_: Any) -> str:  # type: ignore[override]
+        return f"LaneTensor({self.raw})"
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        # In inference mode operations come here whole that are made of others; devices see the others.
+        parts = func.decompose(*args, **(kwargs or {}))
+        return _run(func, args, kwargs or {}) if parts is NotImplemented else parts
+
+
+def _run(func: Any, args: Any, kwargs: Any) -> Any:
+    name = func._schema.name + (f".{func._schema.overload_name}" if func._schema.overload_name else "")
+    plain = func._schema.name
+    device = kwargs.get("device")
+    to_cpu = plain == "aten::_to_copy" and device is not None and torch.device(device).type == "cpu"
+    if plain not in _COPIES:
+        _refuse_mixing(name, plain, args, kwargs)
+    if plain in _ASKS or to_cpu:
+        State.asked.append(plain)
+    unwrapped = {}
+
+    def raw(tensor: LaneTensor) -> torch.Tensor:
+        unwrapped[id(tensor.raw)] = tensor
+        return tensor.raw
+
+    args, kwargs = tree_map_only(LaneTensor, raw, (args, kwargs))
+    if device is not None and torch.device(device).type == NAME:
+        kwargs["device"] = torch.device("cpu")
+    if kwargs.get("pin_memory"):
+        kwargs["pin_memory"] = False
+    out = _FUSED.get(plain, func)(*args, **kwargs)
+
+    def wrapped(tensor: torch.Tensor) -> torch.Tensor:
+        if id(tensor) in unwrapped:
+            return unwrapped[id(tensor)]
+        if tensor.numel() * tensor.element_size() > State.room:
+            raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate {tensor.numel() * tensor.element_size()} bytes")
+        return LaneTensor(tensor)
+
+    if to_cpu or (plain == "aten::copy_" and not unwrapped):
+        return out
+    return tree_map_only(torch.Tensor, wrapped, out)
+
+
+def _refuse_mixing(name: str, plain: str, args: Any, kwargs: Any) -> None:
+    allowed = _HOST_ARGUMENTS.get(name, _HOST_ARGUMENTS.get(plain, set()))
+    found = []
+    for place, value in enumerate([*args, *kwargs.values()]):
+        for one in value if isinstance(value, list | tuple) else [value]:
+            # A number in a tensor of its own may come from the host, as with CUDA.
+            if isinstance(one, torch.Tensor) and not isinstance(one, LaneTensor) and one.ndim and place not in allowed:
+                found.append(one)
+    lanes = [one for value in [*args, *kwargs.values()] for one in (value if isinstance(value, list | tuple) else [value])
+             if isinstance(one, LaneTensor)]  # fmt: skip
+    if found and lanes:
+        raise MixedDevices(f"{name}: expected all tensors to be on the same device, found {NAME}:0 and cpu")
+
+
+def _lstm_cell(of_input: Any, of_hidden: Any, cell: Any, input_bias: Any = None, hidden_bias: Any = None) -> Any:
+    """The kernel that devices have for a step of an LSTM, and a CPU has not: (hidden, cell, gates kept for the way back)."""
+    gates = of_input + of_hidden
+    for bias in (input_bias, hidden_bias):
+        gates = gates if bias is None else gates + bias
+    into, keep, new, out = gates.chunk(4, 1)
+    into, keep, new, out = into.sigmoid(), keep.sigmoid(), new.tanh(), out.sigmoid()
+    after = keep * cell + into * new
+    return out * after.tanh(), after, torch.cat([into, keep, new, out], 1)
+
+
+def _lstm_cell_back(of_hidden: Any, of_cell: Any, cell: Any, after: Any, gates: Any, has_bias: bool) -> Any:
+    into, keep, new, out = gates.chunk(4, 1)
+    of_hidden = torch.zeros_like(after) if of_hidden is None else of_hidden
+    bent = after.tanh()
+    total = of_hidden * out * (1 - bent * bent) + (0 if of_cell is None else of_cell)
+    found = torch.cat([
+        total * new * into * (1 - into), total * cell * keep * (1 - keep), total * into * (1 - new * new),
+        of_hidden * bent * out * (1 - out),
+    ], 1)  # fmt: skip
+    return found, total * keep, found.sum(0) if has_bias else torch.empty(0)
+
+
+_FUSED = {"aten::_thnn_fused_lstm_cell": _lstm_cell, "aten::_thnn_fused_lstm_cell_backward_impl": _lstm_cell_back}
+
+
+class _FromHost(TorchFunctionMode):
+    """Tensors of the host's numbers: made on the CPU, then copied over, since torch makes them without asking a backend."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        device = None
+        if func in (torch.tensor, torch.as_tensor, torch.hann_window):
+            device = kwargs.get("device")
+        elif func is torch.Tensor.new_tensor and isinstance(args[0], LaneTensor):
+            device, kwargs = args[0].device, {"dtype": args[0].dtype} | kwargs
+            func, args = torch.tensor, args[1:]
+        if device is None or torch.device(device).type != NAME:
+            return func(*args, **kwargs)
+        return func(*args, **(kwargs | {"device": "cpu"})).to(device)
+
+
+class _Module(_DummyBackendModule):
+    """torch.lane."""
+
+    def get_amp_supported_dtype(self) -> list[torch.dtype]:
+        return [torch.float16, torch.bfloat16]
+
+    def is_autocast_enabled(self) -> bool:
+        return False
+
+
+@cache
+def register() -> None:
+    """Make the device known to torch in this process, once."""
+    _setup_privateuseone_for_python_backend(NAME, _Module())
+    library = torch.library.Library("_", "IMPL")
+    library.fallback(lambda func, *args, **kwargs: _run(func, args, kwargs), "PrivateUse1")
+    register.library = library  # type: ignore[attr-defined]
+    _FromHost().__enter__()
+    torch.__future__.set_overwrite_module_params_on_conversion(True)
