@@ -59,6 +59,15 @@ def plan(
     return found
 
 
+def equal(sizes: Sequence[Hashable], compute: Callable[[list[int]], Sequence[Any]]) -> list[Any]:
+    """`compute` on places of equal size at a time, for what no mask makes exact; results in the order of `sizes`."""
+    groups: dict[Hashable, list[int]] = {}
+    for place, size in enumerate(sizes):
+        groups.setdefault(size, []).append(place)
+    found = {place: one for some in groups.values() for place, one in zip(some, compute(some), strict=True)}
+    return [found[place] for place in range(len(sizes))]
+
+
 def run(
     items: Sequence[Item],
     compute: Callable[[list[int]], Any],

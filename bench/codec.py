@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,13 +30,16 @@ class Codec(ABC):
     """Encode waves to codes and back. Class or instance attributes are the contract:
 
     sample_rate: Hz of the waves taken and returned. frame: `encode` gets lengths that are multiples of it.
-    min_samples: and at least this long. delay: samples by which the decoded wave lags the input.
+    min_samples: and at least this long. delay: samples by which the decoded wave lags the input. together: which waves go
+    through the network at once, on a device: none, those of equal length, or all (padding is masked). Codes equal those
+    of one by one.
     """
 
     sample_rate: int
     frame: int = 1
     min_samples: int = 1
     delay: int = 0
+    together: Literal["", "equal", "all"] = ""
 
     @property
     def output_rate(self) -> int:

@@ -57,10 +57,13 @@ ODD: Mapping[str, Column] = _named(
     Column("excess_ms", "excess at the end", "ms", "neither", decimals=1, role="trace"),
     Column("fresh_db", "agreement of a fresh decode", "dB", "neither", decimals=1, role="trace"),
     Column("input", "coded wave", "", "neither", role="trace"),
+    Column("throughput_encode", "throughput encode", "s/s", "higher", 0.0, decimals=1, role="fact"),
+    Column("throughput_decode", "throughput decode", "s/s", "higher", 0.0, decimals=1, role="fact"),
 )
 """What is odd about a wave (bench.validity.facts): a row stands only where there is something to tell. fresh_db: of one
 utterance of each system, the ratio of its wave to what a second codec makes otherwise of the same bytes. input: the hash
-of what the codec heard."""
+of what the codec heard. throughput: audio seconds per second of computing, where an utterance was coded in a batch (`detail`
+tells how many); rtf_encode and rtf_decode stand only where it was coded by itself."""
 
 PROBES: Mapping[str, Column] = _named(
     Column("probe_wer", "WER of the probe", "%", "lower", 0.0, scale=100.0, decimals=1),

@@ -15,6 +15,7 @@ from bench.adapters import check_settings
 from bench.cards import Point
 from bench.codec import Codec, Wave
 from bench.codes import Codes, Part, Tokens
+from bench.device import to_device
 from bench.errors import BadCard, BadCodes, UnknownName, WeightsInvalid, WeightsMissing
 from bench.fetch import pickles
 from bench.fetch.weights import Weights
@@ -64,7 +65,7 @@ class NetworkCodec(Codec):
         """wave [T] -> [1, T] on the codec's device."""
         import torch
 
-        return torch.from_numpy(np.ascontiguousarray(wave, np.float32))[None].to(self.device)
+        return to_device(torch.from_numpy(np.ascontiguousarray(wave, np.float32))[None], self.device)
 
     def indices(self, codes: Codes, name: str, sizes: tuple[int, ...], least: int = 1) -> torch.Tensor:
         """Indices [1, N, K] of the part `name`. Raises BadCodes where the part is another, or shorter than `least`."""
@@ -75,7 +76,7 @@ class NetworkCodec(Codec):
             raise BadCodes(f"part '{name}' with {getattr(part, 'sizes', None)} does not fit codebooks of {sizes}")
         if len(part.indices) < least:
             raise BadCodes(f"part '{name}' holds {len(part.indices)} tokens; this codec decodes {least} or more")
-        return torch.from_numpy(part.indices.astype(np.int64))[None].to(self.device)
+        return to_device(torch.from_numpy(part.indices.astype(np.int64))[None], self.device)
 
 
 def tokens(name: str, rate_hz: float, sizes: tuple[int, ...], indices: torch.Tensor) -> Tokens:

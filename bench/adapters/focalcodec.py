@@ -22,6 +22,7 @@ from bench.audio import resample
 from bench.cards import Point
 from bench.codec import Codec, Wave, check_wave
 from bench.codes import Codes, Tokens
+from bench.device import to_device
 from bench.errors import BadAudio, BadCodes, UnknownName, WeightsInvalid
 from bench.fetch.weights import Weights
 from bench.models.blocks.fast_linear import pack
@@ -40,6 +41,7 @@ MOST_BYTES = 12 * 2**30
 class FocalCodecAdapter(Codec):
     """Any FocalCodec model, offline."""
 
+    together = "all"
 
     def __init__(self, network: FocalCodec, *, topk: int = 4, batch_seconds: float = 60.0, device: str = "cpu") -> None:
         self.network = network.to(device).eval().requires_grad_(False)
@@ -69,9 +71,8 @@ class FocalCodecAdapter(Codec):
         out: dict[int, Wave] = {}
         for indices in self._batches([len(row) * self.network.token_samples for row in tokens]):
             rows = [torch.from_numpy(tokens[i]) for i in indices]
-            toks = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(self.device)
-            lengths = torch.tensor([len(row) for row in rows], device=self.device)
-            waves = self.network.toks_to_sig(toks, None if _all_equal(rows) else lengths).cpu().numpy()
+            toks = to_device(torch.nn.utils.rnn.pad_sequence(rows, batch_first=True), self.device)
+            waves = self.network.toks_to_sig(toks, self._lengths(rows)).cpu().numpy()
             for wave, i in zip(waves, indices, strict=True):
                 out[i] = self._fit(wave[: len(tokens[i]) * self._token_output], codes[i].num_samples)
         return [out[i] for i in range(len(codes))]
@@ -143,9 +144,11 @@ class FocalCodecAdapter(Codec):
         for wave in waves:
             self._check(wave)
         tensors = [torch.from_numpy(np.ascontiguousarray(wave, np.float32)) for wave in waves]
-        sig = torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True).to(self.device)
-        lengths = torch.tensor([len(wave) for wave in waves], device=self.device)
-        return sig, None if _all_equal(waves) else lengths
+        sig = to_device(torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True), self.device)
+        return sig, self._lengths(waves)
+
+    def _lengths(self, rows: Sequence[Any]) -> torch.Tensor | None:
+        return None if _all_equal(rows) else to_device(torch.tensor([len(row) for row in rows]), self.device)
 
     def _tensor(self, wave: Wave) -> torch.Tensor:
         self._check(wave)

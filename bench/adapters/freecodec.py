@@ -1,7 +1,7 @@
 """FreeCodec behind the one interface: `content` (50 Hz), `prosody` (6.25 Hz) and `speaker` (once).
 
-The speaker part is a float16 vector for v1 and v3, 8 tokens of 10 bits for v2. Utterances run one by one: SuperCodec's
-gates average over the whole clip, so padding would change the codes. Settings: `version` (v1, v2, v3); `size` of
+The speaker part is a float16 vector for v1 and v3, 8 tokens of 10 bits for v2. Only utterances of equal length go together:
+SuperCodec's gates average over the whole clip, so padding would change the codes. Settings: `version` (v1, v2, v3); `size` of
 random weights (nano, wave: nano with SuperCodec's encoder and decoder, paper: the full design of the paper).
 A network's file says which speaker encoder it needs: Resemblyzer comes with its package; ECAPA-TDNN is taken from
 `embedding_model.ckpt` beside the network's file, else from the hub.
@@ -11,16 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from bench.adapters import check_settings
+from bench.batches import equal
 from bench.cards import Point
 from bench.codec import Codec, Wave, check_wave, fit, pad
 from bench.codes import Codes, Part, Tokens, Vector
+from bench.device import to_device
 from bench.errors import BadAudio, BadCodes, UnknownName, WeightsInvalid, WeightsMissing
 from bench.fetch.sources import Source, locate
 from bench.fetch.weights import Weights
@@ -49,6 +51,7 @@ ECAPA = Source(
 class FreeCodecAdapter(Codec):
     """One FreeCodec network with its frozen speaker encoder."""
 
+    together = "equal"
 
     def __init__(self, network: FreeCodec, speaker: SpeakerEncoder, device: str = "cpu") -> None:
         config = network.config
@@ -59,10 +62,15 @@ class FreeCodecAdapter(Codec):
         self.feature_rate_hz = config.content_rate_hz
 
     def encode(self, waves: Sequence[Wave]) -> list[Codes]:
-        return [self._encode(wave, self.speaker.embed(wave)) for wave in waves]
+        def some(places: list[int]) -> list[Codes]:
+            found = [waves[place] for place in places]
+            return self._encode(found, [self.speaker.embed(wave) for wave in found])
+
+        return equal([len(wave) for wave in waves], some)
 
     def decode(self, codes: Sequence[Codes]) -> list[Wave]:
-        return [self._decode(message) for message in codes]
+        sent = [self._streams(message) for message in codes]
+        return equal([one[0].shape for one in sent], lambda places: self._decode([sent[place] for place in places]))
 
     def convert(self, source: Wave, enrolment: Sequence[Wave]) -> Wave:
         """Content and prosody of `source` [T], speaker of `enrolment` -> wave [T]."""
@@ -70,7 +78,7 @@ class FreeCodecAdapter(Codec):
             raise BadAudio("conversion needs at least one enrolment wave of the target speaker")
         wave = pad(self, check_wave(source, "source"))
         target = enrol(self.speaker, [check_wave(other, "enrolment") for other in enrolment])
-        return fit(self, self._decode(self._encode(wave, target)), len(source))
+        return fit(self, self.decode(self._encode([wave], [target]))[0], len(source))
 
     @torch.inference_mode()
     def features(self, wave: Wave) -> NDArray[np.float32]:
@@ -98,25 +106,29 @@ class FreeCodecAdapter(Codec):
             modules["speaker encoder"] = self.speaker
         return modules
 
-    def _tensor(self, wave: Wave) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(wave, np.float32))[None].to(self.device)
+    def _tensor(self, *waves: Wave) -> Tensor:
+        return to_device(torch.from_numpy(np.stack(waves).astype(np.float32)), self.device)
 
     @torch.inference_mode()
-    def _encode(self, wave: Wave, speaker: Wave) -> Codes:
+    def _encode(self, waves: Sequence[Wave], speakers: Sequence[Wave]) -> list[Codes]:
+        """Waves of one length and their speakers' vectors -> their codes."""
+        streams = self.network.encode(self._tensor(*waves), self._tensor(*speakers))
+        sent = (part.cpu().numpy() for part in (streams.content, streams.prosody, streams.speaker))
+        return [self._message(*one, len(waves[0])) for one in zip(*sent, strict=True)]
+
+    def _message(self, content: NDArray[Any], prosody: NDArray[Any], speaker: NDArray[Any], size: int) -> Codes:
         config = self.network.config
-        streams = self.network.encode(self._tensor(wave), self._tensor(speaker))
-        sent = streams.speaker.cpu().numpy()
         parts: tuple[Part, ...] = (
-            Tokens("content", config.content_rate_hz, (config.content_codes,), _column(streams.content)),
-            Tokens("prosody", config.prosody_rate_hz, (config.prosody_codes,), _column(streams.prosody)),
-            Tokens("speaker", 0.0, (config.speaker_codes,) * config.speaker_groups, sent)
+            Tokens("content", config.content_rate_hz, (config.content_codes,), content[:, None]),
+            Tokens("prosody", config.prosody_rate_hz, (config.prosody_codes,), prosody[:, None]),
+            Tokens("speaker", 0.0, (config.speaker_codes,) * config.speaker_groups, speaker[None])
             if config.speaker_groups
-            else Vector("speaker", sent[0]),
+            else Vector("speaker", speaker),
         )
-        return Codes(parts, len(wave), self.sample_rate)
+        return Codes(parts, size, self.sample_rate)
 
-    @torch.inference_mode()
-    def _decode(self, codes: Codes) -> Wave:
+    def _streams(self, codes: Codes) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """Content [N], prosody [N'] and speaker [S] of a message. Raises BadCodes."""
         config = self.network.config
         content = self._indices(codes, "content", (config.content_codes,))
         prosody = self._indices(codes, "prosody", (config.prosody_codes,))
@@ -129,19 +141,19 @@ class FreeCodecAdapter(Codec):
             speaker = self._indices(codes, "speaker", (config.speaker_codes,) * config.speaker_groups)
             if len(speaker) != 1:
                 raise BadCodes(f"the speaker is sent once, not {len(speaker)} times")
-            sent = torch.from_numpy(speaker)
+            sent = speaker[0]
         else:
             vector = codes.part("speaker")
             if not isinstance(vector, Vector) or vector.values.shape != (config.speaker_dim,):
                 raise BadCodes(f"this network takes a speaker vector of {config.speaker_dim} values")
-            sent = torch.from_numpy(vector.values.astype(np.float32))[None]
-        streams = Streams(
-            torch.from_numpy(content.T).to(self.device),
-            torch.from_numpy(prosody.T).to(self.device),
-            sent.to(self.device),
-        )
-        wave: Wave = self.network.decode(streams)[0].float().cpu().numpy()
-        return wave
+            sent = vector.values.astype(np.float32)
+        return content[:, 0], prosody[:, 0], sent
+
+    @torch.inference_mode()
+    def _decode(self, sent: Sequence[tuple[NDArray[Any], ...]]) -> list[Wave]:
+        """Streams of one length -> waves."""
+        streams = Streams(*(to_device(torch.from_numpy(np.stack(part)), self.device) for part in zip(*sent, strict=True)))
+        return list(self.network.decode(streams).float().cpu().numpy())
 
     @staticmethod
     def _indices(codes: Codes, name: str, sizes: tuple[int, ...]) -> NDArray[np.int64]:
@@ -149,10 +161,6 @@ class FreeCodecAdapter(Codec):
         if not isinstance(part, Tokens) or part.sizes != sizes:
             raise BadCodes(f"part '{name}' with {getattr(part, 'sizes', None)} does not fit codebooks of {sizes}")
         return part.indices.astype(np.int64)
-
-
-def _column(indices: Tensor) -> NDArray[np.int64]:
-    return indices[0].cpu().numpy()[:, None]
 
 
 def load(point: Point, weights: Weights, device: str) -> Codec:

@@ -17,9 +17,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bench.batches import equal
 from bench.cards import Point
 from bench.codec import Codec, Wave
 from bench.codes import Codes, Tokens
+from bench.device import to_device
 from bench.errors import BadCodes, BenchError, UnknownName, WeightsInvalid
 from bench.fetch.weights import Weights
 from bench.models.funcodec import PRESETS, FunCodec, StateDictError
@@ -69,9 +71,10 @@ def level_of(index: int) -> float:
 
 
 class FunCodecAdapter(Codec):
-    """One network at one number of codebooks. Utterances run one by one: the networks normalise over the whole
-    utterance, so a padded batch would change its codes."""
+    """One network at one number of codebooks. Only utterances of equal length go together: the networks normalise over the
+    whole utterance, so padding would change its codes."""
 
+    together = "equal"
 
     def __init__(self, network: FunCodec, codebooks: int, *, strict: bool = False, device: str = "cpu") -> None:
         config = network.config
@@ -85,26 +88,34 @@ class FunCodecAdapter(Codec):
         self.min_samples = network.transform.min_samples
 
     def encode(self, waves: Sequence[Wave]) -> list[Codes]:
-        return [self._encode(wave) for wave in waves]
+        return equal([len(wave) for wave in waves], lambda some: self._encode([waves[place] for place in some]))
 
     def decode(self, codes: Sequence[Codes]) -> list[Wave]:
-        return [self._decode(message) for message in codes]
+        sent = [self._tokens(message) for message in codes]
+        return equal(
+            [indices.shape for indices in sent],
+            lambda some: self._decode([sent[place] for place in some], [codes[place] for place in some]),
+        )
 
     @torch.inference_mode()
-    def _encode(self, wave: Wave) -> Codes:
-        config = self.network.config
-        codes, scale = self.network.encode(self._tensor(wave), self.codebooks_used)
+    def _encode(self, waves: Sequence[Wave]) -> list[Codes]:
+        """Waves of one length -> their codes."""
+        config, size = self.network.config, len(waves[0])
+        codes, scales = self.network.encode(self._tensor(*waves), self.codebooks_used)
         # On the STFT grid a wave of k hops gives k + 1 frames; the last lies beyond its end and is not sent.
-        indices = codes[:, 0, : ceil(len(wave) / config.hop)].T.cpu().numpy()
-        sizes = (config.codebook_size,) * self.codebooks_used
-        if self.strict:
-            return Codes((Tokens("codes", config.frame_rate, sizes, indices),), len(wave), self.sample_rate)
-        level = np.array([[quantize_level(float(scale))]])
-        parts = (Tokens("codes", config.frame_rate, sizes, indices), Tokens("level", 0.0, (LEVEL_STEPS,), level))
-        return Codes(parts, len(wave), self.sample_rate)
+        indices = codes[:, :, : ceil(size / config.hop)].permute(1, 2, 0).cpu().numpy()
+        return [self._message(*one, size) for one in zip(indices, scales.flatten().tolist(), strict=True)]
 
-    @torch.inference_mode()
-    def _decode(self, message: Codes) -> Wave:
+    def _message(self, indices: NDArray[np.int64], scale: float, size: int) -> Codes:
+        config = self.network.config
+        sent = Tokens("codes", config.frame_rate, (config.codebook_size,) * self.codebooks_used, indices)
+        if self.strict:
+            return Codes((sent,), size, self.sample_rate)
+        level = Tokens("level", 0.0, (LEVEL_STEPS,), np.array([[quantize_level(scale)]]))
+        return Codes((sent, level), size, self.sample_rate)
+
+    def _tokens(self, message: Codes) -> NDArray[np.int64]:
+        """Indices [N, K] of a message. Raises BadCodes."""
         config, part = self.network.config, message.part("codes")
         if not isinstance(part, Tokens) or set(part.sizes) != {config.codebook_size}:
             raise BadCodes(
@@ -112,8 +123,16 @@ class FunCodecAdapter(Codec):
             )
         if len(part.sizes) > config.codebooks:
             raise BadCodes(f"codes use {len(part.sizes)} codebooks, this network has {config.codebooks}")
-        codes = torch.from_numpy(part.indices.T.astype(np.int64)).unsqueeze(1).to(self.device)
-        wave: Wave = self.network.decode(codes, whole=not self.strict)[0].float().cpu().numpy()
+        return part.indices.astype(np.int64)
+
+    @torch.inference_mode()
+    def _decode(self, sent: Sequence[NDArray[np.int64]], messages: Sequence[Codes]) -> list[Wave]:
+        """Indices of one shape -> waves."""
+        codes = to_device(torch.from_numpy(np.stack(sent)).permute(2, 0, 1).contiguous(), self.device)
+        waves = self.network.decode(codes, whole=not self.strict).float().cpu().numpy()
+        return [self._levelled(wave, message) for wave, message in zip(waves, messages, strict=True)]
+
+    def _levelled(self, wave: Wave, message: Codes) -> Wave:
         if self.strict:
             peak = float(np.abs(wave).max(initial=0.0))
             return wave * np.float32(min(1.0, 0.99 / max(peak, 1e-9)))
@@ -136,8 +155,8 @@ class FunCodecAdapter(Codec):
         """Encoder, decoder and quantizer."""
         return {"encoder": self.network.encoder, "decoder": self.network.decoder, "quantizer": self.network.quantizer}
 
-    def _tensor(self, wave: Wave) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(wave, np.float32)).unsqueeze(0).to(self.device)
+    def _tensor(self, *waves: Wave) -> Tensor:
+        return to_device(torch.from_numpy(np.stack(waves).astype(np.float32)), self.device)
 
 
 class CausalFunCodecAdapter(FunCodecAdapter):

@@ -239,6 +239,8 @@ def network_facts(point: Point, kind: str) -> Mapping[str, str]:
     parts = ", ".join(f"{name} {number / 1e6:.2f} M" for name, number in count.items())
     made = {"parameters": f"{sum(count.values()) / 1e6:.2f} M ({parts})"}
     macs = multiply_adds(codec)
+    ways = {"": "one by one", "equal": "utterances of equal length together", "all": "utterances of any length together"}
+    made["batches on a device"] = ways[codec.together]
     return made | {
         "MACs": f"{macs / 1e9:.3f} G per second of audio (counted: matrix products, convolutions, attention)"
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from bench.foreign import cpu
@@ -24,7 +25,7 @@ class Clock:
         if device.startswith("cuda"):
             import torch
 
-            self._synchronise, self._now = torch.cuda.synchronize, time.perf_counter
+            self._synchronise, self._now = partial(torch.cuda.synchronize, device), time.perf_counter
 
     def time(self, work: Callable[[], Result]) -> tuple[Result, float]:
         """What `work` returns, and the seconds it took."""

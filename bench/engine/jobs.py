@@ -40,8 +40,9 @@ class Job:
 
     made: the key of each utterance's waves. due: scores and analyses that are not in the store. lookup: keys of entries
     that may be in the store and are needed; `known` are those found, as stored. stage: "all"; or first "make" (waves, and
-    metrics with a network when `lanes`), then "score" (the rest). fresh: items whose bytes are decoded a second time by
-    a codec that never saw the original.
+    metrics with a network when `lanes`), then "score" (the rest). device: of the first of them. fresh: items whose bytes are
+    decoded a second time by a codec that never saw the original. alone: items that are coded by themselves whatever the
+    device, for the real-time factor.
     """
 
     line: Line | None
@@ -52,8 +53,10 @@ class Job:
     known: Mapping[str, bytes] = field(default_factory=dict)
     stage: Stage = "all"
     lanes: bool = False
+    device: str = "cpu"
     length: str = ZEROS
     fresh: frozenset[int] = frozenset()
+    alone: frozenset[int] = frozenset()
     versions: Mapping[str, str] = field(default_factory=dict)
     host: str = field(default_factory=socket.gethostname)
 
@@ -61,8 +64,8 @@ class Job:
         """The part of this job that is about one utterance."""
         due = tuple(replace(one, item=0) for one in self.due if one.item == place)
         made = self.made[place : place + 1]
-        fresh = frozenset({0}) if place in self.fresh else frozenset()
-        return replace(self, items=(self.items[place],), made=made, due=due, fresh=fresh)
+        fresh, alone = (frozenset({0}) if place in some else frozenset() for some in (self.fresh, self.alone))
+        return replace(self, items=(self.items[place],), made=made, due=due, fresh=fresh, alone=alone)
 
     def singles(self) -> Iterator[Job]:
         """A job for each of its utterances."""

@@ -52,15 +52,18 @@ def _codec(point: Point) -> list[Any]:
     ]  # fmt: skip
 
 
-def metric_key(metric: Metric, store: Store) -> str:
-    """Identity of a metric as it runs: definition, packages, its own weights, rate. Raises WeightsMissing, PackageMissing."""
+def metric_key(metric: Metric, store: Store, device: str = "cpu") -> str:
+    """Identity of a metric as it runs: definition, packages, its own weights, rate, and of a network on another device
+    than a CPU that device's kind. Raises WeightsMissing, PackageMissing."""
     extras.require(metric.packages, f"the metric {metric.name}")
     files = list(metric.weights())
     found = store.file_sha256(files)
     weights = sorted((path.name, found[path]) for path in files)
+    kind = metric.place(device).split(":")[0]
     return key_of(
-        "metric", definitions.metric(metric).identity, metric.rate_hz, weights, definitions.get("audio").identity
-    )
+        "metric", definitions.metric(metric).identity, metric.rate_hz, weights, definitions.get("audio").identity,
+        *(() if kind == "cpu" else (kind,)),
+    )  # fmt: skip
 
 
 @cache
@@ -89,9 +92,12 @@ def audio_sha256(dataset: Dataset, store: Store) -> str:
 
 
 class Keys:
-    """Keys of every stage of a run of `chosen` metrics. Digests of files are looked up a window at a time (`prepare`)."""
+    """Keys of every stage of a run of `chosen` metrics. Digests of files are looked up a window at a time (`prepare`).
 
-    def __init__(self, chosen: Sequence[Metric], store: Store, length: str = ZEROS) -> None:
+    device: where metrics with a network run.
+    """
+
+    def __init__(self, chosen: Sequence[Metric], store: Store, length: str = ZEROS, device: str = "cpu") -> None:
         self._store = store
         self._digests: dict[Path, str] = {}
         self._before: dict[Path, str] = {}
@@ -99,7 +105,7 @@ class Keys:
         audio = _text(definitions.get("audio").identity)
         self._input = _hasher("input", audio, _text(definitions.get("mixing").identity))
         self._plain = _hasher("input", audio)
-        known = {metric.name: metric_key(metric, store) for metric in chosen}
+        known = {metric.name: metric_key(metric, store, device) for metric in chosen}
         self._scores = {name: _hasher("score", key, rule) for name, key in known.items()}
         self._analyses = {
             (name, decoded): _hasher("analysis", key, rule if decoded else "")

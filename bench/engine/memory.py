@@ -1,43 +1,52 @@
-"""Batches that fit: by seconds of audio, neighbours in length together, halved when a device runs out of memory."""
+"""Batches of utterances for a codec: what goes through it together, and what is made alone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any
 
+from bench import batches, device
 from bench.speech import Utterance
 
-DEVICE_SHARE = 0.5
-"""Share of the free device memory that a batch may be expected to take."""
 BYTES_PER_SECOND = 40 << 20
 """Memory that a second of audio takes in the largest of our networks (WavLM-large: some 30 MiB), with a margin."""
 _SAMPLE_BYTES = 32_000
 """Bytes of a second of 16 kHz PCM16: the size of a file stands for its length until it is read."""
+_limits: dict[tuple[str, str], float] = {}
+"""Seconds of audio in a batch that were seen to fit, by system and device."""
 
 
-def batches(places: Sequence[int], items: Sequence[Utterance], device: str) -> Iterator[list[int]]:
-    """`places` (of `items`) in batches. A CPU takes one at a time: as fast, and each utterance is timed by itself."""
-    if not device.startswith("cuda"):
-        yield from ([place] for place in places)
+def run(
+    items: Sequence[Utterance],
+    compute: Callable[[list[int]], Sequence[Any]],
+    *,
+    system: str,
+    where: str,
+    together: bool,
+    alone: Collection[int] = (),
+) -> Iterator[tuple[int, Any]]:
+    """`compute` on places of `items`: (place, what came of it), MemoryError for one that does not fit by itself.
+
+    Batches are by seconds of audio, and halved when memory runs out (see `bench.batches`); what fitted is remembered for
+    `system` on the device `where`. Without `together`, on a CPU, and for places `alone`, each is computed and timed by itself.
+    """
+    single = range(len(items)) if not together or device.is_cpu(where) else alone
+    for place in single:
+        yield place, compute([place])[0]
+    rest = [place for place in range(len(items)) if place not in single]
+    if not rest:
         return
-    budget = budget_s(device)
-    lengths = {place: seconds(item) for place, item in zip(places, items, strict=True)}
-    batch: list[int] = []
-    for place in sorted(places, key=lambda place: lengths[place]):
-        # Sorted by length: the newest is the longest, and padding makes all as long.
-        if batch and lengths[place] * (len(batch) + 1) > budget:
-            yield batch
-            batch = []
-        batch.append(place)
-    if batch:
-        yield batch
-
-
-def budget_s(device: str) -> float:
-    """Seconds of audio, padding included, that a batch on `device` may hold."""
-    import torch
-
-    free, _ = torch.cuda.mem_get_info(device)
-    return max(10.0, DEVICE_SHARE * free / BYTES_PER_SECOND)
+    lengths = [seconds(items[place]) for place in rest]
+    found, too_large, _limits[system, where] = batches.run(
+        [batches.Item(round(length * 1000), length) for length in lengths],
+        lambda some: compute([rest[index] for index in some]),
+        _limits.get((system, where)) or device.first_limit_s(where, BYTES_PER_SECOND),
+        release=device.release,
+    )
+    for some, made in found:
+        yield from ((rest[index], one) for index, one in zip(some, made, strict=True))
+    for index in too_large:
+        yield rest[index], MemoryError(f"{lengths[index]:.1f} s of audio do not fit into memory alone")
 
 
 def seconds(item: Utterance) -> float:
@@ -46,17 +55,3 @@ def seconds(item: Utterance) -> float:
         return item.path.stat().st_size / _SAMPLE_BYTES if item.path is not None else 0.0
     except OSError:
         return 0.0
-
-
-def is_out(error: BaseException) -> bool:
-    """Whether `error` says that memory ran out, on a device or in this process."""
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-
-
-def release() -> None:
-    """Give the device back what torch holds for later."""
-    import sys
-
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        torch.cuda.empty_cache()

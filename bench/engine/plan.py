@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from bench import metrics
+from bench import device, metrics
 from bench.engine import executors, producers
 from bench.engine.machine import cores
 from bench.engine.pairing import ZEROS
@@ -56,7 +56,8 @@ class Plan:
     """A run. `columns` are what the table shows; the metrics that yield them are what is computed.
 
     lines: the table's lines, where they are not simply each system with its usual producer. comparisons: where a wave is
-    not simply compared with the original. two_lanes: coding and networks apart from CPU metrics (None: with CUDA).
+    not simply compared with the original. two_lanes: coding and networks apart from CPU metrics (None: on a
+    device that is no CPU).
     keep: what the store keeps of coded speech. executor: where jobs run. command: the words that ask for this run.
     window: utterances that are planned at a time.
     """
@@ -93,7 +94,12 @@ class Plan:
     @property
     def lanes(self) -> bool:
         """Whether what has a network runs apart from what has none."""
-        return self.device.startswith("cuda") if self.two_lanes is None else self.two_lanes
+        return not device.is_cpu(self.device) if self.two_lanes is None else self.two_lanes
+
+    @property
+    def networks_on(self) -> str:
+        """The device that metrics with a network run on."""
+        return self.device if self.lanes else "cpu"
 
     def compared(self, line: Line) -> Sequence[Comparison]:
         """The comparisons whose output `line` makes."""

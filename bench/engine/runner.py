@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
 
+from bench import device
 from bench.engine import executors, worker
 from bench.engine.executors import Executor, ExecutorOptions, LostWorker, Needs
 from bench.engine.jobs import Failure, Job, Report, Stage
@@ -116,7 +117,7 @@ class Runner:
     def executor(self) -> Executor:
         """The executor that was given, else processes of this run's own."""
         if self._executor is None:
-            gpus = (self.plan.device,) if self.plan.lanes else ()
+            gpus = device.all_of(self.plan.device) if self.plan.lanes else ()
             options = ExecutorOptions(self.plan.workers, gpus, plan=self.key, command=self.plan.command)
             self._executor = executors.make(self.plan.executor, options)
         return self._executor

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from bench import provenance
 from bench.engine import memory
-from bench.engine.jobs import Due, Job, output_key, output_keys
+from bench.engine.jobs import Due, Job, Stage, output_key, output_keys
 from bench.engine.keys import Keys
 from bench.engine.plan import Comparison, Line, Plan
 from bench.engine.records import has_audio
@@ -18,6 +18,8 @@ from bench.store import Store, loads
 CHUNK = 6
 """Utterances per job on CPUs: enough to batch a metric, few enough to keep all workers busy to the end."""
 DEVICE_CHUNK = 64
+ALONE = 16
+"""Utterances of a data set that are coded one by one on a device as well: their times are real-time factors."""
 
 
 @dataclass
@@ -43,12 +45,13 @@ class Schedule:
 
     def __init__(self, plan: Plan, store: Store) -> None:
         self.plan, self.store = plan, store
-        self.keys = Keys(plan.metrics, store, plan.length)
+        self.keys = Keys(plan.metrics, store, plan.length, plan.networks_on)
         self.coded_again = 0
         self._digest = hashlib.sha256(repr((plan.task, plan.profile, plan.dataset.sha256)).encode())
         items = plan.dataset.utterances
         # Always the same two, so that no row depends on what was in the store or on who comes first.
         self._fresh = {items[place].id for place in (0, len(items) // 2)} if items else set()
+        self._alone = {items[place].id for place in range(0, len(items), max(1, len(items) // ALONE))}
         packages = {name for metric in plan.metrics for name in metric.packages}
         packages |= {name for line in plan.lines for name in line.system.point.packages}
         self._versions = provenance.package_versions([*packages, "numpy", "torch", "soxr", "speech-codec-bench"])
@@ -123,28 +126,43 @@ class Schedule:
             made = tuple(one.made for one in some)
             analyses = (key for score in dues for key in (score.reference, score.degraded) if key)
             lookup = dict.fromkeys((*output_keys(line, made), *analyses))
-            fresh = frozenset(place for place, one in enumerate(some) if one.item.id in self._fresh)
+            fresh, alone = (
+                frozenset(place for place, one in enumerate(some) if one.item.id in ids)
+                for ids in (self._fresh, self._alone if lanes else ())
+            )
             yield Job(
                 line, tuple(one.item for one in some), made, dues, tuple(lookup), stage="make" if lanes else "all",
-                lanes=lanes, length=self.plan.length, fresh=fresh, versions=self._versions,
+                lanes=lanes, device=line.system.device, length=self.plan.length, fresh=fresh, alone=alone,
+                versions=self._versions,
             )  # fmt: skip
 
     def _reference_jobs(self, touched: dict[str, tuple[Utterance, Due]]) -> Iterator[Job]:
         there = self.store.has_many(list(touched))
         missing = [pair for key, pair in touched.items() if key not in there]
+        apart = {metric.name for metric in self.plan.metrics if metric.device} if self.plan.lanes else set()
+        yield from self._analyses([pair for pair in missing if pair[1].metric in apart], on_device=True)
+        yield from self._analyses([pair for pair in missing if pair[1].metric not in apart], on_device=False)
+
+    def _analyses(self, missing: Sequence[tuple[Utterance, Due]], *, on_device: bool) -> Iterator[Job]:
+        """Jobs that analyse references, on the device lane or on CPUs."""
+        chunk, where = (DEVICE_CHUNK, self.plan.device) if on_device else (CHUNK, "cpu")
+        stage: Stage = "make" if on_device else "all"
         by_item: dict[str, list[tuple[Utterance, Due]]] = {}
         for item, due in missing:
             by_item.setdefault(item.id, []).append((item, due))
         groups = list(by_item.values())
-        for start in range(0, len(groups), CHUNK):
-            some = groups[start : start + CHUNK]
+        for start in range(0, len(groups), chunk):
+            some = groups[start : start + chunk]
             dues = tuple(
                 Due(place, due.metric, due.against, "", "", due.reference)
                 for place, group in enumerate(some)
                 for _, due in group
             )
             items = tuple(group[0][0] for group in some)
-            yield Job(None, items, (), dues, length=self.plan.length, versions=self._versions)
+            yield Job(
+                None, items, (), dues, stage=stage, lanes=on_device, device=where, length=self.plan.length,
+                versions=self._versions,
+            )  # fmt: skip
 
     def filled(self, job: Job) -> dict[str, bytes]:
         """What `job` knows already and what the store holds of the rest of its lookup.

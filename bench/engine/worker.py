@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from bench import adapters, provenance
+from bench import adapters, device, provenance
+from bench.batches import out_of_memory
 from bench.engine import memory, scoring
 from bench.engine.clock import Clock
 from bench.engine.jobs import Due, Failure, Job, Report, output_key
@@ -69,9 +70,9 @@ class _Codecs:
 _codecs = _Codecs()
 
 
-def device_of(system: System) -> str:
-    """The device that `system` runs on in this worker: of several GPUs, the worker's own."""
-    return os.environ.get("BENCH_WORKER_DEVICE", system.device) if system.device == "cuda" else system.device
+def own_device(wanted: str) -> str:
+    """The device that `wanted` is in this worker: of several GPUs, the worker's own."""
+    return os.environ.get("BENCH_WORKER_DEVICE", wanted) if wanted == "cuda" else wanted
 
 
 def load(system: System) -> Any:
@@ -80,7 +81,10 @@ def load(system: System) -> Any:
 
     from bench.codec import roundtrip
 
-    codec = adapters.load(system.point, system.weights, device_of(system))
+    where = own_device(system.device)
+    if not device.is_cpu(where):
+        device.full_precision()
+    codec = adapters.load(system.point, system.weights, where)
     if not hasattr(codec, "decoded_for"):
         roundtrip(codec, np.random.default_rng(0).normal(0.0, 0.01, codec.sample_rate).astype(np.float32))
     return codec
@@ -112,7 +116,7 @@ class _Work:
 
     def __init__(self, job: Job, report: Report) -> None:
         self.job, self.report = job, report
-        self.device = device_of(job.line.system) if job.line is not None and job.stage == "make" else "cpu"
+        self.device = own_device(job.device) if job.stage == "make" else "cpu"
         self.values: dict[str, Any] = {}
         self.waves = Waves(job.length)
 
@@ -143,17 +147,22 @@ class _Work:
         except CodecBroken as error:
             self.report.failures.update({self.job.made[place]: ("codec_error", str(error)) for place in due})
             return
-        clock = Clock(line.system.device)
-        for some in memory.batches(due, [self.job.items[place] for place in due], line.system.device):
-            items = [self.job.items[place] for place in some]
-            for place, made in zip(some, make_each(line.producer, items, codec, clock), strict=True):
-                key = self.job.made[place]
-                if isinstance(made, Exception):
-                    self.report.failures[key] = self._why(made, self.job.items[place])
-                else:
-                    for name in names:
-                        self._decode_again(place, line.system, made[name])
-                        self.keep(output_key(key, name), "coded", made[name])
+        where = own_device(line.system.device)
+        clock = Clock(where)
+        items = [self.job.items[place] for place in due]
+        alone = {index for index, place in enumerate(due) if place in self.job.alone}
+        for index, made in memory.run(
+            items, lambda some: make_each(line.producer, [items[one] for one in some], codec, clock),
+            system=line.system.key, where=where, together=getattr(codec, "together", False), alone=alone,
+        ):  # fmt: skip
+            place = due[index]
+            key = self.job.made[place]
+            if isinstance(made, Exception):
+                self.report.failures[key] = self._why(made, self.job.items[place])
+                continue
+            for name in names:
+                self._decode_again(place, line.system, made[name])
+                self.keep(output_key(key, name), "coded", made[name])
 
     def _decode_again(self, place: int, system: System, record: Any) -> None:
         """Tell in the record how well a second codec, which never saw the original, decodes what was sent."""
@@ -161,7 +170,7 @@ class _Work:
             record.setdefault("odd", {})["fresh_db"] = fresh_decode(lambda: load(system), record["codes"], record["decoded"])
 
     def _why(self, error: Exception, item: Any) -> Failure:
-        if memory.is_out(error):
+        if out_of_memory(error):
             return "out_of_memory", _words(error)
         self._seen(item)
         if isinstance(error, BenchError):

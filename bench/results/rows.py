@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import definitions, metrics, provenance
+from bench import definitions, device, metrics, provenance
 from bench.adapters.published import Published
 from bench.codes import Codes
 from bench.columns import CODING
@@ -68,7 +68,7 @@ SCHEMA: Mapping[str, str] = {
     "commit": "commit of this repository; +dirty where files differed from it",
     "definitions": "versions of the definitions that the value depends on (JSON)",
     "code_version": "hash of the adapter's and its model's code",
-    "packages": "versions of the packages involved (JSON)",
+    "packages": "versions of the packages involved (JSON); on a device, float32: how precisely its products are computed",
     "seed": "seed of random weights or noise",
 }
 """Field -> meaning."""
@@ -123,7 +123,7 @@ def _slices(
     plan: Plan, line: Line, store: Store, failures: Mapping[str, tuple[str, str]]
 ) -> Iterator[list[dict[str, Any]]]:
     schedule = Schedule(plan, store)
-    about = {metric.name: _metric_facts(metric, store) for metric in plan.metrics}
+    about = {metric.name: _metric_facts(metric, store, plan.networks_on) for metric in plan.metrics}
     everything = plan.dataset.utterances
     of_line = base(plan) | system_facts(line.system, store) | {"codec": line.codec, "role": line.producer.role}
     of_line["audio_sha256"] = audio_sha256(plan.dataset, store)
@@ -254,6 +254,8 @@ def pseudo_facts(name: str) -> dict[str, Any]:
 def system_facts(system: System, store: Store) -> dict[str, Any]:
     """The fields of a row that are the system's."""
     packages = provenance.package_versions((*system.point.packages, "numpy", "soxr"))
+    if not device.is_cpu(system.device):
+        packages["float32"] = device.PRECISION
     settings, digest, key = dict(system.point.settings), system.weights.digest, system.key
     if system.point.adapter == "published":
         # Where the files lay is nobody's business; which files they were is.
@@ -268,9 +270,9 @@ def system_facts(system: System, store: Store) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _metric_facts(metric: Metric, store: Store) -> dict[str, Any]:
+def _metric_facts(metric: Metric, store: Store, networks_on: str) -> dict[str, Any]:
     return {
-        "metric": metric.name, "metric_version": metric.version, "metric_key": metric_key(metric, store),
+        "metric": metric.name, "metric_version": metric.version, "metric_key": metric_key(metric, store, networks_on),
     }  # fmt: skip
 
 
@@ -323,9 +325,15 @@ def _engine_rows(
     for name in ("nominal", "packed", "entropy"):
         bits = record[f"bits_{name}"]
         yield base | {"column": f"bitrate_{name}", "value": bits / seconds / 1000, "num": bits / 1000, "den": seconds}
+    batch = record.get("batch", 1)
     for name in ("encode", "decode"):
         spent = record[f"{name}_s"]
-        yield base | {"column": f"rtf_{name}", "value": spent / seconds, "num": spent, "den": seconds}
+        if batch == 1:
+            yield base | {"column": f"rtf_{name}", "value": spent / seconds, "num": spent, "den": seconds}
+        elif spent:
+            # A share of a batch is no real-time factor.
+            speed = {"value": seconds / spent, "num": seconds, "den": spent, "detail": f"batch of {batch}"}
+            yield base | {"column": f"throughput_{name}"} | speed
 
 
 def split(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

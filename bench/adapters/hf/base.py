@@ -1,4 +1,4 @@
-"""What the codecs of `transformers` have in common: one token stream, K codebooks, waves one by one."""
+"""What the codecs of `transformers` have in common: one token stream, K codebooks; waves one by one, or of equal length."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.batches import equal
 from bench.codec import Codec, Wave
 from bench.codes import Codes, Tokens, Vector
+from bench.device import to_device
 from bench.errors import BadCard
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class HubCodec(Codec):
-    """What the three have in common: one token stream, K codebooks, waves one by one."""
+    """One token stream of K codebooks. With `together`, waves of equal length go through the network at once."""
 
     model_class: ClassVar[str]
     config_class: ClassVar[str]
@@ -50,11 +52,11 @@ class HubCodec(Codec):
 
     @abstractmethod
     def to_codes(self, wave: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """wave [1, 1, T] -> (indices [1, K, N], scale [1, 1] or None)."""
+        """waves [B, 1, T] -> (indices [B, K, N], scale [B, 1] or None); B is 1 without `together`."""
 
     @abstractmethod
     def to_wave(self, indices: torch.Tensor, scale: torch.Tensor | None) -> torch.Tensor:
-        """indices [1, K, N] -> wave with T' about N x hop samples."""
+        """indices [B, K, N] -> waves with T' about N x hop samples."""
 
     @abstractmethod
     def latents(self, wave: torch.Tensor) -> torch.Tensor:
@@ -68,10 +70,14 @@ class HubCodec(Codec):
         """Change an untrained network so that it uses many codes, where tables at random do not see to that."""
 
     def encode(self, waves: Sequence[Wave]) -> list[Codes]:
-        return [self._encode(wave) for wave in waves]
+        # A number that no other has stands for the length where waves go one by one.
+        sizes = [len(wave) if self.together else -place for place, wave in enumerate(waves)]
+        return equal(sizes, lambda some: self._encode([waves[place] for place in some]))
 
     def decode(self, codes: Sequence[Codes]) -> list[Wave]:
-        return [self._decode(message) for message in codes]
+        parts = [message.part("codes") for message in codes]
+        sizes = [part.indices.shape if self.together else -place for place, part in enumerate(parts)]  # type: ignore[union-attr]
+        return equal(sizes, lambda some: self._decode([codes[place] for place in some]))
 
     def features(self, wave: Wave) -> NDArray[np.float32]:
         """wave [T] -> what the encoder gives before it is quantized, [frames, dim]."""
@@ -96,27 +102,37 @@ class HubCodec(Codec):
         wanted = self.codebooks_sent * per_stage
         return min(self.config.target_bandwidths, key=lambda kbps: (kbps < wanted - 1e-6, abs(kbps - wanted)))
 
-    def _tensor(self, wave: Wave) -> torch.Tensor:
+    def _tensor(self, *waves: Wave) -> torch.Tensor:
         import torch
 
-        return torch.from_numpy(np.ascontiguousarray(wave, np.float32))[None, None].to(self.device)
+        return to_device(torch.from_numpy(np.stack(waves).astype(np.float32))[:, None], self.device)
 
-    def _encode(self, wave: Wave) -> Codes:
+    def _encode(self, waves: Sequence[Wave]) -> list[Codes]:
+        """Waves of one length -> their codes."""
         import torch
 
         with torch.inference_mode():
-            indices, scale = self.to_codes(self._tensor(wave))
-        tokens = Tokens("codes", self.feature_rate_hz, self.sizes, indices[0].T.cpu().numpy())
-        side = () if scale is None else (Vector("scale", scale.reshape(-1).float().cpu().numpy()),)
-        return Codes((tokens, *side), len(wave), self.sample_rate)
+            found, scale = self.to_codes(self._tensor(*waves))
+        indices = found.transpose(1, 2).cpu().numpy()
+        scales = None if scale is None else scale.reshape(len(waves), -1).float().cpu().numpy()
+        return [
+            Codes(
+                (
+                    Tokens("codes", self.feature_rate_hz, self.sizes, indices[place]),
+                    *(() if scales is None else (Vector("scale", scales[place]),)),
+                ),
+                len(wave), self.sample_rate,
+            )
+            for place, wave in enumerate(waves)
+        ]  # fmt: skip
 
-    def _decode(self, codes: Codes) -> Wave:
+    def _decode(self, codes: Sequence[Codes]) -> list[Wave]:
+        """Codes with as many frames each -> their waves."""
         import torch
 
-        part = codes.part("codes")
-        assert isinstance(part, Tokens)
-        indices = torch.from_numpy(part.indices.T.astype(np.int64))[None].to(self.device)
-        scale = next((p.values for p in codes.parts if isinstance(p, Vector)), None)
-        sent = None if scale is None else torch.from_numpy(scale.astype(np.float32))[None].to(self.device)
+        indices = np.stack([message.part("codes").indices.T.astype(np.int64) for message in codes])  # type: ignore[union-attr]
+        sent = [part.values for message in codes for part in message.parts if isinstance(part, Vector)]
+        scale = to_device(torch.from_numpy(np.stack(sent).astype(np.float32)), self.device) if sent else None
         with torch.inference_mode():
-            return self.to_wave(indices, sent).reshape(-1).float().cpu().numpy()
+            waves = self.to_wave(to_device(torch.from_numpy(indices), self.device), scale)
+            return list(waves.reshape(len(codes), -1).float().cpu().numpy())

@@ -38,6 +38,7 @@ class Encodec(HubCodec):
 class Dac(HubCodec):
     """16 kHz DAC. Its decoder's odd stride loses up to 8 samples at the very end, which stay zero."""
 
+    together = "equal"
     model_class, config_class = "DacModel", "DacConfig"
     official: ClassVar[Mapping[str, Any]] = {
         "downsampling_ratios": [2, 4, 5, 8], "upsampling_ratios": [8, 5, 4, 2], "n_codebooks": 12, "hop_length": 320,
@@ -63,6 +64,7 @@ class Dac(HubCodec):
 class Mimi(HubCodec):
     """24 kHz Mimi: one semantic and up to 31 acoustic codebooks at 12.5 Hz."""
 
+    together = "equal"
     model_class, config_class = "MimiModel", "MimiConfig"
 
     def hop(self) -> int:

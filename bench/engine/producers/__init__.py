@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bench.engine import memory
+from bench.batches import out_of_memory
 from bench.engine.clock import Clock
 from bench.engine.records import Record
 from bench.errors import BadAudio
@@ -68,8 +68,8 @@ def usual(system: System) -> Producer:
 def make_each(producer: Producer, items: Sequence[Utterance], codec: Any, clock: Clock) -> list[Made | Exception]:
     """`producer.make` over items, a failure in the place of what could not be made.
 
-    Out of memory halves the batch; any other fault tries the items alone, so that the guilty one fails alone. A codec
-    that asks to exit has failed.
+    Any fault but memory that ran out for several, which is raised, tries the items alone, so that the guilty one fails
+    alone. A codec that asks to exit has failed.
     """
     try:
         made: list[Made | Exception] = list(producer.make(items, codec, clock))
@@ -81,13 +81,9 @@ def make_each(producer: Producer, items: Sequence[Utterance], codec: Any, clock:
     except BaseException as error:
         if len(items) == 1:
             return [_told(error)]
-        if memory.is_out(error):
-            memory.release()
-            middle = len(items) // 2
-            parts: Sequence[Sequence[Utterance]] = (items[:middle], items[middle:])
-        else:
-            parts = [[item] for item in items]
-    return [one for part in parts for one in make_each(producer, part, codec, clock)]
+        if out_of_memory(error):
+            raise
+    return [one for item in items for one in make_each(producer, [item], codec, clock)]
 
 
 def _told(error: BaseException) -> Exception:

@@ -8,7 +8,6 @@ mixed lengths and memory that runs out are dealt with here.
 from __future__ import annotations
 
 import contextlib
-import gc
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,18 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import batches
+from bench import device as devices
 from bench.metrics import Analysis, MetricFailure, Signal
 
 if TYPE_CHECKING:
     import torch
 
 RATE_HZ = 16_000
-MOST_S = 600.0
-"""Seconds of audio in a batch beyond which no device was seen to gain."""
-UNKNOWN_S = 60.0
-"""Seconds of audio in the first batch on a device that does not tell how much memory is free."""
-SHARE = 0.7
-"""Of the memory that is free, the share that a batch may be expected to need."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +99,14 @@ def forget(device: str | None = None) -> None:
     for key in [key for key in _loaded if device is None or key[1] == device]:
         del _loaded[key]
         _limits.pop(key, None)
-    _release()
+    devices.release()
+
+
+def _make_room(network: str, device: str) -> None:
+    """Memory ran out: networks that wait for their turn on `device` go, then what nothing uses."""
+    for key in [key for key in _loaded if key[1] == device != "cpu" and key[0] != network]:
+        del _loaded[key]
+    devices.release()
 
 
 def analyse(
@@ -118,14 +119,10 @@ def analyse(
     """
     device = network.place(device)
     model = network.on(device)
-    batched = not _is_cpu(device) if batched is None else batched
+    batched = not devices.is_cpu(device) if batched is None else batched
     if batched or not network.cpu_alone:
         return _analyse(network, model, signals, device, batched)
     return [_analyse(network, model, [signal], device, False)[0] for signal in signals]
-
-
-def _is_cpu(device: str) -> bool:
-    return device.split(":")[0] == "cpu"
 
 
 def _read(network: Network, signal: Signal) -> Sequence[NDArray[np.float32]] | MetricFailure:
@@ -148,10 +145,10 @@ def _analyse(
         done, too_large, limit_s = batches.run(
             items,
             lambda some: network.run(model, _batch(network, [owners[i][1] for i in some], kinds[owners[some[0]][0]], device)),
-            _limits.get(key, _first_limit(network, device)) if batched else float("inf"),
+            _limits.get(key, devices.first_limit_s(device, network.bytes_per_s)) if batched else float("inf"),
             mixed=network.mixed and (batched or not network.cpu_alone),
             most=None if batched else network.cpu_rows,
-            release=_release,
+            release=partial(_make_room, network.name, device),
         )
     if batched:
         _limits[key] = limit_s
@@ -164,12 +161,11 @@ def _batch(network: Network, rows: Sequence[NDArray[np.float32]], kind: Hashable
 
     sizes = tuple(len(row) for row in rows)
     longest, equal = max(sizes), min(sizes) == max(sizes)
-    away = not (network.host or _is_cpu(device))
-    stack = torch.zeros(len(rows), longest, *rows[0].shape[1:], pin_memory=away and torch.cuda.is_available())
+    where = "cpu" if network.host else device
+    stack = torch.zeros(len(rows), longest, *rows[0].shape[1:], pin_memory=devices.kind(where) == "cuda")
     for place, row in enumerate(rows):
         stack[place, : len(row)] = torch.from_numpy(np.ascontiguousarray(row))
-    where = device if away else "cpu"
-    lengths = None if equal else torch.tensor(sizes).to(where, non_blocking=True)
+    lengths = None if equal else devices.to_device(torch.tensor(sizes), where)
     return Batch(stack.to(where, non_blocking=True), sizes, lengths, kind)
 
 
@@ -212,51 +208,23 @@ def _result(network: Network, values: list[Any]) -> Analysis | MetricFailure:
         return failure
 
 
-def _first_limit(network: Network, device: str) -> float:
-    if not device.startswith("cuda"):
-        return UNKNOWN_S
-    import torch
-
-    free, _ = torch.cuda.mem_get_info(device)
-    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return min(MOST_S, SHARE * (free + unused) / network.bytes_per_s)
-
-
-def _release() -> None:
-    """Memory that nothing uses back to the device."""
-    import sys
-
-    gc.collect()
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        torch.cuda.empty_cache()
-
-
 @contextlib.contextmanager
 def inference(device: str = "cpu") -> Iterator[None]:
     """No gradients; on a CPU one thread, so that scores do not depend on the machine and cores belong to the engine; on
     CUDA products and convolutions in full single precision, which TF32 is not."""
     import torch
 
-    if _is_cpu(device):
+    if devices.is_cpu(device):
         before = torch.get_num_threads()
         torch.set_num_threads(1)
         restore: Callable[[], None] = partial(torch.set_num_threads, before)
     else:
-        parts: tuple[Any, ...] = (torch.backends.cuda.matmul, *(getattr(torch.backends.cudnn, n) for n in ("conv", "rnn")))
-        kept = [part.fp32_precision for part in parts]
-        _precision(parts, ["ieee"] * len(parts))
-        restore = partial(_precision, parts, kept)
+        restore = devices.full_precision()
     try:
         with torch.inference_mode():
             yield
     finally:
         restore()
-
-
-def _precision(parts: Sequence[Any], values: Sequence[str]) -> None:
-    for part, precision in zip(parts, values, strict=True):
-        part.fp32_precision = precision
 
 
 def mean_of(name: str = "score") -> Callable[[Any], Analysis]:

@@ -24,6 +24,8 @@ class Spans:
         self.causal = causal
         self.window = window
         self.group = 1 + lookahead if causal else 1
+        # Asked for once: a device is waited for.
+        self.shortest = total if lengths is None or not causal else int(lengths.min())
 
     def blocks(self, first: int, rows: int) -> list[tuple[int, int]]:
         """Ranges of at most about ``rows`` queries that cover [first, total) and never split a group."""
@@ -37,9 +39,7 @@ class Spans:
         """Range of keys that any of the queries [first, last) may see."""
         if not self.causal:
             return self.oldest, self.total
-        earliest = self._end(first)
-        if self.lengths is not None:
-            earliest = min(earliest, int(self.lengths.min()))
+        earliest = min(self._end(first), self.shortest)
         return max(self.oldest, earliest - self.window), self._end(last - 1)
 
     def hidden(self, first: int, last: int, start: int, end: int, device: torch.device) -> Tensor | None:

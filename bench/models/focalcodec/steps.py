@@ -125,8 +125,9 @@ class Steps(nn.Module):
         return self.quantizer.lats_to_codes(lats)
 
     def toks_to_codes(self, toks: Tensor) -> Tensor:
-        """tokens [...] -> codes [..., bits]. Raises ValueError for a token outside the codebook."""
-        if toks.numel() and not 0 <= int(toks.min()) <= int(toks.max()) < self.config.quantizer.codebook_size:
+        """tokens [...] -> codes [..., bits]. Raises ValueError for a token outside the codebook, on a CPU: another device
+        would have to be waited for, so that its callers check before they copy."""
+        if toks.is_cpu and toks.numel() and not 0 <= int(toks.min()) <= int(toks.max()) < self.config.quantizer.codebook_size:
             raise ValueError(f"tokens must be in 0 .. {self.config.quantizer.codebook_size - 1}")
         return self.quantizer.toks_to_codes(toks, next(self.parameters()).dtype)
 
@@ -146,12 +147,16 @@ class Steps(nn.Module):
 
 
 def check_signal(sig: Tensor, lengths: Tensor | None) -> None:
-    """Raise ValueError unless sig is a non-empty [B, N] float tensor and lengths, if any, are in 1 .. N."""
+    """Raise ValueError unless sig is a non-empty [B, N] float tensor and lengths, if any, are in 1 .. N.
+
+    Values are looked at on a CPU only: another device would have to be waited for.
+    """
     if sig.ndim != 2 or sig.shape[1] == 0:
         raise ValueError(f"signal must be [B, N] with N > 0 (mono), not {tuple(sig.shape)}")
     if lengths is None:
         return
-    if lengths.shape != sig.shape[:1] or int(lengths.min()) < 1 or int(lengths.max()) > sig.shape[1]:
+    inside = not lengths.is_cpu or 1 <= int(lengths.min()) <= int(lengths.max()) <= sig.shape[1]
+    if lengths.shape != sig.shape[:1] or not inside:
         raise ValueError(f"lengths must be one number of samples in 1 .. {sig.shape[1]} per signal")
 
 

@@ -82,9 +82,9 @@ class WindowAttention(nn.Module):
         for first in range(0, frames, BLOCK):
             last = min(first + BLOCK, frames)
             start, end = max(0, first - self.before), min(frames, last + self.after)
+            whole = last - 1 - start <= self.before and end - 1 - first <= self.after
             offset = torch.arange(start, end, device=x.device) - torch.arange(first, last, device=x.device)[:, None]
-            seen = (offset >= -self.before) & (offset <= self.after)
-            mask = None if bool(seen.all()) else seen
+            mask = None if whole else (offset >= -self.before) & (offset <= self.after)
             blocks.append(F.scaled_dot_product_attention(q[:, :, first:last], k[:, :, start:end], v[:, :, start:end], mask))
         y = blocks[0] if len(blocks) == 1 else torch.cat(blocks, 2)
         return self.to_out(y.transpose(1, 2).flatten(2))

@@ -1,0 +1,80 @@
+"""What running on a device takes: arithmetic, memory that is free, copies that wait for nothing."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+PRECISION = "ieee"
+"""Of float32 products and convolutions on CUDA: full single precision, which TF32 is not. Codes then equal a CPU's."""
+SHARE = 0.7
+"""Of the memory that is free, the share that a batch may be expected to need."""
+MOST_S = 600.0
+"""Seconds of audio in a batch beyond which no device was seen to gain."""
+UNKNOWN_S = 60.0
+"""Seconds of audio in the first batch on a device that does not tell how much memory is free."""
+
+
+def kind(device: str) -> str:
+    """ "cuda:1" -> "cuda"."""
+    return device.partition(":")[0]
+
+
+def is_cpu(device: str) -> bool:
+    return kind(device) == "cpu"
+
+
+def full_precision() -> Callable[[], None]:
+    """Turn TF32 off in this process; what is returned brings back what stood before."""
+    import torch
+
+    cuda, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    parts: tuple[Any, ...] = (cuda, cudnn.conv, cudnn.rnn)  # type: ignore[attr-defined]
+    before = [part.fp32_precision for part in parts]
+
+    def put(values: Sequence[str]) -> None:
+        for part, value in zip(parts, values, strict=True):
+            part.fp32_precision = value
+
+    put([PRECISION] * len(parts))
+    return lambda: put(before)
+
+
+def first_limit_s(device: str, bytes_per_s: float) -> float:
+    """Seconds of audio, padding included, that the first batch on `device` may hold."""
+    if kind(device) != "cuda":
+        return UNKNOWN_S
+    import torch
+
+    free, _ = torch.cuda.mem_get_info(device)
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return min(MOST_S, SHARE * (free + unused) / bytes_per_s)
+
+
+def release() -> None:
+    """Memory that nothing uses back to the device."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def to_device(values: torch.Tensor, device: str) -> torch.Tensor:
+    """`values` of the host on their way to `device`: from pinned memory and without waiting, where it is CUDA."""
+    if kind(device) == "cuda":
+        return values.pin_memory().to(device, non_blocking=True)
+    return values.to(device)
+
+
+def all_of(device: str) -> tuple[str, ...]:
+    """The devices that `device` means: "cuda" is every GPU that this process sees."""
+    if device != "cuda":
+        return (device,)
+    import torch
+
+    return tuple(f"cuda:{number}" for number in range(torch.cuda.device_count())) or (device,)
