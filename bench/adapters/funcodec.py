@@ -104,7 +104,7 @@ class FunCodecAdapter(Codec):
         codes, scales = self.network.encode(self._tensor(*waves), self.codebooks_used)
         # On the STFT grid a wave of k hops gives k + 1 frames; the last lies beyond its end and is not sent.
         indices = codes[:, :, : ceil(size / config.hop)].permute(1, 2, 0).cpu().numpy()
-        return [self._message(*one, size) for one in zip(indices, scales.flatten().tolist(), strict=True)]
+        return [self._message(*one, size) for one in zip(indices, scales.flatten().cpu().tolist(), strict=True)]
 
     def _message(self, indices: NDArray[np.int64], scale: float, size: int) -> Codes:
         config = self.network.config

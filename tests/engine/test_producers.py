@@ -163,18 +163,3 @@ def test_small_windows_change_nothing(tmp_path: Path) -> None:
     parts = run(plan(dataset, "mulaw", "identity", window=3), tmp_path / "b.sqlite")
     keep = ~whole["column"].isin(["rtf_encode", "rtf_decode"])
     pd.testing.assert_frame_equal(whole[keep], parts[keep])
-
-
-def test_a_device_halves_what_does_not_fit(tmp_path: Path) -> None:
-    dataset = toys.make_set(tmp_path / "a", 5)
-    codec = adapters.load(cards.resolve("coarse@batch"), systems.system("coarse@batch").weights)
-    from bench.engine.clock import Clock
-    from bench.engine.producers import make_each
-    from bench.engine.producers.resynthesis import Resynthesis
-
-    made = make_each(Resynthesis(), dataset.utterances, codec, Clock("cpu"))
-    alone = [make_each(Resynthesis(), [u], codec, Clock("cpu"))[0] for u in dataset]
-    assert all(not isinstance(one, Exception) for one in made)
-    for left, right in zip(made, alone, strict=True):
-        assert left[""]["wave_sha256"] == right[""]["wave_sha256"]  # type: ignore[index]
-    assert np.isfinite(len(made))

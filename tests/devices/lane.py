@@ -1,18 +1,23 @@
 """A device called "lane" that computes on the CPU: tensors on it refuse those of the other side, as a GPU's do.
 
-Registered with torch as a Python backend (PrivateUse1). `SYNCHRONISED` counts values that the host asked the device for;
-`ROOM` is the largest tensor in bytes that it has memory for.
+Registered with torch as a Python backend (PrivateUse1). `State` tells which values the host asked the device for, and how
+large a tensor it has memory for.
 """
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import cache, partial
+from typing import Any, ClassVar
 
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map_only
 from torch.utils.backend_registration import _DummyBackendModule, _setup_privateuseone_for_python_backend
+
+from bench.engine.executors import Needs
+from bench.engine.executors.processes import Processes
 
 NAME = "lane"
 _COPIES = {"aten::_to_copy", "aten::copy_", "aten::to.device", "aten::_copy_from"}
@@ -22,10 +27,11 @@ _HOST_ARGUMENTS = {"aten::_pack_padded_sequence": {1}, "aten::_ctc_loss.Tensor":
 
 
 class State:
-    """What the device of this process has seen."""
+    """What the device of this process has seen: `asked`, operations that the host waited for; `room`, bytes of the largest
+    tensor that fits."""
 
     room: int = 1 << 40
-    asked: list[str] = []
+    asked: ClassVar[list[str]] = []
 
 
 class MixedDevices(RuntimeError):
@@ -168,3 +174,16 @@ def register() -> None:
     register.library = library  # type: ignore[attr-defined]
     _FromHost().__enter__()
     torch.__future__.set_overwrite_module_params_on_conversion(True)
+
+
+def work_on(work: Callable[[Any], Any], job: Any) -> Any:
+    """`work` in a process that has the device."""
+    register()
+    return work(job)
+
+
+class LaneExecutor(Processes):
+    """Worker processes, of which only the one of the device lane knows the device."""
+
+    def submit(self, work: Callable[[Any], Any], job: Any, needs: Needs = "cpu") -> Future[Any]:
+        return super().submit(partial(work_on, work) if needs == "gpu" else work, job, needs)

@@ -1,0 +1,114 @@
+"""Two lanes on a device that computes on the CPU and refuses its tensors: rows equal one lane's, batches fit, nothing mixes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import lane
+import pandas as pd
+import pytest
+import toys
+
+from bench import device
+from bench.engine import memory, systems
+from bench.engine.executors import ExecutorOptions
+from bench.engine.plan import Plan
+from bench.engine.runner import Runner
+from bench.results import rows as row_files
+from bench.store import Store
+
+COLUMNS = ("stoi", "dnsmos_p808", "distillmos", "sim_resemblyzer")
+TIMED = ["rtf_encode", "rtf_decode", "throughput_encode", "throughput_decode"]
+
+
+def _rows(plan: Plan, path: Path) -> pd.DataFrame:
+    with Store(path) as store, lane.LaneExecutor(ExecutorOptions(1, (plan.device,))) as executor:
+        runner = Runner(plan, store, executor if plan.lanes else None)
+        runner.run()
+        assert not runner.failures
+        return row_files.frame(plan, store, runner.failures)
+
+
+def test_the_device_lane_gives_the_rows_of_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Codecs whose waves go together and one by one, metrics with a network and without."""
+    monkeypatch.setattr("bench.engine.schedule.ALONE", 2)
+    dataset = toys.make_set(tmp_path / "a", 6)
+    of = {
+        where: _rows(
+            Plan(
+                "resynthesis", tuple(systems.systems(["focalcodec@50", "mulaw"], device=where)), dataset, COLUMNS,
+                device=where, workers=1,
+            ),
+            tmp_path / f"{where}.sqlite",
+        )
+        for where in ("cpu", "lane")
+    }  # fmt: skip
+    names = ["codec", "utterance", "column"]
+    cpu, other = (rows[~rows["column"].isin([*TIMED, "wave", "fresh_db"])].set_index(names).sort_index() for rows in of.values())
+    assert list(cpu.index) == list(other.index)
+    codes = cpu.index.get_level_values("column") == "codes"
+    assert list(cpu["detail"][codes]) == list(other["detail"][codes])
+    numbers = cpu["value"].notna()
+    assert cpu["value"][numbers].tolist() == pytest.approx(other["value"][numbers].tolist(), rel=2e-4, abs=2e-4)
+    assert set(other["device_kind"]) == {"lane"} and set(cpu["device_kind"]) == {"cpu"}
+    on_device = other["metric"] == "distillmos"
+    assert set(other["metric_key"][on_device]).isdisjoint(cpu["metric_key"][cpu["metric"] == "distillmos"])
+    # A share of a batch never passes for a real-time factor, and no utterance has both.
+    rows = of["lane"][of["lane"]["codec"] == "focalcodec@50"]
+    timed = rows[rows["column"].isin(["rtf_encode", "throughput_encode"])]
+    assert sorted(timed["utterance"]) == sorted({u.id for u in dataset}) and timed["column"].nunique() == 2
+    assert timed.loc[timed["column"] == "throughput_encode", "detail"].str.startswith("batch of ").all()
+    assert "rtf_encode" in set(of["cpu"]["column"]) and "throughput_encode" not in set(of["cpu"]["column"])
+
+
+@pytest.mark.parametrize("room", [1, 2, 5, 100])
+def test_batches_are_halved_until_they_fit_and_the_limit_is_kept(tmp_path: Path, room: int) -> None:
+    items = toys.make_set(tmp_path / "a", 11).utterances
+    tried: list[int] = []
+
+    def compute(some: list[int]) -> list[int]:
+        tried.append(len(some))
+        if len(some) > room:
+            raise MemoryError("planted")
+        return [place * place for place in some]
+
+    def go() -> dict[int, int]:
+        return dict(memory.run(items, compute, system=f"s{room}", where="lane", together=True, alone={3}))
+
+    assert go() == {place: place * place for place in range(11)}
+    assert tried[0] == 1 and max(tried) == 10  # the one that is timed by itself, then all others
+    tried.clear()
+    go()
+    assert max(tried) <= room
+    tried.clear()
+    assert list(memory.run(items, compute, system="s", where="cpu", together=True)) == [(p, p * p) for p in range(11)]
+    assert set(tried) == {1}
+
+
+def test_what_does_not_fit_alone_fails_alone(tmp_path: Path) -> None:
+    items = toys.make_set(tmp_path / "a", 5).utterances
+
+    def compute(some: list[int]) -> list[str]:
+        if 2 in some:
+            raise MemoryError("planted")
+        return ["made" for _ in some]
+
+    found = dict(memory.run(items, compute, system="t", where="lane", together=True))
+    assert isinstance(found.pop(2), MemoryError) and found == dict.fromkeys((0, 1, 3, 4), "made")
+
+
+def test_every_gpu_is_a_lane(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
+    assert device.all_of("cuda") == ("cuda:0", "cuda:1", "cuda:2")
+    assert device.all_of("cuda:1") == ("cuda:1",) and device.all_of("cpu") == ("cpu",)
+
+
+def test_precision_is_full_and_comes_back() -> None:
+    import torch
+
+    matmul = torch.backends.cuda.matmul
+    before = matmul.fp32_precision
+    restore = device.full_precision()
+    assert matmul.fp32_precision == torch.backends.cudnn.conv.fp32_precision == device.PRECISION == "ieee"
+    restore()
+    assert matmul.fp32_precision == before
