@@ -2,7 +2,7 @@
 #     [WEIGHTS=...] [METRICS=...] [WORKERS=n] [CHANNELS=average|first|each] [LANGUAGE=de] [PROTOCOL=...] [SEEDS=0,1,2] [CONTINUOUS=1]
 #     [EXECUTOR=processes|inline|ray|slurm] [KEEP=audio|codes|scores]
 # make listen [CODEC=...] [TASK=resynthesis|vc] [DATA=...] [COUNT=8] [BY=column]
-# make test | gate [UPDATE=1] | certify [CHECK=1] | lint | perf | doctor | results
+# make test | gate [UPDATE=1] | certify [CHECK=1] | lint | perf | doctor | gpu-check | results
 .DEFAULT_GOAL := bench
 PY := .venv/bin/python
 export OMP_WAIT_POLICY ?= PASSIVE
@@ -41,7 +41,7 @@ flag = $(if $($(1)),--$(2) "$$$(1)")
 FLAGS = $(call flag,TASK,task) $(call flag,CODEC,codec) $(call flag,DATA,data) $(call flag,DEVICE,device) \
 	$(call flag,WEIGHTS,weights) $(call flag,PROTOCOL,protocol)
 
-.PHONY: bench listen test gate certify lint perf doctor results list install
+.PHONY: bench listen test gate certify lint perf doctor gpu-check results list install
 
 # What tests and lint run needs more than a benchmark does: make install EXTRAS=dev (all, visqol, f0, lyra ...: pyproject.toml).
 test lint perf certify: EXTRAS := dev
@@ -77,6 +77,9 @@ perf: install
 
 doctor: install
 	@$(PY) -m bench doctor
+
+gpu-check: install
+	@$(PY) -m bench doctor --gpu
 
 list: install
 	@$(PY) -m bench list all

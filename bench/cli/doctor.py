@@ -1,6 +1,6 @@
 """`bench doctor`: is this environment able to run the bench? Each fault comes with its cure.
 
-`--results` checks rows instead."""
+`--results` checks rows instead, `--gpu` what a GPU computes (see `bench.cli.gpu`)."""
 
 from __future__ import annotations
 
@@ -184,7 +184,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     made.add_argument(
         "--results", nargs="?", const="", default=None, help="check rows for alarms (default folder: results/)"
     )
+    made.add_argument("--gpu", action="store_true", help="compare a GPU with the CPU and write results/gpu/<card>.md")
     parsed = made.parse_args(argv)
+    if parsed.gpu:
+        from bench.cli import gpu
+
+        return gpu.run()
     checks: list[Callable[[], Iterator[Finding]]] = [environment, assets]
     if parsed.results is not None:
         checks = [lambda: results(Path(parsed.results) if parsed.results else options.RESULTS)]

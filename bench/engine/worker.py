@@ -49,7 +49,7 @@ class _Codecs:
         self._broken: dict[str, str] = {}
 
     def get(self, system: System) -> Any:
-        """The codec of `system`. Raises CodecBroken."""
+        """The codec of `system`. Raises CodecBroken, MemoryError."""
         key = system.key
         if key in self._broken:
             raise CodecBroken(self._broken[key])
@@ -61,6 +61,11 @@ class _Codecs:
             except KeyboardInterrupt:
                 raise
             except BaseException as error:
+                if out_of_memory(error):
+                    # The machine's fault, and perhaps not for long.
+                    self._loaded.clear()
+                    device.release()
+                    raise MemoryError(f"no memory to load the codec: does another process hold it? {_words(error)}") from None
                 self._broken[key] = f"the codec could not be loaded: {_words(error)}"
                 raise CodecBroken(self._broken[key]) from error
         self._loaded.move_to_end(key)
@@ -146,6 +151,9 @@ class _Work:
             codec = _codecs.get(line.system)
         except CodecBroken as error:
             self.report.failures.update({self.job.made[place]: ("codec_error", str(error)) for place in due})
+            return
+        except MemoryError as error:
+            self.report.failures.update({self.job.made[place]: ("out_of_memory", str(error)) for place in due})
             return
         where = own_device(line.system.device)
         clock = Clock(where)

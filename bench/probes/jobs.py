@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench import device
 from bench.probes.division import PARTS, Division
 from bench.probes.settings import Settings
 
@@ -47,14 +49,17 @@ def run(job: Job) -> dict[str, Any]:
     from bench.probes.inputs import Inputs
     from bench.probes.training import Example, Probe
 
-    if job.device == "cpu":
+    where = os.environ.get("BENCH_WORKER_DEVICE", job.device) if job.device == "cuda" else job.device
+    if device.is_cpu(where):
         torch.set_num_threads(1)
         torch.use_deterministic_algorithms(True)
+    else:
+        device.full_precision()
     train, valid, test = (
         [Example(name, job.division.targets[name]) for name in getattr(job.division, part)] for part in PARTS
     )
     classes = text.CLASSES if job.task == "asr" else len(job.division.classes)
-    probe = Probe(job.task, Inputs.load(job.inputs), classes, job.settings, job.seed, job.device)
+    probe = Probe(job.task, Inputs.load(job.inputs), classes, job.settings, job.seed, where)
     trained = probe.fit(train, valid, job.checkpoint)
     return {
         "outputs": probe.predict(test), "curve": trained.curve, "best_epoch": trained.best_epoch,

@@ -70,7 +70,8 @@ class BiLSTM(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """x [B, N, width] -> [B, N, 2 hidden]; what lies beyond a length means nothing."""
-        turn = (lengths[:, None] - 1 - torch.arange(x.shape[1])[None]).clamp(min=0).unsqueeze(-1).to(x.device)
+        lengths = lengths.to(x.device)
+        turn = (lengths[:, None] - 1 - torch.arange(x.shape[1], device=x.device)[None]).clamp(min=0).unsqueeze(-1)
         for layer, (ahead, back) in enumerate(zip(self.forwards, self.backwards, strict=True)):
             if layer:
                 x = self.dropout(x)

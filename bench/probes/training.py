@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bench.device import to_device
 from bench.errors import BenchError
 from bench.probes import text
 from bench.probes.inputs import Inputs
@@ -85,7 +86,7 @@ def _padded(
     if not held:
         return None
     rows = [torch.from_numpy(held[e.utterance][span]) for e, span in zip(some, spans, strict=True)]
-    return nn.utils.rnn.pad_sequence(rows, batch_first=True).to(device)
+    return to_device(nn.utils.rnn.pad_sequence(rows, batch_first=True), device)
 
 
 class Probe:
@@ -110,48 +111,50 @@ class Probe:
     def _loss(self, scores: Tensor, batch: Batch) -> Tensor:
         """Mean loss of a batch: CTC per character, or negative log-likelihood."""
         if self.task != "asr":
-            labels = torch.tensor([int(example.target) for example in batch.examples], device=self.device)
+            labels = to_device(torch.tensor([int(example.target) for example in batch.examples]), self.device)
             return nn.functional.nll_loss(scores, labels)
         spelt = [torch.tensor(text.encode(str(example.target))) for example in batch.examples]
         return nn.functional.ctc_loss(
-            scores.transpose(0, 1), torch.cat(spelt).to(self.device), batch.lengths,
-            torch.tensor([len(one) for one in spelt]), blank=text.BLANK, zero_infinity=True,
+            scores.transpose(0, 1), to_device(torch.cat(spelt), self.device), tuple(batch.lengths.tolist()),
+            tuple(len(one) for one in spelt), blank=text.BLANK, zero_infinity=True,
         )  # fmt: skip
 
     def step(self, batch: Batch) -> float:
-        """One update of the weights; returns the loss. Raises BenchError when it is not finite."""
+        """One update of the weights; returns the loss. Raises BenchError when it is not finite: the only value of a step that
+        the device is waited for."""
         self.optimiser.zero_grad(set_to_none=True)
         loss = self._loss(self.network(batch.tokens, batch.features, batch.lengths), batch)
-        if not torch.isfinite(loss):
-            raise BenchError(f"{self.inputs.name}: the probe's loss is {loss.item()}; lower its learning_rate")
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise BenchError(f"{self.inputs.name}: the probe's loss is {value}; lower its learning_rate")
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
         self.optimiser.step()
-        return float(loss.detach())
+        return value
 
     def predict(self, examples: Sequence[Example]) -> dict[str, str | int]:
         """Utterance -> text (by beam search where the settings say so) or class."""
         return self._evaluate(examples, self.settings.beam)[0]
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def _evaluate(self, examples: Sequence[Example], beam: int = 0) -> tuple[dict[str, str | int], float]:
         """Outputs, and the mean loss per utterance."""
         self.network.eval()
         found: dict[str, str | int] = {}
-        total = 0.0
+        total = torch.zeros((), device=self.device)
         for batch in batches(examples, self.inputs, self.settings.batch, self.device):
             scores = self.network(batch.tokens, batch.features, batch.lengths)
-            total += float(self._loss(scores, batch)) * len(batch.examples)
+            total += self._loss(scores, batch) * len(batch.examples)
             outputs: Sequence[str | int]
             if self.task != "asr":
-                outputs = scores.argmax(-1).tolist()
+                outputs = scores.argmax(-1).cpu().tolist()
             elif beam:
                 outputs = beam_search(scores, batch.lengths, beam)
             else:
-                best = scores.argmax(-1).tolist()
+                best = scores.argmax(-1).cpu().tolist()
                 outputs = [text.greedy(row[:n]) for row, n in zip(best, batch.lengths.tolist(), strict=True)]
             found |= {example.utterance: output for example, output in zip(batch.examples, outputs, strict=True)}
-        return found, total / len(examples)
+        return found, float(total) / len(examples)
 
     def validate(self, examples: Sequence[Example]) -> tuple[float, float]:
         """(error, loss): corpus word or character error rate, or share of wrong labels; mean loss per utterance."""

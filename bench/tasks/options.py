@@ -296,7 +296,7 @@ def device(wanted: str) -> str:
         return wanted
     if wanted != "auto" and not re.fullmatch(r"cuda(:\d+)?", wanted):
         raise UnknownName("device", wanted, ("auto", "cpu", "cuda", "cuda:0", "cuda:1"))
-    count = _cuda_devices()
+    count = _cuda_devices(wanted)
     if wanted == "auto":
         return "cuda" if count else "cpu"
     if int(wanted.partition(":")[2] or 0) >= count:
@@ -305,9 +305,17 @@ def device(wanted: str) -> str:
     return wanted
 
 
-def _cuda_devices() -> int:
+def _cuda_devices(wanted: str) -> int:
     if not any(Path(path).exists() for path in ("/dev/nvidia0", "/dev/dxg")):
         return 0
     import torch
 
-    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if torch.cuda.is_available():
+        return torch.cuda.device_count()
+    if wanted != "auto":
+        built = f"is built for CUDA {torch.version.cuda}" if torch.version.cuda else "is a build for CPUs"
+        raise NoDevice(
+            f"--device {wanted}: an NVIDIA card is here, but torch cannot use it: its driver is too old, or taken away from "
+            f"this process, or torch is of another kind (this torch {built}); renew the driver or install the torch that fits it"
+        )
+    return 0

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from bench import adapters, audio, data, definitions
+from bench import adapters, audio, data, definitions, device
 from bench.codec import Codec, HasCodebooks, HasFeatures
 from bench.codes import Codes
 from bench.engine import executors
@@ -44,6 +44,7 @@ DECODED = " (decoded audio)"
 FEATURES = " (continuous)"
 DEFAULT_CODECS = ("focalcodec@50", "codec2@1200")
 FASTEST_HZ = 1000.0
+PROBES_PER_DEVICE = 3
 _SOME = 200
 """Utterances whose coded audio is held in memory at a time."""
 
@@ -65,13 +66,13 @@ def run(task: str, wanted: Options) -> outcome.Outcome:
     """Probe every system of `wanted` on every data set of `wanted`; rows and table of each are written and told."""
     card = cards.load(task)
     profile = wanted.profile.split(":")[0]
-    device = options.device(wanted.device)
+    where = options.device(wanted.device)
     usual = card.settings["protocol"].get(profile, "focalcodec")
     protocol = wanted.protocol or usual
     chosen = settings(protocol, task)
     seeds = wanted.seeds or tuple(card.settings["seeds"])
     names = wanted.codecs or DEFAULT_CODECS
-    systems = known.systems(names, profile=profile, want=wanted.weights, device=device)
+    systems = known.systems(names, profile=profile, want=wanted.weights, device=where)
     results = outcome.Outcome()
     for source in wanted.data or (card.data[profile],):
         if wanted.limit is not None:
@@ -81,7 +82,7 @@ def run(task: str, wanted: Options) -> outcome.Outcome:
         needed = set().union(*(division.ids for division in divisions))
         dataset = dataset.select([u for u in dataset if u.id in needed])
         plan = Plan(
-            task, tuple(systems), dataset, (), profile=wanted.profile, device=device, always=(), **wanted.engine
+            task, tuple(systems), dataset, (), profile=wanted.profile, device=where, always=(), **wanted.engine
         )
         outcome.announce(plan, wanted.results)
         print(f"  protocol {protocol}, {len(divisions)} division(s), seeds {', '.join(map(str, seeds))}", flush=True)
@@ -179,13 +180,15 @@ def _train(
 
 def _run_jobs(due: Sequence[Job], plan: Plan, store: Store) -> dict[str, dict[str, Any]]:
     results = {}
-    cuda = plan.device.startswith("cuda")
-    options = ExecutorOptions(0 if cuda else min(plan.workers, len(due)), (plan.device,) if cuda else ())
+    away = not device.is_cpu(plan.device)
+    # Probes are small: several seeds share a device, so that one computes while another waits for its next batch.
+    places = device.all_of(plan.device) * PROBES_PER_DEVICE
+    options = ExecutorOptions(0 if away else min(plan.workers, len(due)), places[: len(due)] if away else ())
     with (
         Progress(len(due), f"{plan.task} probes", unit="training") as progress,
         executors.make(plan.executor, options) as executor,
     ):
-        pending = {executor.submit(jobs.run, job, "gpu" if cuda else "cpu"): job for job in due}
+        pending = {executor.submit(jobs.run, job, "gpu" if away else "cpu"): job for job in due}
         executor.flush()
         for future in as_completed(pending):
             job = pending[future]

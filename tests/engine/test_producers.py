@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 import toys
 
-from bench import adapters, audio, cards
+from bench import audio, cards
 from bench.engine import systems
 from bench.engine.plan import Comparison, Line, Plan
 from bench.engine.runner import Runner

@@ -1,0 +1,54 @@
+"""The check of a GPU, run with a CPU in the GPU's place; and what it says where there is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench import data
+from bench.cli import doctor, gpu
+from bench.errors import BenchError
+from bench.guard import guarded
+from bench.metrics import MetricFailure
+
+
+def test_a_cpu_computes_what_a_cpu_computes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert gpu.run("cpu", tmp_path, count=2, codecs=["focalcodec@50"], names=["sim_resemblyzer"]) == 0
+    [written] = tmp_path.glob("*.md")
+    text = written.read_text()
+    for what in ("codec focalcodec@50 | ok", "metric sim_resemblyzer | ok", "probe | ok", "resynthesis with two lanes | ok"):
+        assert what in text
+    assert "tokens equal 100.00%" in text and "encode, batch 1" in text
+    last = "The device computes what the CPU computes: 4 checks passed, 0 failed, 0 could not be made here."
+    assert text.rstrip().endswith(last) and last in capsys.readouterr().out
+
+
+def test_a_device_that_computes_otherwise_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Codes and scores that differ are each caught; a check that breaks leaves the others theirs."""
+    speech = data.load("embedded").limit(1).utterances
+    real = gpu.metrics.find("sim_resemblyzer")
+    wrong = type("Wrong", (), {"name": "wrong", "rate_hz": 16000, "device": True})()
+    wrong.place = lambda device: device
+    wrong.analyse_on = lambda device, signals, batched=None: [
+        {"embedding": np.ones(3) * (1.0 + 0.01 * bool(batched))} for _ in signals
+    ]
+    assert gpu._metric(wrong, "cpu", speech).state == "bad"
+    elsewhere = type("Elsewhere", (), {"name": "elsewhere", "place": lambda self, device: "cpu"})()
+    assert gpu._metric(elsewhere, "cuda:0", speech).state == "skipped"
+    broken = gpu._told("it", lambda: 1 / 0)  # type: ignore[arg-type, return-value]
+    assert broken.state == "bad" and "ZeroDivisionError" in broken.found
+    assert "does not compute" in gpu.verdict([broken]) and real.device
+    assert gpu._apart({"a": 1.0}, MetricFailure("silence")) == float("inf")
+    assert gpu._apart({"transcript": "a"}, {"transcript": "b"}) == float("inf")
+    assert gpu._apart({"a": [1.0, 2.0]}, {"a": [1.0, 2.5]}) == pytest.approx(0.25)
+
+
+def test_without_a_gpu_one_line_and_exit_1(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert guarded(lambda: doctor.main(["--gpu"])) == 1
+    told = capsys.readouterr()
+    assert told.out == "" and len(told.err.splitlines()) == 1 and "no GPU" in told.err
+    with pytest.raises(BenchError, match="device"):
+        gpu.run("tpu")

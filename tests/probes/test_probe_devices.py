@@ -1,0 +1,58 @@
+"""Probes on a device that refuses the CPU's tensors: losses and gradients equal the CPU's, whichever side lengths are on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import lane
+import numpy as np
+import pytest
+import torch
+
+from bench.probes.inputs import Inputs
+from bench.probes.networks import Classifier, Recogniser
+from bench.probes.settings import Settings
+from bench.probes.training import Example, Probe, batches
+
+TINY = Settings("tiny", hidden=6, embedding_dim=5, dropout=0.0, batch=4, learning_rate=1e-2)
+
+
+def _inputs() -> Inputs:
+    random = np.random.default_rng(0)
+    made = Inputs("toy", 50.0, sizes=(8, 8), tables=(None, None))
+    made.tokens = {f"u{n}": random.integers(0, 8, (20 + 3 * n, 2)).astype(np.int32) for n in range(6)}
+    return made
+
+
+@pytest.mark.parametrize(("task", "target", "classes"), [("asr", "ab c", 29), ("si", 1, 3)])
+def test_steps_on_a_device_equal_the_cpus(task: str, target: str | int, classes: int) -> None:
+    lane.register()
+    inputs = _inputs()
+    examples = [Example(name, target) for name in inputs.tokens]
+    losses = {}
+    for device in ("cpu", "lane"):
+        probe = Probe(task, inputs, classes, TINY, 0, device)
+        losses[device] = [probe.step(batch) for _ in range(3) for batch in batches(examples, inputs, 4, device)]
+        losses[device].append(probe._evaluate(examples)[1])
+    assert losses["lane"] == pytest.approx(losses["cpu"], rel=1e-4)
+    assert losses["cpu"][-1] < losses["cpu"][0]
+
+
+@pytest.mark.parametrize("make", [Recogniser, Classifier])
+def test_lengths_may_be_on_either_side(make: type) -> None:
+    lane.register()
+    inputs = _inputs()
+    torch.manual_seed(0)
+    network = make(inputs, 5, replace(TINY, pooling="attention")).eval()
+    tokens = torch.nn.utils.rnn.pad_sequence(
+        [torch.from_numpy(rows).long() for rows in inputs.tokens.values()], batch_first=True
+    )
+    lengths = torch.tensor([len(rows) for rows in inputs.tokens.values()])
+    with torch.no_grad():
+        wanted = network(tokens, None, lengths)
+        network.to("lane")
+        lane.State.asked.clear()
+        found = [network(tokens.to("lane"), None, some) for some in (lengths, lengths.to("lane"))]
+        assert "aten::_local_scalar_dense" not in lane.State.asked
+    for one in found:
+        torch.testing.assert_close(one.cpu(), wanted, atol=1e-5, rtol=1e-5)
