@@ -92,6 +92,13 @@ an output sample the input is that changes it, found by perturbation (a lower bo
 first_sample_ms: from the first sample's coming in to the first one's going out, computing included. rtf_chunks: seconds of
 computing per second of speech. chunk_times: seconds of every chunk (JSON), from which the percentiles are pooled."""
 
+LISTENING: Mapping[str, Column] = _named(
+    Column("mushra", "MUSHRA", "", "higher", 0, 100, decimals=1),
+    Column("abx", "ABX correct", "%", "lower", 0, 1, scale=100.0, decimals=1),
+    Column("ab_preference", "preferred", "%", "higher", 0, 1, scale=100.0, decimals=1),
+)
+"""What listeners answered: ratings of 0 to 100; how often the codec was told from the original; how often it was preferred."""
+
 ENGINE = {**CODING, **USAGE}
 """What the engine measures without a metric."""
 TO_SOURCE = "_to_source"
@@ -106,7 +113,7 @@ def every_column() -> dict[str, Column]:
     """
     known = {**ENGINE, **ODD}
     brought: list[tuple[str, Iterable[Column]]] = [("a metric", metrics.columns().values())]
-    brought += [("a task", some.values()) for some in (PROBES, STREAMING)]
+    brought += [("a task", some.values()) for some in (PROBES, STREAMING, LISTENING)]
     brought += [(entry.value, entry.load()) for entry in entry_points(group="bench.columns")]
     for source, columns in brought:
         for column in columns:

@@ -1,4 +1,4 @@
-"""The command line: `python -m bench {list,show,run,leaderboard,compare,merge,store,listen,gate,new,env,certify,doctor}`.
+"""The command line: `python -m bench COMMAND`; COMMANDS below lists them.
 
 Nothing heavy is imported here."""
 
@@ -214,6 +214,18 @@ def _new(argv: Sequence[str]) -> int:
     return new.main(argv)
 
 
+def _page(argv: Sequence[str]) -> int:
+    from bench.tasks import page
+
+    return page.main(argv)
+
+
+def _ratings(argv: Sequence[str]) -> int:
+    from bench.tasks import ratings
+
+    return ratings.main(argv)
+
+
 def _certify(argv: Sequence[str]) -> int:
     from bench.certify import command
 
@@ -242,6 +254,8 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "store": (_store, "size of the store; store verify, store prune [--dry-run]"),
     "compare": (_compare, "paired difference of two systems; --waves: equal codes and SNR of two forms of one codec"),
     "listen": (_listen, "a page with originals, decoded speech and scores, worst utterances first"),
+    "ratings": (_ratings, "answers of listening tests become rows of the leaderboard"),
+    "page": (_page, "one HTML page of all leaderboards, plots, comparisons and clips"),
     "gate": (_gate, "rerun the fixed benchmark and compare it with the committed baseline"),
     "new": (_new, "write a codec of your own: new codec NAME"),
     "env": (_env, "make, list or remove the environments of codecs that need their own"),

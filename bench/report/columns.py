@@ -14,7 +14,8 @@ TOP_FAMILIES = frozenset({"original", "reference", "identity"})
 """Families that show a column's ceiling: first in the table, never the best codec."""
 CEILINGS = (" (ceiling)", " (whole signal)")
 """Ends of the names of lines that show what a codec could reach at best."""
-PROBE_REFERENCES = frozenset({"chance", "log-mel"})
+PROBE_REFERENCES = frozenset({"chance", "log-mel", "anchor"})
+"""What a probe knows without a codec, and the anchor of a listening test."""
 
 
 def competes(system: str) -> bool:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.metrics import Column
+from bench.report import agreement, rate_distortion
 from bench.report import overview as first
-from bench.report import rate_distortion
 from bench.report.columns import column_of, fact_names, half_width, heading, number, score_names
 from bench.report.design import SHARED_VOICES
 from bench.report.overview import themes
@@ -68,7 +68,7 @@ def terminal(
     out = []
     for summary in made or summaries(rows, columns, draws, seed):
         out.append(clean(f"{summary.group.task} | {summary.group.dataset} | {summary.group.condition}"))
-        out += _header(summary)
+        out += header(summary)
         out += _terminal_overview(summary, columns, width, color)
         names = score_names(summary.columns, columns)
         head = ["codec", "kbps", *(heading(column_of(name, columns)) for name in names), "n"]
@@ -77,7 +77,8 @@ def terminal(
                   _counts(summary, system, names)] for system in summary.systems]
         out += ["", grid(head, lines, width, keep=2)]
         out += [clean(line) for line in _failed(summary, names)]
-        out += ["", *_notes(summary, "bold" if color else "*", clean), *_sources(summary, names, reported or {}, "in brackets")]
+        out += ["", *_notes(summary, "bold" if color else "*", clean), *_agreed(summary, columns),
+                *_sources(summary, names, reported or {}, "in brackets")]
     return "\n".join(out) + "\n"
 
 
@@ -99,8 +100,8 @@ def _markdown(
     group = summary.group
     names = score_names(summary.columns, columns)
     out = [f"{'#' * level} {group.task} · {markup(group.dataset)} · {group.condition}", ""]
-    header = _header(summary)
-    out += [header[0], *(f"\n> **{line}**" for line in header[1:]), "", *_markdown_overview(summary, columns, level)]
+    told = header(summary)
+    out += [told[0], *(f"\n> **{line}**" for line in told[1:]), "", *_markdown_overview(summary, columns, level)]
     for title, block in _blocks(names):
         out += [f"{'#' * (level + 1)} {title}", ""] if title else []
         head = ["codec", "kbps", *(heading(column_of(name, columns)) for name in block), "n"]
@@ -108,7 +109,8 @@ def _markdown(
                   *(_cell(summary, system, name, columns, reported) for name in block),
                   _counts(summary, system, block)] for system in summary.systems]
         out += [markdown_table(head, lines), ""]
-    out += [*("- " + note for note in (*_notes(summary, "**bold**", markup), *_sources(summary, names, reported, "paper"))), ""]
+    under = (*_notes(summary, "**bold**", markup), *_agreed(summary, columns), *_sources(summary, names, reported, "paper"))
+    out += [*("- " + note for note in under), ""]
     out += _details("What the bits are worth", rate_distortion.footer(summary, columns))
     out += _details("Bit rates, speed, delay and level", _fact_table(summary, columns))
     out += _details("Intervals, counts and failures of every cell", _full_table(summary, names, columns))
@@ -153,7 +155,7 @@ def _terminal_overview(summary: Summary, columns: Mapping[str, Column], width: i
             textwrap.fill(first.NOTE, min(width, TERMINAL))]
 
 
-def _header(summary: Summary) -> list[str]:
+def header(summary: Summary) -> list[str]:
     group = summary.group
     minutes = f"{summary.seconds / 60:.1f} min" if summary.seconds < 5400 else f"{summary.seconds / 3600:.2f} h"
     kind = "synthetic speech" if summary.synthetic else "recorded speech"
@@ -239,6 +241,11 @@ def _notes(summary: Summary, bold: str, name: Callable[[str], str]) -> list[str]
     return [*out, *summary.blind.values(), *(legend[mark] for mark in sorted(legend)), *summary.originals]
 
 
+def _agreed(summary: Summary, columns: Mapping[str, Column]) -> list[str]:
+    told = agreement.line(summary, columns)
+    return [told] if told else []
+
+
 def _sources(
     summary: Summary, names: Iterable[str], reported: Mapping[tuple[str, str], Reported], label: str
 ) -> list[str]:
@@ -280,3 +287,8 @@ def _failures(cell: Cell) -> str:
 
 def _details(title: str, body: str) -> list[str]:
     return [f"<details><summary>{title}</summary>", "", body, "", "</details>", ""] if body else []
+
+
+def notes(summary: Summary) -> list[str]:
+    """How to read the table of a summary, a line each, as plain text."""
+    return [first.NOTE, *_notes(summary, "bold", clean)]

@@ -6,6 +6,7 @@ and the gain is told. In the blind view names, pictures, gains and scores are hi
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 from collections.abc import Mapping, Sequence
@@ -85,7 +86,13 @@ def write(folder: Path, title: str, facts: Sequence[str], items: Sequence[Item],
     return path
 
 
-def _item(item: Item, shown: Sequence[str], columns: Mapping[str, Column], media: Path) -> str:
+def embedded(items: Sequence[Item], columns: Mapping[str, Column]) -> str:
+    """The same tables with sounds and pictures inside the HTML, for a page that is one file."""
+    shown = [name for name in columns if any(name in clip.scores for item in items for clip in item.clips)]
+    return "\n".join(_item(item, shown, columns, None) for item in items)
+
+
+def _item(item: Item, shown: Sequence[str], columns: Mapping[str, Column], media: Path | None) -> str:
     heard = [clip for clip in item.clips if clip.wave is not None]
     waves, gains = levelled([clip.wave for clip in heard if clip.wave is not None])
     top = max((clip.rate_hz for clip in heard), default=0)  # pictures of one utterance share their axes
@@ -96,9 +103,9 @@ def _item(item: Item, shown: Sequence[str], columns: Mapping[str, Column], media
         if clip.system in played:
             wave, gain = played[clip.system]
             sound, picture = _media(wave, clip.rate_hz, top, media)
-            cells.append(f'<td><audio controls preload="none" src="media/{sound}"></audio></td>')
+            cells.append(f'<td><audio controls preload="none" src="{sound}" aria-label="{escape(clip.system)}"></audio></td>')
             axis = f"0 to {top / 2000:g} kHz"
-            cells.append(f'<td><img src="media/{picture}" alt="spectrogram, {axis}" title="{axis}" loading="lazy"></td>')
+            cells.append(f'<td><img src="{picture}" alt="spectrogram, {axis}" title="{axis}" loading="lazy"></td>')
             cells.append(f'<td class="told">{gain:+.1f} dB</td>')
         else:
             cells.append(f'<td colspan="3" class="failed">{escape(clip.failure)}</td>')
@@ -108,26 +115,34 @@ def _item(item: Item, shown: Sequence[str], columns: Mapping[str, Column], media
             cells.append(f'<td class="told">{text}</td>')
         lines.append(f"<tr>{''.join(cells)}</tr>")
     heads = ["", "clip", "spectrogram", "gain", *(heading(columns[name]) for name in shown)]
-    head = "".join(f"<th>{escape(text)}</th>" for text in heads)
+    head = "".join(f"<th>{escape(text)}</th>" if text else "<td></td>" for text in heads)
     said = f"<p>{escape(item.text)}</p>" if item.text else ""
     return (
         f"<section><h2>{escape(item.utterance)}</h2>{said}"
         f'<p class="speaker">speaker {escape(item.speaker)}</p>'
-        f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table></section>"
+        f'<div class="wide" role="region" tabindex="0" aria-label="clips of {escape(item.utterance)}">'
+        f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table></div></section>"
     )
 
 
-def _media(wave: Wave, rate_hz: int, top_hz: int, media: Path) -> tuple[str, str]:
-    """Names of the sound and its picture, by content: they tell a listener nothing of the system."""
+def data_uri(kind: str, data: bytes) -> str:
+    """Bytes as a link that needs no file; `kind`: their MIME type."""
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def _media(wave: Wave, rate_hz: int, top_hz: int, media: Path | None) -> tuple[str, str]:
+    """Links of the sound and its picture. Names are by content: they tell a listener nothing of the system."""
     from matplotlib import image
 
     data = audio.to_flac(wave, rate_hz)
     stem = hashlib.sha256(data).hexdigest()[:12]
     drawn = io.BytesIO()
     image.imsave(drawn, spectrogram(audio.resample(wave, rate_hz, top_hz)), cmap="magma", vmin=0, vmax=255, format="png")
+    if media is None:
+        return data_uri("audio/flac", data), data_uri("image/png", drawn.getvalue())
     (media / f"{stem}.flac").write_bytes(data)
     (media / f"{stem}.png").write_bytes(drawn.getvalue())
-    return f"{stem}.flac", f"{stem}.png"
+    return f"media/{stem}.flac", f"media/{stem}.png"
 
 
 _PAGE = """<!DOCTYPE html>

@@ -1,7 +1,7 @@
 """Rate-distortion plots: scores with intervals over measured bit rate, one small panel per metric.
 
-Colours are Okabe and Ito's, which stay apart for colour-blind readers; a marker shape says the same again. Families are
-named at their points, not in a legend, by trying places around each point until nothing overlaps.
+A family has one colour and one marker in every plot (bench.report.palette); small weights are hollow. Families are named at
+their points, not in a legend, by trying places around each point until nothing overlaps.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ from numpy.typing import NDArray
 from bench.errors import BenchError
 from bench.metrics import Column
 from bench.report.columns import TOP_FAMILIES, column_of, family, score_names
+from bench.report.design import SHARED_VOICES
 from bench.report.overview import FLOOR_FAMILIES
+from bench.report.palette import Style
+from bench.report.palette import style as style_of
 from bench.report.summary import DRAWS, Cell, Summary, summaries
 from bench.stats.bootstrap import SEED
 
@@ -30,31 +33,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Floats = NDArray[np.float64]
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#000000", "#E69F00")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "h", "<", ">")
 MAIN_COLUMNS = ("pesq_wb", "stoi", "distillmos", "dwer", "utmos", "sim", "dnsmos_p808", "estoi")
 """Starts of the column names that are drawn when nothing else is asked for, in this order."""
 PANELS = 6
+LONE = 1.5
 TICK_STEPS = ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7), tuple(step / 2 for step in range(2, 20)))
 _PLACES = np.array([(radius * math.cos(angle), radius * math.sin(angle))
                     for radius in (9, 14, 20, 27, 36, 48, 62, 80)
                     for angle in np.linspace(0, 2 * math.pi, 16, endpoint=False)])
 # gr1-0.5, 12, 6 (decoded audio); not v2
 _RATE = re.compile(r"(?:(?P<which>.+)-)?[\d.]*(?P<role> \(.+\))?")
-
-
-@dataclass(frozen=True)
-class Style:
-    """How one family is drawn. The second round of colours is hollow and dashed."""
-
-    colour: str
-    marker: str
-    hollow: bool
-
-    @property
-    def ink(self) -> str:
-        """The colour darkened, so that thin letters keep their contrast on white."""
-        return "#" + "".join(f"{int(int(self.colour[i:i + 2], 16) * 0.78):02x}" for i in (1, 3, 5))
 
 
 @dataclass(frozen=True)
@@ -110,7 +98,10 @@ def rate_distortion(
         raise BenchError("a rate-distortion plot shows one task, data set and condition; these rows hold "
                          + ", ".join(str(summary.group) for summary in found))
     summary = found[0]
-    chosen = list(names) if names is not None else _main(score_names(summary.columns, columns))
+    able = [name for name in score_names(summary.columns, columns) if name not in summary.blind]
+    if not able and summary.blind:
+        raise BenchError(next(iter(summary.blind.values())))
+    chosen = [name for name in names if name in able] if names is not None else _main(able)
     drawn = [system for system in summary.systems
              if family(system) not in TOP_FAMILIES and summary.kbps(system) > 0]
     drawn = [system for system in drawn if family(system) not in FLOOR_FAMILIES] or drawn
@@ -140,12 +131,8 @@ def _figure(
     figure = Figure(figsize=(5.2 * across, 3.7 * down + 0.5), dpi=170, layout=layout)
     FigureCanvasAgg(figure)
     axes = np.atleast_1d(figure.subplots(down, across, sharex=True, squeeze=False)).ravel()
-    # neighbours in bit rate get colours far apart
     by_rate = sorted(systems, key=lambda s: (summary.kbps(s), s))
-    order = {look: i for i, look in enumerate(dict.fromkeys(look_of(system) for system in by_rate))}
-    place = {series(system): order[look_of(system)] for system in by_rate}
-    style = {name: Style(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)], i // len(COLOURS) % 2 == 1)
-             for name, i in place.items()}
+    style = {series(system): style_of(system) for system in by_rate}
     for axis, column in zip(axes, columns, strict=False):
         _panel(axis, summary, column, systems, style)
         _papers(axis, [mark for mark in printed if mark.column == column.name])
@@ -161,6 +148,9 @@ def _figure(
              f"{summary.speakers} speakers, {kind}{part}; bars: 95 % intervals")
     if {mark.column for mark in printed} & {column.name for column in columns}:
         title += "; hollow grey: numbers that papers print"
+    shared = {mark for marks in summary.marks.values() for mark in marks if mark[1] == SHARED_VOICES}
+    if shared:
+        title += f"; [nano]: {SHARED_VOICES}"
     # Of 10 points, some 13 letters an inch.
     figure.suptitle(textwrap.fill(title, int(13 * figure.get_figwidth())), fontsize=10, x=0.01, ha="left")
     figure.draw_without_rendering()  # settles the layout, so that pixels mean something ...
@@ -214,6 +204,41 @@ def _panel(
     axis.set_xticks(ticks, [f"{t:g}" for t in ticks])
     axis.minorticks_off()
     axis.margins(y=0.12)
+    _bound(axis, summary, column, systems, style)
+
+
+def limits(values: Sequence[float]) -> tuple[float, float] | None:
+    """Where an axis ends so that no lone value flattens the others: None where every value may be seen.
+
+    A value is alone when the gap to its neighbour is more than 1.5 times the range of all others.
+    """
+    some = sorted(values)
+    low, high = 0, len(some)
+    while high - low > 4 and some[high - 1] - some[high - 2] > LONE * (some[high - 2] - some[low]):
+        high -= 1
+    while high - low > 4 and some[low + 1] - some[low] > LONE * (some[high - 1] - some[low + 1]):
+        low += 1
+    return None if (low, high) == (0, len(some)) else (some[low], some[high - 1])
+
+
+def _bound(axis: Axes, summary: Summary, column: Column, systems: Sequence[str], style: Mapping[str, Style]) -> None:
+    """End the axis before a lone value, and tell it at the edge with an arrow."""
+    cells = {system: _cell(summary, system, column) for system in systems}
+    values = {system: cell.value * column.scale for system, cell in cells.items() if math.isfinite(cell.value)}
+    ends = limits(list(values.values()))
+    if ends is None:
+        return
+    seen = [cell for system, cell in cells.items() if system in values and ends[0] <= values[system] <= ends[1]]
+    low = min(cell.low if math.isfinite(cell.low) else cell.value for cell in seen) * column.scale
+    high = max(cell.high if math.isfinite(cell.high) else cell.value for cell in seen) * column.scale
+    room = 0.15 * (high - low)
+    axis.set_ylim(low - room, high + room)
+    for system, value in values.items():
+        if not low - room <= value <= high + room:
+            up = value > high
+            axis.annotate(f"{value:.{column.decimals}f}", (summary.kbps(system), high + room if up else low - room),
+                          xytext=(0, -16 if up else 16), textcoords="offset points", ha="center", va="center", fontsize=8,
+                          color=style[series(system)].ink, arrowprops={"arrowstyle": "->", "color": style[series(system)].colour})
 
 
 def _papers(axis: Axes, marks: Sequence[Printed]) -> None:
@@ -273,7 +298,10 @@ def _label(
         line = [(rate, cell.value * column.scale) for rate, cell in _points(summary, systems, name, column)]
         if line:
             pixels = axis.transData.transform(np.array(line))
-            spots[name] = pixels
+            inside = pixels[(pixels[:, 1] >= frame[1]) & (pixels[:, 1] <= frame[3])]
+            if not len(inside):
+                continue
+            spots[name] = inside
             ink += [np.linspace(a, b, max(2, int(np.hypot(*(b - a)) / 5))) for a, b in pairwise(pixels)]
             bars = [((x, cell.low * column.scale), (x, cell.high * column.scale))
                     for x, cell in _points(summary, systems, name, column) if cell.low < cell.high]
@@ -332,6 +360,6 @@ def _place(
     outside = (boxes[:, 0] < frame[0]) | (boxes[:, 1] < frame[1]) | (boxes[:, 3] > frame[3])
     outside |= boxes[:, 2] > frame[2]
     distance = np.hypot(*offsets.T)
-    cost = distance + 400 * overlaps.sum(axis=1) + 1000 * outside + 6 * np.minimum(covered.sum(axis=1), 12)
+    cost = distance + 0.02 * distance**2 + 400 * overlaps.sum(axis=1) + 1000 * outside + 6 * np.minimum(covered.sum(axis=1), 12)
     best = int(np.argmin(cost))
     return boxes[best], points[owner[best]], float(distance[best])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bench.columns import ENGINE, every_column
+from bench.columns import ENGINE, LISTENING, every_column
 from bench.metrics import Column
 from bench.results.publish import RATE_DISTORTION
 from bench.tasks import cards
@@ -29,7 +29,7 @@ def shown(rows: pd.DataFrame, asked: Sequence[str] = ()) -> dict[str, Column]:
     pairs = rows[["metric", "column"]].astype(str).drop_duplicates()
     chosen = set(pairs.loc[pairs["column"].isin(wanted), "metric"])
     present = set(pairs.loc[pairs["column"].isin(wanted) | ~pairs["metric"].isin(chosen), "column"])
-    order = dict.fromkeys([*wanted, *ENGINE, *known])
+    order = dict.fromkeys([*LISTENING, *wanted, *ENGINE, *known])
     return {name: known[name] for name in order if name in present and name in known}
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench import audio, data
 from bench.engine import systems as known_systems
@@ -18,7 +18,7 @@ from bench.engine.records import decoded_wave
 from bench.engine.runner import Runner
 from bench.errors import BenchError, UnknownName
 from bench.metrics import Column, MetricFailure
-from bench.report import listening
+from bench.report import listening, trial
 from bench.report.columns import heading, score_names
 from bench.report.listening import Clip, Item
 from bench.results import files, merge
@@ -56,39 +56,71 @@ def main(argv: Sequence[str] | None = None) -> int:
     made.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1")
     made.add_argument("--store", type=Path, default=None, metavar="FILE", help="store of finished stages")
     made.add_argument("--results", type=Path, default=options.RESULTS, metavar="DIR", help="where rows are, and the page goes")
+    made.add_argument("--test", default="", metavar="KIND", help="a listening test instead of a page: " + ", ".join(trial.KINDS))
     asked = made.parse_args(argv)
-    if asked.task not in TASKS:
-        raise UnknownName("task to listen to", asked.task, TASKS)
-    if asked.count < 1:
-        raise BenchError(f"--count {asked.count}: must be at least 1")
-    heard = _heard(asked.task, asked.data, asked.protocol)
-    device = options.device(asked.device)
-    systems = known_systems.systems(asked.codec or heard.codecs, want=asked.weights, device=device)
-    with Store(asked.store) as store:
-        folder = outcome.place(asked.results, asked.task, heard.dataset, store).folder()
-        in_rows = {system.key: str(row_files.system_facts(system, store)["system_key"]) for system in systems}
+    if asked.test and asked.test not in trial.KINDS:
+        raise UnknownName("listening test", asked.test, trial.KINDS)
+    found = hear(asked.task, asked.codec, asked.data, asked.weights, asked.protocol, asked.count, asked.by, asked.device,
+                 asked.store, asked.results)  # fmt: skip
+    folder = asked.results / "listening" / asked.task / found.folder
+    if asked.test:
+        page = trial.write(folder, asked.test, found.title, found.items, found.rows)
+    else:
+        page = listening.write(folder, found.title, found.facts, found.items, found.columns)
+    print(f"wrote {page}")
+    return 0
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a page of clips is made of. folder: the table's name. rows: system -> the fields of rows that are its own."""
+
+    title: str
+    facts: Sequence[str]
+    items: Sequence[Item]
+    columns: Mapping[str, Column]
+    folder: str
+    rows: Mapping[str, Mapping[str, Any]]
+
+
+def hear(
+    task: str, codecs: Sequence[str], source: str = "", weights: str | None = None, protocol: str = "focalcodec",
+    count: int = 8, by: str = "", device: str = "auto", store_at: Path | None = None, results: Path = options.RESULTS,
+) -> Session:
+    """Clips of some systems with their scores; what is not in the store is coded. Raises UnknownName, BenchError."""
+    if task not in TASKS:
+        raise UnknownName("task to listen to", task, TASKS)
+    if count < 1:
+        raise BenchError(f"--count {count}: must be at least 1")
+    heard = _heard(task, source, protocol)
+    device = options.device(device)
+    systems = known_systems.systems(codecs or heard.codecs, want=weights, device=device)
+    with Store(store_at) as store:
+        folder = outcome.place(results, task, heard.dataset, store).folder()
+        own = {system.label: row_files.system_facts(system, store) for system in systems}
+    in_rows = {system.key: str(own[system.label]["system_key"]) for system in systems}
     rows = _rows(folder, {(system.name, in_rows[system.key]) for system in systems})
     columns = {} if rows is None else shown(rows)
     columns = {name: columns[name] for name in score_names(columns, columns)}
-    chosen, order = _chosen(heard.dataset, rows, columns, asked.by, asked.count)
-    lines = vc.conversions(systems) if asked.task == "vc" else ()
-    plan = Plan(asked.task, tuple(systems), chosen, (), device=device, always=(), lines=lines)
-    outcome.announce(plan, asked.results / "listening")
-    with Store(asked.store) as store:
+    chosen, order = _chosen(heard.dataset, rows, columns, by, count)
+    lines = vc.conversions(systems) if task == "vc" else ()
+    plan = Plan(task, tuple(systems), chosen, (), device=device, always=(), lines=lines)
+    outcome.announce(plan, results / "listening")
+    with Store(store_at) as store:
         runner = Runner(plan, store)
         runner.run()
         found = _scores(rows, columns)
         scores = {(key, uid): some for key, told in in_rows.items() for (its, uid), some in found.items() if its == told}
         items = [_item(u, heard.beside.get(u.id, ()), runner, scores) for u in chosen]
+        base = row_files.base(Plan(task, tuple(systems), heard.dataset, (), device=device, always=(), lines=lines))
+        base |= {"audio_sha256": row_files.audio_sha256(heard.dataset, store), "role": plan.lines[0].producer.role}
     facts = [
         f"{heard.dataset.name}: {len(chosen)} of {len(heard.dataset)} utterances, {order}",
         *(f"{s.label}: weights {s.weights.digest[:12]} from {s.weights.source}" for s in systems if s.weights.kind != "none"),
         "clips are brought to the level of each first one by the gain beside them",
     ]
-    title = f"{asked.task}, {heard.dataset.name}: {', '.join(system.label for system in systems)}"
-    page = listening.write(asked.results / "listening" / asked.task / folder.name, title, facts, items, columns)
-    print(f"wrote {page}")
-    return 0
+    title = f"{task}, {heard.dataset.name}: {', '.join(system.label for system in systems)}"
+    return Session(title, facts, items, columns, folder.name, {name: base | some for name, some in own.items()})
 
 
 def _heard(task: str, source: str, protocol: str) -> Heard:

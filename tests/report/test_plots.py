@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from bench.errors import BenchError
-from bench.report import plots
+from bench.report import palette, plots
 
 Rows = pd.DataFrame
 
@@ -118,8 +118,24 @@ def _seen_without_red_cones(colour: str) -> np.ndarray:
 
 @pytest.mark.parametrize("see", [_seen_without_red_cones])
 def test_colours_stay_apart_without_red_cones(see: Callable[[str], np.ndarray]) -> None:
-    for (i, a), (j, b) in combinations(enumerate(plots.COLOURS), 2):
-        assert np.abs(see(a) - see(b)).max() > 0.04 or plots.MARKERS[i] != plots.MARKERS[j]
+    for a, b in combinations(map(palette.style, palette.KNOWN), 2):
+        assert np.abs(see(a.colour) - see(b.colour)).max() > 0.04 or a.marker != b.marker
+
+
+def test_a_family_looks_the_same_whatever_else_is_drawn() -> None:
+    assert palette.style("focalcodec@50 [nano]") == palette.style("focalcodec@12.5 [nano]")
+    assert palette.style("lyra@6 [official]").colour == palette.style("lyra@6").colour
+    assert palette.style("mine@1 [nano]").hollow and not palette.style("mine@1 [official]").hollow
+    looks = [(made.colour, made.marker) for made in map(palette.style, palette.KNOWN)]
+    assert len(set(looks)) == len(looks)
+
+
+@pytest.mark.parametrize(("values", "ends"), [
+    ([1, 2, 3, 4, 5], None), ([1, 2, 3, 4, 90], (1, 4)), ([-50, 1, 2, 3, 4], (1, 4)), ([1, 2, 90], None),
+    ([0.7, 0.8, 0.9, 0.95, 1.0], None),
+])
+def test_a_lone_value_does_not_flatten_the_others(values: list[float], ends: tuple[float, float] | None) -> None:
+    assert plots.limits(values) == ends
 
 
 def test_what_cannot_be_drawn_says_why(baseline: Rows, columns: dict, tmp_path: Path) -> None:
