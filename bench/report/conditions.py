@@ -13,7 +13,7 @@ import numpy as np
 from bench.errors import BenchError
 from bench.metrics import Column
 from bench.report.columns import column_of, score_names
-from bench.report.plots import COLOURS, MARKERS
+from bench.report.palette import style
 from bench.report.summary import Summary, summaries
 
 if TYPE_CHECKING:
@@ -79,10 +79,11 @@ def _figure(
             shift = 0.3 * (0.5 - (n + 0.5) / len(codecs))
             values = np.array([cell.value for _, cell in points]) * column.scale
             bars = np.array([[max(0.0, cell.value - cell.low), max(0.0, cell.high - cell.value)] for _, cell in points])
+            look = style(codec)
             axis.errorbar(
                 values, [at + shift for at, _ in points], xerr=np.nan_to_num(bars).reshape(-1, 2).T * column.scale,
-                color=COLOURS[n % len(COLOURS)], marker=MARKERS[n % len(MARKERS)], markersize=4, linestyle="none",
-                elinewidth=1, label=codec,
+                color=look.colour, marker=look.marker, markersize=4, linestyle="none",
+                markerfacecolor="white" if look.hollow else look.colour, elinewidth=1, label=codec,
             )  # fmt: skip
         arrow = {"higher": "→ better", "lower": "← better", "neither": ""}[column.better]
         axis.set_title(f"{column.title} {column.unit} {arrow}".replace("  ", " "), fontsize=9, loc="left")
