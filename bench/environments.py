@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
-from bench.cards import ROOT, Point
+from bench.cards import PACKAGE, Point
 from bench.errors import BadCard, BenchError
 from bench.fetch.files import locked
 
@@ -59,7 +59,7 @@ def worker(point: Point) -> Path:
     name = str(point.settings.get("worker", ""))
     if not name:
         raise BadCard(f"{point.name}: setting 'worker' is missing in its card: the file that runs in the codec's own Python")
-    own = ROOT / "bench" / "foreign" / "workers" / f"{name}.py"
+    own = PACKAGE / "foreign" / "workers" / f"{name}.py"
     path = own if own.is_file() else Path(os.path.expanduser(name))
     if not path.is_absolute():
         path = point.card.path.parent / path

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import environments
-from bench.cards import ROOT, Point
+from bench.cards import PACKAGE, Point
 from bench.codec import Codec, Wave
 from bench.codes import Codes
 from bench.errors import BadCodes, BenchError
@@ -34,9 +34,11 @@ VERSION = "1"
 
 LIMIT_S = 600.0
 SHOWN = 300
+# Only this package is made known, not what is installed beside it: the codec's Python has packages of its own.
 _START = (
-    "import sys; sys.path.insert(0, {root!r}); from bench.foreign.serve import main; sys.path.remove({root!r}); "
-    "sys.exit(main())"
+    "import sys, importlib.util as u; spec = u.spec_from_file_location('bench', {package!r} + '/__init__.py', "
+    "submodule_search_locations=[{package!r}]); sys.modules['bench'] = made = u.module_from_spec(spec); "
+    "spec.loader.exec_module(made); from bench.foreign.serve import main; sys.exit(main())"
 )
 
 
@@ -53,7 +55,7 @@ class Child:
         self.name, self.limit_s = name, limit_s
         self.errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
         kept = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
-        command = [interpreter, "-u", "-c", _START.format(root=str(ROOT))]
+        command = [interpreter, "-u", "-c", _START.format(package=str(PACKAGE))]
         try:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, env=kept
