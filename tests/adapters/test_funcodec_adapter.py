@@ -118,8 +118,8 @@ def test_other_bitrates_are_refused_with_the_nearest(kbps: float, nearest: str) 
 
 @pytest.mark.parametrize("name", ["tiny_encodec_ds320", "tiny_freqcodec_magphase_gr1_ds320"])
 @pytest.mark.parametrize("tag", ["a_16000", "b_odd_7351", "c_short_400"])
-def test_strict_mode_gives_the_published_codes_and_waves(name: str, tag: str, shared: Path) -> None:
-    folder = shared / "fixtures" / "funcodec"
+def test_strict_mode_gives_the_published_codes_and_waves(name: str, tag: str, reference: Path) -> None:
+    folder = reference / "funcodec"
     io = load_file(folder / f"{name}.io.safetensors")
     strict = FunCodecAdapter(from_state_dict(load_file(folder / f"{name}.state.safetensors")), 8, strict=True)
     wave = io[f"{tag}.wave"][0].numpy()

@@ -22,9 +22,9 @@ Get = Callable[[str], Any]
 Signal = Callable[..., NDArray[np.float32]]
 
 
-def test_a_state_dict_of_the_published_code(shared: Path, tmp_path: Path, monkeypatch: Any) -> None:
+def test_a_state_dict_of_the_published_code(reference: Path, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
-    recorded = load_file(shared / "fixtures" / "supercodec" / "supercodec_tiny_s2458_b1.safetensors")
+    recorded = load_file(reference / "supercodec" / "supercodec_tiny_s2458_b1.safetensors")
     prefix = "state_dict/"
     state = {key.removeprefix(prefix): value for key, value in recorded.items() if key.startswith(prefix)}
     point = cards.resolve("supercodec@1")

@@ -14,12 +14,12 @@ import soundfile
 
 
 @pytest.fixture(scope="session")
-def clip(shared: Path) -> Callable[[str], np.ndarray]:
+def clip(reference: Path) -> Callable[[str], np.ndarray]:
     """Reads a clip of the metric fixtures by name: float32 [T] at 16 kHz."""
 
     @cache
     def read(name: str) -> np.ndarray:
-        wave, rate = soundfile.read(shared / "fixtures" / "metrics" / "wav" / f"{name}.wav", dtype="float32")
+        wave, rate = soundfile.read(reference / "metrics" / "wav" / f"{name}.wav", dtype="float32")
         assert rate == 16_000
         return np.asarray(wave)
 
@@ -27,9 +27,16 @@ def clip(shared: Path) -> Callable[[str], np.ndarray]:
 
 
 @pytest.fixture(scope="session")
-def golden(shared: Path) -> Callable[[str], Any]:
+def golden(reference: Path) -> Callable[[str], Any]:
     """Reads expected_<name>.json of the metric fixtures."""
-    return lambda name: json.loads((shared / "fixtures" / "metrics" / f"expected_{name}.json").read_text())
+
+    def read(name: str) -> Any:
+        rows = json.loads((reference / "metrics" / f"expected_{name}.json").read_text())
+        if name == "intrusive":  # by clips, of which the archive leaves out two
+            rows = {clip: row for clip, row in rows.items() if (reference / "metrics" / "wav" / f"{clip}.wav").is_file()}
+        return rows
+
+    return read
 
 
 @pytest.fixture(scope="session")

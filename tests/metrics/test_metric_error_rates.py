@@ -54,8 +54,8 @@ def test_empty_texts():
     assert word_errors("", "") == Ratio(0.0, 0)
 
 
-def test_moonshine_equals_its_package(shared, clip):
-    paths = [str(shared / "fixtures" / "metrics" / "wav" / f"{name}.wav") for name in CLIPS]
+def test_moonshine_equals_its_package(reference, clip):
+    paths = [str(reference / "metrics" / "wav" / f"{name}.wav") for name in CLIPS]
     script = (
         "import sys, json, pathlib, moonshine_cpp as m\n"
         "model = m.MoonshineModel(model_dir_path=str(pathlib.Path(m.__file__).parent / 'models' / 'base-en'))\n"

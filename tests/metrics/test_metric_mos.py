@@ -104,8 +104,8 @@ def _embed_speech(speech):
         return mean_embedding(RESEMBLYZER.on()(torch.from_numpy(partials(speech))))["embedding"]
 
 
-def test_resemblyzer_pairs_of_published_audio(shared):
-    folder = shared / "fixtures" / "secs"
+def test_resemblyzer_pairs_of_published_audio(reference):
+    folder = reference / "secs"
     pairs = {
         p["deg"].split("/")[-1].removesuffix(".wav"): p for p in json.loads((folder / "scores.json").read_text())["pairs"][:1]
     }

@@ -67,8 +67,8 @@ def test_download_is_checked_and_kept(nothing_here, monkeypatch):
     assert sources.locate(source(b"good")).folder.name == "thing"
 
 
-def test_utmos_keys_and_shapes(shared):
-    listed = json.loads((shared / "fixtures" / "metrics" / "utmos22_strong_keys.json").read_text())
+def test_utmos_keys_and_shapes(reference):
+    listed = json.loads((reference / "metrics" / "utmos22_strong_keys.json").read_text())
     with torch.device("meta"):
         wanted = {key: list(tensor.shape) for key, tensor in utmos_network.Utmos().state_dict().items()}
     assert {utmos_network.rename(key): shape for key, shape in listed.items()} == wanted
@@ -96,8 +96,8 @@ def test_utmos_hears_padding(monkeypatch, random_utmos, voice):
     assert abs(_score(monkeypatch, random_utmos, np.pad(voice[:4000], (0, 16_000))) - alone) > 1e-4  # why batches are masked
 
 
-def test_utmos_round_trip_through_the_checkpoint_names(monkeypatch, random_utmos, shared, voice):
-    listed = json.loads((shared / "fixtures" / "metrics" / "utmos22_strong_keys.json").read_text())
+def test_utmos_round_trip_through_the_checkpoint_names(monkeypatch, random_utmos, reference, voice):
+    listed = json.loads((reference / "metrics" / "utmos22_strong_keys.json").read_text())
     state = random_utmos.state_dict()
     named = {key: state[utmos_network.rename(key)] for key in listed}
     again = utmos_network.from_state(dict(named), "memory")
@@ -148,9 +148,9 @@ def _fairseq_forward(state, wave):
     return float(x.mean()) * 2.0 + 3.0
 
 
-def test_utmos_is_the_released_network(monkeypatch, shared, clip):
+def test_utmos_is_the_released_network(monkeypatch, reference, clip):
     """Every tensor drawn apart, so that a swapped or unused one shows in the score."""
-    listed = json.loads((shared / "fixtures" / "metrics" / "utmos22_strong_keys.json").read_text())
+    listed = json.loads((reference / "metrics" / "utmos22_strong_keys.json").read_text())
     generator = torch.Generator().manual_seed(1234)
     state = {}
     for key in sorted(listed):

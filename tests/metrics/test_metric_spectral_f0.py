@@ -57,8 +57,8 @@ def test_f0_golden(name, clip, golden):
     assert (found["rmse"], found["vuv"]) == pytest.approx((wanted["rmse_hz"], wanted["vuv"]), abs=1e-3)
 
 
-def test_f0_of_a_known_glide(shared, clip, golden):
-    truth = np.load(shared / "fixtures" / "metrics" / "synth_glide_f0.npy")
+def test_f0_of_a_known_glide(reference, clip, golden):
+    truth = np.load(reference / "metrics" / "synth_glide_f0.npy")
     wanted = golden("f0")["synth_glide"]["dio+stonemask"]
     found = both_voiced(truth[::80], dio(clip("synth_glide")))
     assert (found["pcc"], found["vuv"]) == pytest.approx((wanted["pcc_hz"], wanted["vuv_err"]), abs=1e-3)
@@ -91,8 +91,8 @@ def test_other_extractors_name_what_they_cannot_score(voice):
         assert {v.kind for v in scored.values()} == {"silence"}
 
 
-def test_freecodec_recipe(shared):
-    folder = shared / "fixtures" / "secs" / "f0"
+def test_freecodec_recipe(reference):
+    folder = reference / "secs" / "f0"
     for name, row in json.loads((folder / "scores.json").read_text()).items():
         pair = [soundfile.read(folder / f"{name}_{side}.wav", dtype="float32")[0] for side in ("src", "cvt")]
         stored = np.load(folder / f"{name}_f0.npz")

@@ -18,8 +18,8 @@ TINY = ("tiny_50hz", "tiny_12_5hz", "tiny_options", "tiny_causal", "tiny_causal_
 
 
 @pytest.fixture
-def folder(shared: Path) -> Path:
-    return shared / "fixtures" / "focalcodec"
+def folder(reference: Path) -> Path:
+    return reference / "focalcodec"
 
 
 def test_old_layout_gives_the_recorded_tokens_and_wave(folder: Path, tmp_path: Path) -> None:

@@ -46,8 +46,8 @@ def signals(*sizes: int) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_state_dict_and_counts_are_the_published_ones(shared: Path, name: str) -> None:
-    manifest = json.loads((shared / "fixtures/focalcodec/manifests" / f"focalcodec_{name}.json").read_text())
+def test_state_dict_and_counts_are_the_published_ones(reference: Path, name: str) -> None:
+    manifest = json.loads((reference / "focalcodec" / "manifests" / f"focalcodec_{name}.json").read_text())
     with torch.device("meta"):
         codec = FocalCodec.from_config(name)
     found = {key: list(value.shape) for key, value in codec.state_dict().items()}
@@ -61,8 +61,8 @@ def test_state_dict_and_counts_are_the_published_ones(shared: Path, name: str) -
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_config_survives_its_json_form(shared: Path, name: str) -> None:
-    manifest = json.loads((shared / "fixtures/focalcodec/manifests" / f"focalcodec_{name}.json").read_text())
+def test_config_survives_its_json_form(reference: Path, name: str) -> None:
+    manifest = json.loads((reference / "focalcodec" / "manifests" / f"focalcodec_{name}.json").read_text())
     assert FocalCodecConfig.from_dict(manifest["config"]) == PRESETS[name]
     assert FocalCodecConfig.from_dict(json.loads(json.dumps(PRESETS[name].to_dict()))) == PRESETS[name]
 

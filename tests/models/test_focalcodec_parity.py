@@ -32,9 +32,10 @@ class Case:
 
 
 @pytest.fixture(scope="module")
-def cases(shared: Path) -> dict[str, Case]:
-    folder = shared / "fixtures" / "focalcodec"
-    return {name: Case(folder, name) for name in (*OFFLINE, *CAUSAL, "tiny_options")}
+def cases(reference: Path) -> dict[str, Case]:
+    folder = reference / "focalcodec"
+    here = [name for name in (*OFFLINE, *CAUSAL, "tiny_options") if (folder / f"{name}.json").is_file()]
+    return {name: Case(folder, name) for name in here}
 
 
 def assert_feats(found: Tensor, expected: Tensor) -> None:

@@ -29,8 +29,9 @@ class Case:
 
 
 @pytest.fixture(scope="module")
-def cases(shared: Path) -> dict[str, Case]:
-    return {name: Case(shared / "fixtures" / "focalcodec", name) for name in CAUSAL}
+def cases(reference: Path) -> dict[str, Case]:
+    here = [name for name in CAUSAL if (reference / "focalcodec" / f"{name}.json").is_file()]
+    return {name: Case(reference / "focalcodec", name) for name in here}
 
 
 def assert_state(found: Tensor, expected: Tensor, what: str) -> None:

@@ -18,12 +18,12 @@ def resemblyzer() -> ResemblyzerSpeaker:
     return ResemblyzerSpeaker()
 
 
-def test_same_vectors_as_the_package(shared: Path, resemblyzer: ResemblyzerSpeaker) -> None:
+def test_same_vectors_as_the_package(reference: Path, resemblyzer: ResemblyzerSpeaker) -> None:
     import resemblyzer as package
 
     theirs = package.VoiceEncoder("cpu", verbose=False)
     for name in ("p233_127_ref", "p233_127_deg"):
-        wave, _ = soundfile.read(shared / "fixtures" / "secs" / f"{name}.wav", dtype="float32")
+        wave, _ = soundfile.read(reference / "secs" / f"{name}.wav", dtype="float32")
         for part in (wave, 0.05 * wave[5000:21000]):
             prepared = package.preprocess_wav(part)
             np.testing.assert_allclose(trim_silence(raise_level(part)), prepared, rtol=1e-5, atol=1e-7)
@@ -31,8 +31,8 @@ def test_same_vectors_as_the_package(shared: Path, resemblyzer: ResemblyzerSpeak
             np.testing.assert_allclose(resemblyzer.embed(part), expected, atol=1e-5)
 
 
-def test_recorded_similarities(shared: Path, resemblyzer: ResemblyzerSpeaker) -> None:
-    folder = shared / "fixtures" / "secs"
+def test_recorded_similarities(reference: Path, resemblyzer: ResemblyzerSpeaker) -> None:
+    folder = reference / "secs"
     for name, expected in (("p233_127", 0.87464), ("7176-92135-0041", 0.94186)):
         pair = [soundfile.read(folder / f"{name}_{side}.wav", dtype="float32")[0] for side in ("ref", "deg")]
         score = float(np.dot(*(resemblyzer.embed(wave) for wave in pair)))

@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 from bench.models.freecodec.supercodec import Decoder, Encoder, SuperCodec, from_published
 
 
-def recorded(shared: Path, batch: str) -> dict[str, torch.Tensor]:
-    return load_file(shared / "fixtures" / "supercodec" / f"supercodec_tiny_s2458_{batch}.safetensors")
+def recorded(reference: Path, batch: str) -> dict[str, torch.Tensor]:
+    return load_file(reference / "supercodec" / f"supercodec_tiny_s2458_{batch}.safetensors")
 
 
 def build(tensors: dict[str, torch.Tensor], strict: bool) -> SuperCodec:
@@ -25,8 +25,8 @@ def build(tensors: dict[str, torch.Tensor], strict: bool) -> SuperCodec:
 
 @pytest.mark.parametrize("batch", ["b1", "b2"])
 @torch.no_grad()
-def test_parity(shared: Path, batch: str) -> None:
-    tensors = recorded(shared, batch)
+def test_parity(reference: Path, batch: str) -> None:
+    tensors = recorded(reference, batch)
     model = build(tensors, strict=True)
     latent, codes = model.encode(tensors["wav"])
     torch.testing.assert_close(latent, tensors["latent"], rtol=0, atol=1e-5)
@@ -36,8 +36,8 @@ def test_parity(shared: Path, batch: str) -> None:
 
 
 @torch.no_grad()
-def test_batch_leak_only_when_strict(shared: Path) -> None:
-    tensors = recorded(shared, "b2")
+def test_batch_leak_only_when_strict(reference: Path) -> None:
+    tensors = recorded(reference, "b2")
     for strict in (True, False):
         model = build(tensors, strict)
         together = model.encode(tensors["wav"])[0][1:]

@@ -88,8 +88,8 @@ def test_table_4_of_the_paper(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SIZES)
-def test_published_names_and_shapes_load(name: str, shared: Path) -> None:
-    manifest = json.loads((shared / "fixtures" / "funcodec" / "manifests" / f"{name}.json").read_text())
+def test_published_names_and_shapes_load(name: str, reference: Path) -> None:
+    manifest = json.loads((reference / "funcodec" / "manifests" / f"{name}.json").read_text())
     state = {e["name"]: torch.empty(e["shape"], device="meta") for e in manifest["state_dict"]}
     config = infer_config(state, causal="causal" in name)
     assert config.with_(dropout=PRESETS[name].dropout) == PRESETS[name]

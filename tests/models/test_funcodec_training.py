@@ -30,8 +30,8 @@ def tiny(**changes: object) -> FunCodecConfig:
 
 
 @pytest.mark.parametrize("commit_all", [True, False])
-def test_one_training_step_of_the_quantizer(shared: Path, commit_all: bool) -> None:
-    values = load_file(shared / "fixtures" / "funcodec" / "rvq_train_step.safetensors")
+def test_one_training_step_of_the_quantizer(reference: Path, commit_all: bool) -> None:
+    values = load_file(reference / "funcodec" / "rvq_train_step.safetensors")
     levels, size, dim = values["before.embed"].shape
     quantizer = ResidualVQ(levels, size, dim, commit_all=commit_all).train()
     quantizer.load_stacked(values["before.embed"], values["before.cluster_size"], values["before.embed_avg"])
@@ -121,8 +121,8 @@ def test_every_parameter_learns(domain: str) -> None:
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
 
 
-def test_spectra_match_the_published_losses(shared: Path) -> None:
-    values = load_file(shared / "fixtures" / "funcodec" / "losses_multispectral.safetensors")
+def test_spectra_match_the_published_losses(reference: Path) -> None:
+    values = load_file(reference / "funcodec" / "losses_multispectral.safetensors")
     a, b = values["a"][:, 0], values["b"][:, 0]
     for index in range(6):
         spectra = LogSpectra(2 ** (index + 5))
@@ -158,8 +158,8 @@ def test_config_survives_json_and_refuses_what_it_does_not_know() -> None:
         tiny(ratios=((4, 1), (4, 1), (4, 2)))
 
 
-def test_discriminators_match_the_published_ones(shared: Path) -> None:
-    folder = shared / "fixtures" / "funcodec"
+def test_discriminators_match_the_published_ones(reference: Path) -> None:
+    folder = reference / "funcodec"
     state = load_file(folder / "tiny_encodec_ds320.state.safetensors")
     io = load_file(folder / "tiny_encodec_ds320.io.safetensors")
     model = MultiScaleSTFTDiscriminator(filters=4)

@@ -21,8 +21,8 @@ GOLDEN = (
 
 
 @pytest.fixture(scope="module")
-def golden(shared: Path) -> dict:
-    folder = shared / "fixtures" / "metrics"
+def golden(reference: Path) -> dict:
+    folder = reference / "metrics"
     arrays = {name: np.load(folder / f"boot_{name}.npy") for name in ("a", "b", "spk")}
     return arrays | {"expected": json.loads((folder / "expected_bootstrap.json").read_text())}
 
