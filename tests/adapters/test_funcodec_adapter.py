@@ -148,9 +148,9 @@ def test_optional_powers(codec: FunCodecAdapter) -> None:
 def test_codes_of_another_network_are_refused(codec: FunCodecAdapter) -> None:
     level = Tokens("level", 0.0, (256,), np.zeros((1, 1), np.int64))
     with pytest.raises(BadCodes, match="codebooks of 1024"):
-        codec.decode([Codes((Tokens("codes", 50.0, (8,), np.zeros((2, 1))), level), 640, 16000)])
+        codec.decode([Codes((Tokens("codes", 50.0, (8,), np.zeros((2, 1), np.int64)), level), 640, 16000)])
     with pytest.raises(BadCodes, match="codes use 5 codebooks, this network has 4"):
-        codec.decode([Codes((Tokens("codes", 50.0, (1024,) * 5, np.zeros((2, 5))), level), 640, 16000)])
+        codec.decode([Codes((Tokens("codes", 50.0, (1024,) * 5, np.zeros((2, 5), np.int64)), level), 640, 16000)])
 
 
 @pytest.mark.parametrize("family", ["funcodec", "freqcodec"])
