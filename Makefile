@@ -43,7 +43,7 @@ flag = $(if $($(1)),--$(2) "$$$(1)")
 FLAGS = $(call flag,TASK,task) $(call flag,CODEC,codec) $(call flag,DATA,data) $(call flag,DEVICE,device) \
 	$(call flag,WEIGHTS,weights) $(call flag,PROTOCOL,protocol)
 
-.PHONY: bench listen page test gate certify lint perf doctor gpu-check results list install
+.PHONY: bench listen page test gate certify lint format perf doctor gpu-check results list install
 
 # What tests and lint run needs more than a benchmark does: make install EXTRAS=dev (all, visqol, f0, lyra ...: pyproject.toml).
 test lint perf certify: EXTRAS := dev
@@ -73,8 +73,12 @@ certify: install
 
 lint: install
 	@.venv/bin/ruff check bench tests tools
+	@.venv/bin/ruff format --check -q bench tests tools
 	@$(PY) -m mypy
 	@.venv/bin/lint-imports
+
+format: install
+	@.venv/bin/ruff format bench tests tools
 
 # One thread: the ratios are of CPU times, which threads that wait for one another inflate.
 perf: install

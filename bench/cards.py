@@ -176,7 +176,7 @@ class CardFile(Record, frozen=True):
             raise ValueError("key 'adapter' is missing; only a card with [[reported]] numbers can do without one")
         named = [name for name, point in self.points.items() if point.weights]
         if self.weights == "none" and named:
-            raise ValueError(f"weights is \"none\", but [points.{named[0]}.weights] names some; remove one of them")
+            raise ValueError(f'weights is "none", but [points.{named[0]}.weights] names some; remove one of them')
 
 
 @dataclass(frozen=True)

@@ -265,9 +265,7 @@ class Codes:
             entry["bytes"] = len(data)
             header.append(entry)
             body += data
-        head = json.dumps(
-            {"n": self.num_samples, "sr": self.sample_rate, "parts": header}, separators=(",", ":")
-        ).encode()
+        head = json.dumps({"n": self.num_samples, "sr": self.sample_rate, "parts": header}, separators=(",", ":")).encode()
         return _MAGIC + struct.pack("<I", len(head)) + head + bytes(body)
 
     @classmethod

@@ -71,4 +71,3 @@ def _files(folder: Path, pattern: str) -> Iterator[tuple[str, Path]]:
     for path in folder.rglob(pattern):
         if path.is_file() and path.suffix != ".pyc" and "__pycache__" not in path.parts:
             yield path.relative_to(folder).as_posix(), path
-

@@ -26,6 +26,7 @@ def kind(device: str) -> str:
 
 
 def is_cpu(device: str) -> bool:
+    """Whether `device` is the CPU."""
     return kind(device) == "cpu"
 
 

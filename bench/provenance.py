@@ -34,9 +34,7 @@ def git_commit() -> str:
     """Commit of the checkout, with "+dirty" when files differ; "unknown" outside git."""
 
     def ask(*words: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(PACKAGE.parent), *words], capture_output=True, text=True, check=True
-        ).stdout
+        return subprocess.run(["git", "-C", str(PACKAGE.parent), *words], capture_output=True, text=True, check=True).stdout
 
     try:
         commit = ask("rev-parse", "--short=12", "HEAD").strip()
@@ -72,7 +70,6 @@ def cpu_kind() -> str:
     flags = set(facts.get("flags", facts.get("Features", "")).split())
     widest = next((isa for isa in _ISA if isa in flags), "plain")
     return f"{facts.get('vendor_id', 'other')}-{widest}"
-
 
 
 def machine(device: str = "cpu") -> dict[str, Any]:

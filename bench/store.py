@@ -111,9 +111,7 @@ class Store:
             self._db.executescript(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
             self._raise_damaged(error)
-            raise StoreError(
-                f"{self.path}: cannot open the store ({error}). Set BENCH_STORE to a writable place."
-            ) from error
+            raise StoreError(f"{self.path}: cannot open the store ({error}). Set BENCH_STORE to a writable place.") from error
 
     def _raise_damaged(self, error: Exception) -> None:
         """Keep a damaged file aside and raise StoreDamaged; nothing happens for errors of another kind."""

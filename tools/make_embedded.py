@@ -41,8 +41,22 @@ def main() -> None:
             path.parent.mkdir(exist_ok=True)
             soundfile.write(path, wave, RATE_HZ, subtype="PCM_16", compression_level=1.0)
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            rows.append("\t".join((name, f"{voice}/{path.name}", voice, GENDERS[voice[1]], ACCENTS[voice[0]],
-                                   "true", str(number + 1), str(len(wave)), digest, sentences[number])))
+            rows.append(
+                "\t".join(
+                    (
+                        name,
+                        f"{voice}/{path.name}",
+                        voice,
+                        GENDERS[voice[1]],
+                        ACCENTS[voice[0]],
+                        "true",
+                        str(number + 1),
+                        str(len(wave)),
+                        digest,
+                        sentences[number],
+                    )
+                )
+            )
     (FOLDER / "manifest.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     print(f"{len(rows) - 1} utterances in {FOLDER}")
 

@@ -32,7 +32,6 @@ class NetworkCodec(Codec):
     Subclasses say what a wave becomes (`parts`) and what codes become (`wave`); both run in inference mode.
     """
 
-
     def __init__(self, network: torch.nn.Module, device: str) -> None:
         self.network: Any = network.eval().to(device)
         self.device = device

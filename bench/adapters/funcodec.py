@@ -118,9 +118,7 @@ class FunCodecAdapter(Codec):
         """Indices [N, K] of a message. Raises BadCodes."""
         config, part = self.network.config, message.part("codes")
         if not isinstance(part, Tokens) or set(part.sizes) != {config.codebook_size}:
-            raise BadCodes(
-                f"codes of {getattr(part, 'sizes', None)} do not belong to codebooks of {config.codebook_size}"
-            )
+            raise BadCodes(f"codes of {getattr(part, 'sizes', None)} do not belong to codebooks of {config.codebook_size}")
         if len(part.sizes) > config.codebooks:
             raise BadCodes(f"codes use {len(part.sizes)} codebooks, this network has {config.codebooks}")
         return part.indices.astype(np.int64)

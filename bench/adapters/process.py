@@ -57,9 +57,7 @@ class Child:
         kept = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
         command = [interpreter, "-u", "-c", _START.format(package=str(PACKAGE))]
         try:
-            self.process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, env=kept
-            )
+            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, env=kept)
         except OSError as error:
             raise ChildFailed(f"{name}: {interpreter} cannot be started ({error})") from error
         assert self.process.stdin is not None and self.process.stdout is not None

@@ -35,8 +35,10 @@ class Published(Codec):
         self.sample_rate, self.folder = sample_rate, folder
         files = trees.files_of(folder)
         if files is None:
-            raise DataMissing(f"{PREFIX}{folder}: no such folder; give the folder that holds the decoded files "
-                              rf"(a space or comma that belongs to its name has a backslash before it: {PREFIX}/my\ files)")
+            raise DataMissing(
+                f"{PREFIX}{folder}: no such folder; give the folder that holds the decoded files "
+                rf"(a space or comma that belongs to its name has a backslash before it: {PREFIX}/my\ files)"
+            )
         if not files:
             raise DataMissing(f"{PREFIX}{folder}: holds no audio file ({', '.join(AUDIO)})")
         self.files = files

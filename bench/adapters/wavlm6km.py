@@ -104,18 +104,12 @@ def load(point: Point, weights: Weights, device: str) -> Codec:
     if not isinstance(layers, list) or not layers or not all(isinstance(layer, int) for layer in layers):
         raise BadCard(f"{point.name}: setting 'layers' must be a list of WavLM layers' numbers, not {layers!r}")
     base = WavLMKMConfig()
-    base = dataclasses.replace(
-        base, layers=tuple(layers[-1:]), encoder=dataclasses.replace(base.encoder, num_layers=layers[-1])
-    )
+    base = dataclasses.replace(base, layers=tuple(layers[-1:]), encoder=dataclasses.replace(base.encoder, num_layers=layers[-1]))
     config = configured(point, base, ("layers",), ("topk",))
     if weights.kind == "random":
         network = random_model(config, weights.seed)
     else:
-        state = {
-            f"{part}.{key}": value
-            for part in PARTS
-            for key, value in read_state(_part(point, weights, part)).items()
-        }
+        state = {f"{part}.{key}": value for part in PARTS for key, value in read_state(_part(point, weights, part)).items()}
         encoder = read_state(_wavlm(point, weights))
         network = taken_over(point, lambda: load_network(state, encoder, config, weights.source))
     kind = OneLayerAdapter if len(config.layers) == 1 else WavLMKMAdapter

@@ -117,9 +117,7 @@ def _devices() -> Iterator[Finding]:
             cure = "pip install onnxruntime-gpu in its place"
             yield Finding("warn", "onnxruntime has no CUDA provider: DNSMOS runs on the CPU", cure)
     elif Path("/dev/nvidia0").exists():
-        yield Finding(
-            "warn", "an NVIDIA device is here but this torch cannot use it", "install the CUDA build of torch 2.13.0"
-        )
+        yield Finding("warn", "an NVIDIA device is here but this torch cannot use it", "install the CUDA build of torch 2.13.0")
 
 
 def _codecs_of_av() -> Finding:
@@ -171,9 +169,7 @@ def results(base: Path) -> Iterator[Finding]:
 
     for path in files.tables(base):
         alarms = validity.alarms(rows.split(files.read(path))[0])
-        yield Finding(
-            "warn" if len(alarms) else "ok", f"{path}: {len(alarms)} alarms", "look at the utterances named below"
-        )
+        yield Finding("warn" if len(alarms) else "ok", f"{path}: {len(alarms)} alarms", "look at the utterances named below")
         for alarm in alarms.head(20).to_dict("records"):
             yield Finding("warn", "  " + ", ".join(f"{key} {value}" for key, value in alarm.items()))
 
@@ -181,9 +177,7 @@ def results(base: Path) -> Iterator[Finding]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the findings; 1 when something is bad."""
     made = options.Parser(prog="bench doctor", description="Check the environment, weights, data and results.")
-    made.add_argument(
-        "--results", nargs="?", const="", default=None, help="check rows for alarms (default folder: results/)"
-    )
+    made.add_argument("--results", nargs="?", const="", default=None, help="check rows for alarms (default folder: results/)")
     made.add_argument("--gpu", action="store_true", help="compare a GPU with the CPU and write results/gpu/<card>.md")
     parsed = made.parse_args(argv)
     if parsed.gpu:

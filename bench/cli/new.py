@@ -63,7 +63,7 @@ def my_decode(indices):
     return (indices / 1023 * BUZZ).reshape(-1).astype(np.float32)
 '''
 
-TEST = '''\
+TEST = """\
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +83,7 @@ def test_what_is_sent_decodes_to_the_length_of_what_came_in():
     assert sent == [encode(codec, [wave])[0].to_bytes() for wave in waves]  # a batch equals single waves
     decoded = decode(codec, [Codes.from_bytes(data) for data in sent], [len(wave) for wave in waves])
     assert [len(wave) for wave in decoded] == [1, 1600, 16001]
-'''
+"""
 
 
 def files(name: str) -> dict[str, str]:

@@ -60,13 +60,18 @@ def _lines(point: Point, rows: pa.Table, known: Mapping[str, Column]) -> Iterato
     named = columns.named(str(first["task"]), str(first["profile"]))
     names = score_names(present, {name: known[name] for name in named if name in known})
     weights = "" if first["weights"] in (None, "none") else f" [{first['weights']}]"
-    kind = '' if first['condition'] in (None, '', 'clean') else f", {first['condition']}"
+    kind = "" if first["condition"] in (None, "", "clean") else f", {first['condition']}"
     where = f"{first['task']}, {first['dataset']}{kind}{weights}"
     marks = caveats(f"{point.name}{weights}", str(first["dataset"]), any(name.startswith("sim_") for name in names))
     note = "; ".join(meaning for _, meaning in marks)
-    papers = {column: (value, entry.source, entry.data) for entry in reversed(point.card.reported)
-              if entry.point == point.point and entry.task == first["task"]
-              and (entry.condition or "clean") == (first["condition"] or "clean") for column, value in entry.scores.items()}
+    papers = {
+        column: (value, entry.source, entry.data)
+        for entry in reversed(point.card.reported)
+        if entry.point == point.point
+        and entry.task == first["task"]
+        and (entry.condition or "clean") == (first["condition"] or "clean")
+        for column, value in entry.scores.items()
+    }
     for name in names:
         mine = fields["column"] == name
         top, bottom = numbers["num"][mine], numbers["den"][mine]
@@ -78,7 +83,8 @@ def _lines(point: Point, rows: pa.Table, known: Mapping[str, Column]) -> Iterato
         speakers = fields["speaker"][mine][good].astype(str)
         count = len(set(speakers))
         scheme: bootstrap.Scheme = (
-            "cluster" if count >= CLUSTERS_NEEDED else "stratified" if 1 < count < int(good.sum()) else "utterance")
+            "cluster" if count >= CLUSTERS_NEEDED else "stratified" if 1 < count < int(good.sum()) else "utterance"
+        )
         found = bootstrap.interval(top[good], bottom[good], speakers, scheme, "expanded", draws=DRAWS)
         column = column_of(name, known)
         value = f"{number(found.estimate, column)} {half_width(found.low, found.high, column)}".strip()
@@ -95,7 +101,9 @@ def text(lines: Sequence[Ours]) -> str:
     for where in dict.fromkeys(line.where for line in lines):
         mine = [line for line in lines if line.where == where]
         out += ["", f"ours: {where}" + (f" ({mine[0].note})" if mine[0].note else "")]
-        cells = [[line.column, line.value, line.paper, f"{line.n}" + (f", {line.failed} failed" if line.failed else "")]
-                 for line in mine]
+        cells = [
+            [line.column, line.value, line.paper, f"{line.n}" + (f", {line.failed} failed" if line.failed else "")]
+            for line in mine
+        ]
         out.append(grid(["column", "ours, 95 %", "paper", "n"], cells, 160, left=(0, 2)))
     return "\n".join(out)

@@ -46,9 +46,7 @@ def listing(what: str) -> Listing:
 def table(rows: Sequence[tuple[str, ...]], head: tuple[str, ...]) -> str:
     """Plain aligned columns."""
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in [head, *rows]
-    ]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in [head, *rows]]
     return "\n".join(lines)
 
 
@@ -98,9 +96,7 @@ def show(name: str, want: str | None = None, measure: bool = False) -> str:
     """
     if name in task_cards.paths():
         card = task_cards.load(name)
-        return (
-            f"{card.title}: {card.summary}\nprotocol: {card.protocol}\nmodule: {card.module}\ndata: {dict(card.data)}"
-        )
+        return f"{card.title}: {card.summary}\nprotocol: {card.protocol}\nmodule: {card.module}\ndata: {dict(card.data)}"
     family = name.partition("@")[0]
     if family not in cards.paths():
         return _show_metric(name)
@@ -137,10 +133,7 @@ def _show_family(card: Card) -> str:
     return "\n".join(
         [
             *lines,
-            *(
-                f"  {p.name:<24}{'' if p.bitrate_kbps is None else f'{p.bitrate_kbps:g} kbps'}"
-                for p in card.points.values()
-            ),
+            *(f"  {p.name:<24}{'' if p.bitrate_kbps is None else f'{p.bitrate_kbps:g} kbps'}" for p in card.points.values()),
         ]
     )
 
@@ -212,8 +205,7 @@ def _weights(point: Point, want: str | None, measure: bool) -> Iterator[tuple[st
             yield f"parameters {kind}", f"{size:.3g} M (numbers in its files)"
     if measure and (
         want == "random"
-        or ((want or weights.choose(point)) in weights.KINDS
-        and weights.available(point, want or weights.choose(point)))
+        or ((want or weights.choose(point)) in weights.KINDS and weights.available(point, want or weights.choose(point)))
     ):
         kind = want or weights.choose(point)
         try:
@@ -241,9 +233,7 @@ def network_facts(point: Point, kind: str) -> Mapping[str, str]:
     macs = multiply_adds(codec)
     ways = {"": "one by one", "equal": "utterances of equal length together", "all": "utterances of any length together"}
     made["batches on a device"] = ways[codec.together]
-    return made | {
-        "MACs": f"{macs / 1e9:.3f} G per second of audio (counted: matrix products, convolutions, attention)"
-    }
+    return made | {"MACs": f"{macs / 1e9:.3f} G per second of audio (counted: matrix products, convolutions, attention)"}
 
 
 def process_facts(codec: ForeignCodec, seconds: float = 1.0) -> Mapping[str, str]:

@@ -54,8 +54,7 @@ def _each(utterance: Utterance, count: int) -> list[Utterance]:
         return [utterance]
     extra = {"output": utterance.id} | utterance.extra
     return [
-        replace(utterance, id=f"{utterance.id}.ch{number + 1}", channel=number, text=None, extra=extra)
-        for number in range(count)
+        replace(utterance, id=f"{utterance.id}.ch{number + 1}", channel=number, text=None, extra=extra) for number in range(count)
     ]
 
 

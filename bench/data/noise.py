@@ -100,9 +100,7 @@ def add(clean: Dataset, folder: Path | None = None, seed: int = 0, name: str | N
     )  # fmt: skip
 
 
-def _noisy(
-    u: Utterance, seed: int, folder: Path | None, recordings: list[Path], voices: list[Utterance]
-) -> Utterance:
+def _noisy(u: Utterance, seed: int, folder: Path | None, recordings: list[Path], voices: list[Utterance]) -> Utterance:
     rng = generator(u.id, seed, "choice")
     snr_db = round(float(rng.uniform(*SNR_DB)), 4)
     if folder is not None:

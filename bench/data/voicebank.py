@@ -58,9 +58,7 @@ def load(source: Source) -> Dataset:
                    facts={"expected": EXPECTED["train" if part != "testset" else "test"]})  # fmt: skip
 
 
-def _utterance(
-    root: Path, path: Path, clean: Path, part: str, clean_only: bool, texts: dict[str, str]
-) -> Utterance:
+def _utterance(root: Path, path: Path, clean: Path, part: str, clean_only: bool, texts: dict[str, str]) -> Utterance:
     text = texts.get(path.stem) or text_of(root / f"{part}_txt" / f"{path.stem}.txt")
     reference = None
     if not clean_only:

@@ -154,9 +154,7 @@ class Schedule:
         for start in range(0, len(groups), chunk):
             some = groups[start : start + chunk]
             dues = tuple(
-                Due(place, due.metric, due.against, "", "", due.reference)
-                for place, group in enumerate(some)
-                for _, due in group
+                Due(place, due.metric, due.against, "", "", due.reference) for place, group in enumerate(some) for _, due in group
             )
             items = tuple(group[0][0] for group in some)
             yield Job(

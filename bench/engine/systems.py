@@ -73,9 +73,7 @@ def system(name: str, *, profile: str = "embedded", want: str | None = None, dev
     return System(point, found, device)
 
 
-def systems(
-    names: Sequence[str], *, profile: str = "embedded", want: str | None = None, device: str = "cpu"
-) -> list[System]:
+def systems(names: Sequence[str], *, profile: str = "embedded", want: str | None = None, device: str = "cpu") -> list[System]:
     """Resolve several names; "all" means every point whose weights are on this machine, `published:PATH` every system
     below PATH (or PATH itself, when it is one system's folder)."""
     chosen: list[System] = []

@@ -141,9 +141,7 @@ class _Work:
         assert line is not None
         names = line.producer.outputs
         due = [
-            place
-            for place, key in enumerate(self.job.made)
-            if any(self.known(output_key(key, name)) is None for name in names)
+            place for place, key in enumerate(self.job.made) if any(self.known(output_key(key, name)) is None for name in names)
         ]
         if not due or self.job.stage == "score":
             return
@@ -263,9 +261,7 @@ class _Work:
             else:
                 self.report.failures[due.score] = (broken["failure"], broken["detail"])
 
-    def _pair(
-        self, metric: Metric, due: Due, record: Record, analysis: Mapping[str, Any]
-    ) -> tuple[Signal, Signal]:
+    def _pair(self, metric: Metric, due: Due, record: Record, analysis: Mapping[str, Any]) -> tuple[Signal, Signal]:
         u = self.job.items[due.item]
         wave, out = self.waves.pair(u, due.against, due.output, record, metric.rate_hz)
         reference = Signal(wave, metric.rate_hz, u.text, u.language, analysis)

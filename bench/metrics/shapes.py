@@ -95,9 +95,7 @@ def of_embedding(
     return of_analyses(name, (column,), compare, network=network, **fields)
 
 
-def of_track(
-    name: str, label: str, extract: Callable[[NDArray[Any]], Track], *, field: str = "track", **fields: Any
-) -> Metric:
+def of_track(name: str, label: str, extract: Callable[[NDArray[Any]], Track], *, field: str = "track", **fields: Any) -> Metric:
     """The metric f0_NAME: errors over frames voiced in both waves. extract: wave [T] at 16 kHz -> F0 in Hz per frame [N],
     0 where unvoiced; tracks are cut to the shorter one. field: what the cached analysis calls the track."""
     columns = (

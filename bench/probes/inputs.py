@@ -120,9 +120,7 @@ def log_mel(wave: Floats, rate_hz: int = 16000, bands: int = 80) -> Floats:
 
     if rate_hz != 16000:
         raise ValueError(f"log_mel wants 16 kHz, got {rate_hz} Hz")
-    power = librosa.feature.melspectrogram(
-        y=wave, sr=rate_hz, n_fft=400, hop_length=160, n_mels=bands, fmin=20, fmax=7600
-    )
+    power = librosa.feature.melspectrogram(y=wave, sr=rate_hz, n_fft=400, hop_length=160, n_mels=bands, fmin=20, fmax=7600)
     logs = np.log(np.maximum(power, 1e-8)).T.astype(np.float32)
     logs = (logs - logs.mean()) / (logs.std() + np.float32(1e-5))
     even = np.pad(logs, ((0, len(logs) % 2), (0, 0)), mode="edge")

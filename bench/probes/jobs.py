@@ -55,9 +55,7 @@ def run(job: Job) -> dict[str, Any]:
         torch.use_deterministic_algorithms(True)
     else:
         device.full_precision()
-    train, valid, test = (
-        [Example(name, job.division.targets[name]) for name in getattr(job.division, part)] for part in PARTS
-    )
+    train, valid, test = ([Example(name, job.division.targets[name]) for name in getattr(job.division, part)] for part in PARTS)
     classes = text.CLASSES if job.task == "asr" else len(job.division.classes)
     probe = Probe(job.task, Inputs.load(job.inputs), classes, job.settings, job.seed, where)
     trained = probe.fit(train, valid, job.checkpoint)

@@ -106,9 +106,7 @@ class Classifier(nn.Module):
             from speechbrain.lobes.models.ECAPA_TDNN import ECAPA_TDNN
 
             c = settings.channels
-            self.ecapa = ECAPA_TDNN(
-                self.front.width, lin_neurons=192, attention_channels=64, channels=[c, c, c, c, 3 * c]
-            )
+            self.ecapa = ECAPA_TDNN(self.front.width, lin_neurons=192, attention_channels=64, channels=[c, c, c, c, 3 * c])
             self.head = nn.Linear(192, classes)
         else:
             self.body = BiLSTM(self.front.width, settings)

@@ -55,7 +55,11 @@ class Trained:
 
 
 def batches(
-    examples: Sequence[Example], inputs: Inputs, size: int, device: str, shuffle: np.random.Generator | None = None,
+    examples: Sequence[Example],
+    inputs: Inputs,
+    size: int,
+    device: str,
+    shuffle: np.random.Generator | None = None,
     crop: int = 0,
 ) -> Iterator[Batch]:
     """Batches of neighbours in length, shortest first; `shuffle` puts the batches, not the utterances, in random order,
@@ -80,9 +84,7 @@ def _span(length: int, crop: int, random: np.random.Generator | None) -> slice:
     return slice(start, start + crop)
 
 
-def _padded(
-    held: Mapping[str, np.ndarray], some: Sequence[Example], spans: Sequence[slice], device: str
-) -> Tensor | None:
+def _padded(held: Mapping[str, np.ndarray], some: Sequence[Example], spans: Sequence[slice], device: str) -> Tensor | None:
     if not held:
         return None
     rows = [torch.from_numpy(held[e.utterance][span]) for e, span in zip(some, spans, strict=True)]
@@ -92,9 +94,7 @@ def _padded(
 class Probe:
     """A probe of `task` ("asr" or a classification) on `inputs`, trained with one seed."""
 
-    def __init__(
-        self, task: str, inputs: Inputs, classes: int, settings: Settings, seed: int, device: str = "cpu"
-    ) -> None:
+    def __init__(self, task: str, inputs: Inputs, classes: int, settings: Settings, seed: int, device: str = "cpu") -> None:
         torch.manual_seed(seed)
         self.task, self.inputs, self.settings, self.device = task, inputs, settings, device
         make = Recogniser if task == "asr" else Classifier
@@ -231,9 +231,7 @@ def beam_search(scores: Tensor, lengths: Tensor, width: int) -> list[str]:
     """CTC beam search without a language model (speechbrain's), as DASB decodes: scores [B, N, classes] -> texts."""
     from speechbrain.decoders.ctc import CTCBeamSearcher
 
-    searcher = CTCBeamSearcher(
-        blank_index=text.BLANK, vocab_list=["", *text.ALPHABET], beam_size=width, space_token=" ", topk=1
-    )
+    searcher = CTCBeamSearcher(blank_index=text.BLANK, vocab_list=["", *text.ALPHABET], beam_size=width, space_token=" ", topk=1)
     found = searcher(scores.cpu(), lengths / scores.shape[1])
     return [" ".join(hypotheses[0].text.split()) for hypotheses in found]
 

@@ -46,8 +46,14 @@ class Finding:
 
 
 def system_checks(
-    system: str, where: str, old: pd.DataFrame, new: pd.DataFrame, columns: Mapping[str, Column], alpha: float,
-    draws: int, seed: int,
+    system: str,
+    where: str,
+    old: pd.DataFrame,
+    new: pd.DataFrame,
+    columns: Mapping[str, Column],
+    alpha: float,
+    draws: int,
+    seed: int,
 ) -> tuple[list[Finding], list[tuple[Finding, Verdict, Column]]]:
     """Checks of one system: decided findings, and score lines that wait for Holm."""
     both = _together(old, new)
@@ -82,8 +88,17 @@ def _presence(system: str, where: str, old: pd.DataFrame, new: pd.DataFrame) -> 
     for column in versions[0].index.intersection(versions[1].index):
         before, now = versions[0][column], versions[1][column]
         if before != now:
-            out.append(Finding("FAIL", system, where, f"{column} definition", f"version {before}", f"version {now}",
-                               "another definition cannot be compared: renew the baseline if this is meant"))
+            out.append(
+                Finding(
+                    "FAIL",
+                    system,
+                    where,
+                    f"{column} definition",
+                    f"version {before}",
+                    f"version {now}",
+                    "another definition cannot be compared: renew the baseline if this is meant",
+                )
+            )
     counts = old.groupby("column")["utterance"].nunique(), new.groupby("column")["utterance"].nunique()
     for column, count in counts[0].items():
         left = int(counts[1].get(column, 0))
@@ -135,9 +150,7 @@ def _codes(old: pd.DataFrame, new: pd.DataFrame) -> Codes:
     )  # fmt: skip
 
 
-def _told(
-    system: str, where: str, codes: Codes, lines: Sequence[tuple[Finding, Verdict, Column]]
-) -> list[Finding]:
+def _told(system: str, where: str, codes: Codes, lines: Sequence[tuple[Finding, Verdict, Column]]) -> list[Finding]:
     """What to say of the codes. Those that differ by rounding pass only where every score is shown to be no worse."""
     if not codes.count:
         return []
@@ -174,9 +187,7 @@ def _level(system: str, where: str, both: Scores) -> list[Finding]:
     return [Finding("FAIL" if bad else "ok", system, where, "level dB", before, after, detail)]
 
 
-def _exact(
-    system: str, where: str, both: Scores, columns: Mapping[str, Column], codes: Codes
-) -> list[Finding]:
+def _exact(system: str, where: str, both: Scores, columns: Mapping[str, Column], codes: Codes) -> list[Finding]:
     """Facts that must not move: bits, missing samples, polarity, constant delay."""
     out = []
     was, now = both.systems.index("baseline"), both.systems.index("now")
@@ -189,8 +200,10 @@ def _exact(
             continue
         column = column_of(name, columns)
         a, b = both.num[common, was, c], both.num[common, now, c]
-        before, after = (number(float(both.num[common, s, c].sum() / both.den[common, s, c].sum()),
-                                replace(column, decimals=4)) for s in (was, now))
+        before, after = (
+            number(float(both.num[common, s, c].sum() / both.den[common, s, c].sum()), replace(column, decimals=4))
+            for s in (was, now)
+        )
         moved = b - a
         if name == "delay_ms":
             # a constant shift is a lost sample; estimates of generative codecs scatter around 0 instead
@@ -233,8 +246,9 @@ def alarm_checks(old: pd.DataFrame, new: pd.DataFrame) -> list[Finding]:
     for line in validity.marks(validity.alarms(new), new).itertuples(index=False):
         if _alarm_key(line) not in known:
             where = "/".join((line.task, line.dataset, line.condition))
-            out.append(Finding("FAIL", line.system, where, f"alarm: {line.alarm}", "no",
-                               f"{line.count} of {line.total}", line.meaning))
+            out.append(
+                Finding("FAIL", line.system, where, f"alarm: {line.alarm}", "no", f"{line.count} of {line.total}", line.meaning)
+            )
     return out or [Finding("ok", "all", "", "alarms", "", "", "none new")]
 
 
@@ -243,7 +257,13 @@ def _alarm_key(line: Any) -> tuple[str, ...]:
 
 
 def _score_lines(
-    system: str, where: str, both: Scores, columns: Mapping[str, Column], alpha: float, draws: int, seed: int,
+    system: str,
+    where: str,
+    both: Scores,
+    columns: Mapping[str, Column],
+    alpha: float,
+    draws: int,
+    seed: int,
 ) -> list[tuple[Finding, Verdict, Column]]:
     was, now = both.systems.index("baseline"), both.systems.index("now")
     names = score_names(both.columns, columns)
@@ -268,9 +288,25 @@ def _score_lines(
         total = terms[:, i].sum(axis=0)
         equal = np.array_equal(terms[:, i, :2], terms[:, i, 2:])
         values = np.zeros(1) if equal else np.full(1, np.nan) if sample is None else sample[:, i]
-        verdict = judge(float(bootstrap.difference(total)), values, design.df, n, margin_of(column),
-                        column.better == "higher", alpha, scheme=design.scheme)
-        finding = Finding("ok", system, where, column.title, number(float(bootstrap.ratio(total[:2])), column),
-                          number(float(bootstrap.ratio(total[2:])), column), "", verdict)
+        verdict = judge(
+            float(bootstrap.difference(total)),
+            values,
+            design.df,
+            n,
+            margin_of(column),
+            column.better == "higher",
+            alpha,
+            scheme=design.scheme,
+        )
+        finding = Finding(
+            "ok",
+            system,
+            where,
+            column.title,
+            number(float(bootstrap.ratio(total[:2])), column),
+            number(float(bootstrap.ratio(total[2:])), column),
+            "",
+            verdict,
+        )
         out.append((finding, verdict, column))
     return out

@@ -59,7 +59,12 @@ class Line:
 
 
 def compare(
-    rows: pd.DataFrame, a: str, b: str, columns: Mapping[str, Column], draws: int = DRAWS, seed: int = SEED,
+    rows: pd.DataFrame,
+    a: str,
+    b: str,
+    columns: Mapping[str, Column],
+    draws: int = DRAWS,
+    seed: int = SEED,
 ) -> pd.DataFrame:
     """One line per column and group that both systems scored; fields of `Line`.
 
@@ -100,7 +105,11 @@ def compare(
 
 
 def _line(
-    where: tuple[str, str, str], column: Column, terms: bootstrap.Floats, speakers: NDArray[np.str_], draws: int,
+    where: tuple[str, str, str],
+    column: Column,
+    terms: bootstrap.Floats,
+    speakers: NDArray[np.str_],
+    draws: int,
     seed: int,
 ) -> Line:
     total = terms.sum(axis=0)
@@ -108,19 +117,34 @@ def _line(
     design = bootstrap.plan(len(terms), speakers, "stratified")
     equal = np.array_equal(terms[:, :2], terms[:, 2:])
     unknown = design.units < 2 and not equal
-    sample = (np.full(1, np.nan) if unknown else np.zeros(1) if equal
-              else bootstrap.difference(bootstrap.draw_sums(terms, design, draws, seed)))
-    found = judge(estimate, sample, design.df, len(terms), margin_of(column), column.better == "higher",
-                  scheme=design.scheme)
+    sample = (
+        np.full(1, np.nan)
+        if unknown
+        else np.zeros(1)
+        if equal
+        else bootstrap.difference(bootstrap.draw_sums(terms, design, draws, seed))
+    )
+    found = judge(estimate, sample, design.df, len(terms), margin_of(column), column.better == "higher", scheme=design.scheme)
     wide = (float("nan"), float("nan"))
     if len(np.unique(speakers)) >= CLUSTERS_NEEDED:
-        over = bootstrap.statistic_interval(
-            terms, bootstrap.difference, speakers, "cluster", "expanded", 0.95, draws, seed)
+        over = bootstrap.statistic_interval(terms, bootstrap.difference, speakers, "cluster", "expanded", 0.95, draws, seed)
         wide = (over.low, over.high)
     p = min(1.0, 2 * min(found.p_worse, found.p_better))
-    return Line(*where, column.name, len(terms), float(bootstrap.ratio(total[:2])),
-                float(bootstrap.ratio(total[2:])), estimate, found.low, found.high, *wide, found.word,
-                margin_of(column), found.visible, p)
+    return Line(
+        *where,
+        column.name,
+        len(terms),
+        float(bootstrap.ratio(total[:2])),
+        float(bootstrap.ratio(total[2:])),
+        estimate,
+        found.low,
+        found.high,
+        *wide,
+        found.word,
+        margin_of(column),
+        found.visible,
+        p,
+    )
 
 
 HEAD = ("column", "n", "A", "B", "B - A", "95 % interval", "other speakers", "verdict", "margin", "visible", "q")
@@ -138,8 +162,14 @@ def markdown(table: pd.DataFrame, columns: Mapping[str, Column], level: int = 2)
     """The comparison as GitHub markdown."""
     out = [f"A = `{table['system_a'].iloc[0]}`, B = `{table['system_b'].iloc[0]}`", ""]
     for key, part in table.groupby(["task", "dataset", "condition"], sort=False):
-        out += [f"{'#' * level} {' · '.join(map(str, key))}", "", markdown_table(HEAD, _cells(part, columns)), "",
-                in_words(part, columns), ""]
+        out += [
+            f"{'#' * level} {' · '.join(map(str, key))}",
+            "",
+            markdown_table(HEAD, _cells(part, columns)),
+            "",
+            in_words(part, columns),
+            "",
+        ]
     return "\n".join([*out, *("- " + note for note in NOTES)]) + "\n"
 
 
@@ -197,10 +227,19 @@ def _cells(part: pd.DataFrame, columns: Mapping[str, Column]) -> list[list[str]]
         fine = replace(column, decimals=column.decimals + 1)  # a difference needs a digit more than a value
         spread = f"[{number(line.low, fine)}, {number(line.high, fine)}]"
         others = f"[{number(line.speakers_low, fine)}, {number(line.speakers_high, fine)}]"
-        out.append([heading(column), str(line.n), number(line.a, column), number(line.b, column),
-                    f"{'+' if line.difference > 0 else ''}{number(line.difference, fine)}", spread,
-                    "–" if np.isnan(line.speakers_low) else others, line.verdict, number(line.margin, fine),
-                    number(line.visible, fine), "–" if np.isnan(line.q) else f"{line.q:.3f}"])
+        out.append(
+            [
+                heading(column),
+                str(line.n),
+                number(line.a, column),
+                number(line.b, column),
+                f"{'+' if line.difference > 0 else ''}{number(line.difference, fine)}",
+                spread,
+                "–" if np.isnan(line.speakers_low) else others,
+                line.verdict,
+                number(line.margin, fine),
+                number(line.visible, fine),
+                "–" if np.isnan(line.q) else f"{line.q:.3f}",
+            ]
+        )
     return out
-
-

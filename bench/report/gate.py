@@ -39,6 +39,7 @@ from bench.stats.verdict import Verdict
 if TYPE_CHECKING:
     import pandas as pd
 
+
 @dataclass(frozen=True)
 class GateResult:
     """Outcome. `table` is for a log, `markdown` for a job summary; exit_code is 0 or 1."""
@@ -92,8 +93,10 @@ class GateResult:
         return f"{word}: {len(self.findings)} checks, {bad} failed{more}"
 
     def _rule(self) -> str:
-        return (f"Scores: paired bootstrap within speakers, {self.draws:,} draws; a line fails when a loss is shown "
-                f"(Holm over all score lines, {self.alpha:.0%}) and one beyond its margin is not excluded.")
+        return (
+            f"Scores: paired bootstrap within speakers, {self.draws:,} draws; a line fails when a loss is shown "
+            f"(Holm over all score lines, {self.alpha:.0%}) and one beyond its margin is not excluded."
+        )
 
     def _by_system(self) -> dict[str, list[Finding]]:
         out: dict[str, list[Finding]] = {}
@@ -115,9 +118,14 @@ def _tally(part: Sequence[Finding]) -> str:
 
 
 def check(
-    rows: pd.DataFrame, baseline: pd.DataFrame, columns: Mapping[str, Column],
-    margins: Mapping[str, float] | None = None, strict: bool = False, alpha: float = 0.05,
-    draws: int = DRAWS, seed: int = SEED,
+    rows: pd.DataFrame,
+    baseline: pd.DataFrame,
+    columns: Mapping[str, Column],
+    margins: Mapping[str, float] | None = None,
+    strict: bool = False,
+    alpha: float = 0.05,
+    draws: int = DRAWS,
+    seed: int = SEED,
 ) -> GateResult:
     """Compare rows with a baseline. margins: overrides of the columns' own, in the columns' unit.
 
@@ -127,8 +135,7 @@ def check(
 
     if rows.empty or baseline.empty:
         raise BenchError("the gate needs rows and a baseline, and one of them is empty: run the benchmark first")
-    columns = {name: replace(column, margin=(margins or {}).get(name, column.margin))
-               for name, column in columns.items()}
+    columns = {name: replace(column, margin=(margins or {}).get(name, column.margin)) for name, column in columns.items()}
     new, old = _labelled(rows), _labelled(baseline)
     today = {(g.task, g.condition, g.dataset): (g, part) for g, part in groups(new)}
     findings: list[Finding] = []
@@ -141,9 +148,17 @@ def check(
             findings.append(Finding("FAIL", "all", where, "presence", "there", "missing", "this task was not run"))
             continue
         if found[0].dataset_sha256 != group.dataset_sha256:
-            findings.append(Finding(
-                "FAIL", "all", where, "speech list", group.dataset_sha256[:8], found[0].dataset_sha256[:8],
-                "another list of speech: results cannot be compared; renew the baseline if this is meant"))
+            findings.append(
+                Finding(
+                    "FAIL",
+                    "all",
+                    where,
+                    "speech list",
+                    group.dataset_sha256[:8],
+                    found[0].dataset_sha256[:8],
+                    "another list of speech: results cannot be compared; renew the baseline if this is meant",
+                )
+            )
             continue
         for system in dict.fromkeys(before["system"]):
             a, b = before[before["system"] == system], found[1][found[1]["system"] == system]
@@ -173,16 +188,16 @@ def _labelled(rows: pd.DataFrame) -> pd.DataFrame:
     return out.assign(system=system_labels(out.assign(weights_sha256="")))
 
 
-def _scores_decided(
-    pending: Sequence[tuple[Finding, Verdict, Column]], alpha: float, strict: bool
-) -> list[Finding]:
+def _scores_decided(pending: Sequence[tuple[Finding, Verdict, Column]], alpha: float, strict: bool) -> list[Finding]:
     """Holm over all score lines, then the rule of the module's docstring."""
     p = holm([1.0 if np.isnan(v.p_worse) else v.p_worse for _, v, _ in pending])
     out = []
     for (finding, verdict, column), adjusted in zip(pending, p, strict=True):
         fine = replace(column, decimals=column.decimals + 2)
-        detail = (f"{number(verdict.difference, fine)} [{number(verdict.low, fine)}, {number(verdict.high, fine)}], "
-                  f"margin {number(verdict.margin, fine)}")
+        detail = (
+            f"{number(verdict.difference, fine)} [{number(verdict.low, fine)}, {number(verdict.high, fine)}], "
+            f"margin {number(verdict.margin, fine)}"
+        )
         status: Status = "ok"
         if verdict.n < 2 and verdict.difference != 0:
             status, detail = "cannot tell", f"{detail}; one utterance"

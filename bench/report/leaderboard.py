@@ -27,9 +27,11 @@ COLUMNS_PER_TABLE = 5
 TERMINAL = 100
 """Columns of a terminal that the first table keeps within."""
 SHARED = ("Y", SHARED_VOICES)
-CLAIM = {"cluster": "bootstrap over {units} speakers",
-         "stratified": "bootstrap over utterances within {units} speakers",
-         "utterance": "bootstrap over utterances"}
+CLAIM = {
+    "cluster": "bootstrap over {units} speakers",
+    "stratified": "bootstrap over utterances within {units} speakers",
+    "utterance": "bootstrap over utterances",
+}
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,13 @@ class Reported:
 
 
 def markdown(
-    rows: pd.DataFrame, columns: Mapping[str, Column], reported: Mapping[tuple[str, str], Reported] | None = None,
-    level: int = 2, draws: int = DRAWS, seed: int = SEED, made: Sequence[Summary] | None = None,
+    rows: pd.DataFrame,
+    columns: Mapping[str, Column],
+    reported: Mapping[tuple[str, str], Reported] | None = None,
+    level: int = 2,
+    draws: int = DRAWS,
+    seed: int = SEED,
+    made: Sequence[Summary] | None = None,
 ) -> str:
     """All tables of the rows as GitHub markdown.
 
@@ -52,15 +59,19 @@ def markdown(
     """
     if rows.empty:
         return "No rows.\n"
-    parts = [_markdown(summary, columns, reported or {}, level)
-             for summary in made or summaries(rows, columns, draws, seed)]
+    parts = [_markdown(summary, columns, reported or {}, level) for summary in made or summaries(rows, columns, draws, seed)]
     return "\n".join(parts)
 
 
 def terminal(
-    rows: pd.DataFrame, columns: Mapping[str, Column], reported: Mapping[tuple[str, str], Reported] | None = None,
-    width: int = 120, color: bool = False,
-    draws: int = DRAWS, seed: int = SEED, made: Sequence[Summary] | None = None,
+    rows: pd.DataFrame,
+    columns: Mapping[str, Column],
+    reported: Mapping[tuple[str, str], Reported] | None = None,
+    width: int = 120,
+    color: bool = False,
+    draws: int = DRAWS,
+    seed: int = SEED,
+    made: Sequence[Summary] | None = None,
 ) -> str:
     """All tables as plain text, cut into blocks of columns that fit `width`; color: ANSI bold for the best."""
     if rows.empty:
@@ -72,13 +83,23 @@ def terminal(
         out += _terminal_overview(summary, columns, width, color)
         names = score_names(summary.columns, columns)
         head = ["codec", "kbps", *(heading(column_of(name, columns)) for name in names), "n"]
-        lines = [[system + _letters(summary, system, "^"), _kbps(summary, system),
-                  *(_plain(summary, system, name, columns, reported or {}, color) for name in names),
-                  _counts(summary, system, names)] for system in summary.systems]
+        lines = [
+            [
+                system + _letters(summary, system, "^"),
+                _kbps(summary, system),
+                *(_plain(summary, system, name, columns, reported or {}, color) for name in names),
+                _counts(summary, system, names),
+            ]
+            for system in summary.systems
+        ]
         out += ["", grid(head, lines, width, keep=2)]
         out += [clean(line) for line in _failed(summary, names)]
-        out += ["", *_notes(summary, "bold" if color else "*", clean), *_agreed(summary, columns),
-                *_sources(summary, names, reported or {}, "in brackets")]
+        out += [
+            "",
+            *_notes(summary, "bold" if color else "*", clean),
+            *_agreed(summary, columns),
+            *_sources(summary, names, reported or {}, "in brackets"),
+        ]
     return "\n".join(out) + "\n"
 
 
@@ -94,7 +115,9 @@ def _failed(summary: Summary, names: Sequence[str]) -> list[str]:
 
 
 def _markdown(
-    summary: Summary, columns: Mapping[str, Column], reported: Mapping[tuple[str, str], Reported],
+    summary: Summary,
+    columns: Mapping[str, Column],
+    reported: Mapping[tuple[str, str], Reported],
     level: int,
 ) -> str:
     group = summary.group
@@ -105,9 +128,15 @@ def _markdown(
     for title, block in _blocks(names):
         out += [f"{'#' * (level + 1)} {title}", ""] if title else []
         head = ["codec", "kbps", *(heading(column_of(name, columns)) for name in block), "n"]
-        lines = [[_system(summary, system), _kbps(summary, system),
-                  *(_cell(summary, system, name, columns, reported) for name in block),
-                  _counts(summary, system, block)] for system in summary.systems]
+        lines = [
+            [
+                _system(summary, system),
+                _kbps(summary, system),
+                *(_cell(summary, system, name, columns, reported) for name in block),
+                _counts(summary, system, block),
+            ]
+            for system in summary.systems
+        ]
         out += [markdown_table(head, lines), ""]
     under = (*_notes(summary, "**bold**", markup), *_agreed(summary, columns), *_sources(summary, names, reported, "paper"))
     out += [*("- " + note for note in under), ""]
@@ -122,8 +151,11 @@ def _blocks(names: Sequence[str]) -> list[tuple[str, Sequence[str]]]:
     """(theme, columns) of the tables of scores; where all fit one table, one without a theme."""
     if len(names) <= COLUMNS_PER_TABLE:
         return [("", names)]
-    return [(title if at == 0 else f"{title}, continued", some[at : at + COLUMNS_PER_TABLE])
-            for title, some in themes(names) for at in range(0, len(some), COLUMNS_PER_TABLE)]
+    return [
+        (title if at == 0 else f"{title}, continued", some[at : at + COLUMNS_PER_TABLE])
+        for title, some in themes(names)
+        for at in range(0, len(some), COLUMNS_PER_TABLE)
+    ]
 
 
 def _markdown_overview(summary: Summary, columns: Mapping[str, Column], level: int) -> list[str]:
@@ -139,8 +171,11 @@ def _markdown_overview(summary: Summary, columns: Mapping[str, Column], level: i
         if any(first.weights(entry)):
             sizes.append([_system(summary, entry.system), *first.weights(entry)])
     out = [f"{'#' * (level + 1)} Which codec?", "", markdown_table(head, lines, left=2), "", f"- {first.NOTE}", ""]
-    return out + _details("Parameters and licences of the weights",
-                          markdown_table(["codec", "parameters M", "licence"], sizes)) if sizes else out
+    return (
+        out + _details("Parameters and licences of the weights", markdown_table(["codec", "parameters M", "licence"], sizes))
+        if sizes
+        else out
+    )
 
 
 def _terminal_overview(summary: Summary, columns: Mapping[str, Column], width: int, color: bool) -> list[str]:
@@ -148,11 +183,21 @@ def _terminal_overview(summary: Summary, columns: Mapping[str, Column], width: i
     if made is None:
         return []
     head = ["codec", *first.FACTS_HEAD, *(first.short_heading(column_of(name, columns)) for name in made.names), "M", "licence"]
-    lines = [[(f"{first.PARETO} " if entry.pareto else "  ") + entry.system + _letters(summary, entry.system, "^"),
-              *first.facts(entry), *(_plain(summary, entry.system, name, columns, {}, color) for name in made.names),
-              *first.weights(entry)] for entry in made.entries]
-    return ["", grid(head, lines, min(width, TERMINAL) + 2, left=(0, len(head) - 1)), "",
-            textwrap.fill(first.NOTE, min(width, TERMINAL))]
+    lines = [
+        [
+            (f"{first.PARETO} " if entry.pareto else "  ") + entry.system + _letters(summary, entry.system, "^"),
+            *first.facts(entry),
+            *(_plain(summary, entry.system, name, columns, {}, color) for name in made.names),
+            *first.weights(entry),
+        ]
+        for entry in made.entries
+    ]
+    return [
+        "",
+        grid(head, lines, min(width, TERMINAL) + 2, left=(0, len(head) - 1)),
+        "",
+        textwrap.fill(first.NOTE, min(width, TERMINAL)),
+    ]
 
 
 def header(summary: Summary) -> list[str]:
@@ -164,8 +209,10 @@ def header(summary: Summary) -> list[str]:
     if summary.partial:
         out.append("Partial: only some of the set's utterances were run; do not quote these numbers.")
     if shared := [system for system in summary.systems if SHARED in summary.marks.get(system, ())]:
-        out.append(f"{SHARED[0]}: {SHARED[1]} ({len(shared)} of {len(summary.systems)} rows): their scores are flattered here; "
-                   "recorded speech tells more of them.")
+        out.append(
+            f"{SHARED[0]}: {SHARED[1]} ({len(shared)} of {len(summary.systems)} rows): their scores are flattered here; "
+            "recorded speech tells more of them."
+        )
     return out
 
 
@@ -197,7 +244,10 @@ def _counts(summary: Summary, system: str, names: Sequence[str]) -> str:
 
 
 def _cell(
-    summary: Summary, system: str, name: str, columns: Mapping[str, Column],
+    summary: Summary,
+    system: str,
+    name: str,
+    columns: Mapping[str, Column],
     reported: Mapping[tuple[str, str], Reported],
 ) -> str:
     cell, column = summary.cells.get((system, name)), column_of(name, columns)
@@ -214,8 +264,12 @@ def _cell(
 
 
 def _plain(
-    summary: Summary, system: str, name: str, columns: Mapping[str, Column],
-    reported: Mapping[tuple[str, str], Reported], color: bool,
+    summary: Summary,
+    system: str,
+    name: str,
+    columns: Mapping[str, Column],
+    reported: Mapping[tuple[str, str], Reported],
+    color: bool,
 ) -> str:
     cell, column = summary.cells.get((system, name)), column_of(name, columns)
     text = "–" if cell is None else f"{number(cell.value, column)} {half_width(cell.low, cell.high, column)}".strip()
@@ -229,9 +283,11 @@ def _notes(summary: Summary, bold: str, name: Callable[[str], str]) -> list[str]
     claim = CLAIM[summary.scheme].format(units=summary.speakers)
     if (summary.speakers if summary.scheme == "cluster" else summary.utterances) > MOST_UNITS:
         claim += f", drawn in {GROUPS:,} random groups"
-    out = [f"±: half of the 95 % interval ({claim}, {summary.draws:,} draws, seed {summary.seed}). "
-           f"{bold}: the best, and every codec whose paired 95 % interval against it includes 0; "
-           f"neither where n is below {100 * STARRED_FROM:.0f} % of the column's largest."]
+    out = [
+        f"±: half of the 95 % interval ({claim}, {summary.draws:,} draws, seed {summary.seed}). "
+        f"{bold}: the best, and every codec whose paired 95 % interval against it includes 0; "
+        f"neither where n is below {100 * STARRED_FROM:.0f} % of the column's largest."
+    ]
     legend: dict[str, str] = {}
     for system in summary.systems:
         for mark, meaning in summary.marks.get(system, ()):
@@ -246,12 +302,13 @@ def _agreed(summary: Summary, columns: Mapping[str, Column]) -> list[str]:
     return [told] if told else []
 
 
-def _sources(
-    summary: Summary, names: Iterable[str], reported: Mapping[tuple[str, str], Reported], label: str
-) -> list[str]:
+def _sources(summary: Summary, names: Iterable[str], reported: Mapping[tuple[str, str], Reported], label: str) -> list[str]:
     codecs = {system.split(" [")[0] for system in summary.systems}
-    shown = {(f"{entry.source} ({entry.data})" if entry.data else entry.source)
-             for (codec, name), entry in reported.items() if codec in codecs and name in set(names)}
+    shown = {
+        (f"{entry.source} ({entry.data})" if entry.data else entry.source)
+        for (codec, name), entry in reported.items()
+        if codec in codecs and name in set(names)
+    }
     return [f"{label}: the number its authors report, on their data: " + "; ".join(sorted(shown))] if shown else []
 
 
@@ -260,8 +317,16 @@ def _fact_table(summary: Summary, columns: Mapping[str, Column]) -> str:
     if not names:
         return ""
     head = ["codec", *(heading(column_of(name, columns), arrow=False) for name in names)]
-    lines = [[code(system), *(number(cell.value, column_of(name, columns)) if (
-        cell := summary.cells.get((system, name))) else "–" for name in names)] for system in summary.systems]
+    lines = [
+        [
+            code(system),
+            *(
+                number(cell.value, column_of(name, columns)) if (cell := summary.cells.get((system, name))) else "–"
+                for name in names
+            ),
+        ]
+        for system in summary.systems
+    ]
     return markdown_table(head, lines)
 
 
@@ -272,8 +337,16 @@ def _full_table(summary: Summary, names: Sequence[str], columns: Mapping[str, Co
             cell = summary.cells.get((system, name))
             if cell is not None:
                 column = column_of(name, columns)
-                lines.append([code(system), heading(column), number(cell.value, column), _interval(cell, column),
-                              str(cell.n), _failures(cell)])
+                lines.append(
+                    [
+                        code(system),
+                        heading(column),
+                        number(cell.value, column),
+                        _interval(cell, column),
+                        str(cell.n),
+                        _failures(cell),
+                    ]
+                )
     return markdown_table(["codec", "column", "value", "95 % interval", "n", "failures"], lines) if lines else ""
 
 

@@ -67,12 +67,13 @@ def _section(i: int, summary: Summary, columns: Mapping[str, Column]) -> str:
     parts = [f'<section id="t{i}"><h2>{escape(_title(summary))}</h2>{header}', _table(i, summary, names, columns)]
     if rated and plot:
         figures = {column_of(name, columns).name: _figure(summary, column_of(name, columns)) for name in plot}
-        options = "".join(f'<option value="{escape(name)}">{escape(heading(column_of(name, columns)))}</option>'
-                          for name in plot)
-        parts.append(f'<h3>Rate and distortion</h3><label>score <select class="pick" data-for="p{i}">{options}</select></label>'
-                     f'<div class="plot" id="p{i}" role="img" aria-label="{escape(heading(column_of(plot[0], columns)))} '
-                     f'over bit rate; the table above has the numbers"></div><script type="application/json" id="p{i}-data">'
-                     f"{_json(figures)}</script>")
+        options = "".join(f'<option value="{escape(name)}">{escape(heading(column_of(name, columns)))}</option>' for name in plot)
+        parts.append(
+            f'<h3>Rate and distortion</h3><label>score <select class="pick" data-for="p{i}">{options}</select></label>'
+            f'<div class="plot" id="p{i}" role="img" aria-label="{escape(heading(column_of(plot[0], columns)))} '
+            f'over bit rate; the table above has the numbers"></div><script type="application/json" id="p{i}-data">'
+            f"{_json(figures)}</script>"
+        )
     if summary.scores is not None and len(summary.systems) > 1:
         parts.append(_pairs(i, summary, plot, columns))
     return "".join(parts) + f"<details><summary>How to read this table</summary><ul>{notes}</ul></details></section>"
@@ -104,8 +105,10 @@ def _table(i: int, summary: Summary, names: Sequence[str], columns: Mapping[str,
             cells += [f"<td>{escape(text)}</td>" for text in (first.weights(entry) if entry else ("", ""))]
         lines.append(f"<tr>{''.join(cells)}</tr>")
     heads = "".join(f'<th scope="col">{escape(text)}</th>' for text in head)
-    return (f'<div class="wide" role="region" tabindex="0" aria-label="table of {escape(_title(summary))}"><table class="board" '
-            f'id="b{i}"><thead><tr>{heads}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>')
+    return (
+        f'<div class="wide" role="region" tabindex="0" aria-label="table of {escape(_title(summary))}"><table class="board" '
+        f'id="b{i}"><thead><tr>{heads}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
+    )
 
 
 def _count(summary: Summary, system: str, names: Sequence[str]) -> str:
@@ -115,8 +118,13 @@ def _count(summary: Summary, system: str, names: Sequence[str]) -> str:
 
 
 def _range(summary: Summary, name: str) -> tuple[float, float]:
-    values = [x for (_, column), cell in summary.cells.items() if column == name for x in (cell.low, cell.high, cell.value)
-              if math.isfinite(x)]
+    values = [
+        x
+        for (_, column), cell in summary.cells.items()
+        if column == name
+        for x in (cell.low, cell.high, cell.value)
+        if math.isfinite(x)
+    ]
     return (min(values), max(values)) if values else (0.0, 1.0)
 
 
@@ -130,8 +138,10 @@ def _cell(cell: Cell | None, column: Column, ends: tuple[float, float]) -> str:
     low, high = ends
     span = (high - low) or 1.0
     left, right = ((x if math.isfinite(x) else cell.value) - low for x in (cell.low, cell.high))
-    bar = (f'<span class="track"><span class="bar" style="left:{100 * left / span:.1f}%;'
-           f'width:{max(1.0, 100 * (right - left) / span):.1f}%"></span></span>')
+    bar = (
+        f'<span class="track"><span class="bar" style="left:{100 * left / span:.1f}%;'
+        f'width:{max(1.0, 100 * (right - left) / span):.1f}%"></span></span>'
+    )
     shown = f"<b>{value}</b>" if cell.best else value
     return f'<td data-order="{cell.value:.6g}" title="{escape(told)}">{shown} <small>{spread}</small>{bar}</td>'
 
@@ -150,11 +160,25 @@ def _figure(summary: Summary, column: Column) -> dict[str, Any]:
         cell = summary.cells.get((system, column.name))
         if family(system) in TOP_FAMILIES and cell is not None and cell.n:
             y = round(cell.value * column.scale, 5)
-            shapes.append({"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": y, "y1": y,
-                           "line": {"dash": "dash", "width": 1, "color": "#555"}})
-    layout = {"xaxis": {"type": "log", "title": {"text": "measured bit rate, kbit/s (log)"}, "dtick": "D2"},
-              "yaxis": {"title": {"text": heading(column)}}, "shapes": shapes, "hovermode": "closest",
-              "margin": {"l": 60, "r": 10, "t": 10, "b": 50}, "legend": {"font": {"size": 11}}}
+            shapes.append(
+                {
+                    "type": "line",
+                    "xref": "paper",
+                    "x0": 0,
+                    "x1": 1,
+                    "y0": y,
+                    "y1": y,
+                    "line": {"dash": "dash", "width": 1, "color": "#555"},
+                }
+            )
+    layout = {
+        "xaxis": {"type": "log", "title": {"text": "measured bit rate, kbit/s (log)"}, "dtick": "D2"},
+        "yaxis": {"title": {"text": heading(column)}},
+        "shapes": shapes,
+        "hovermode": "closest",
+        "margin": {"l": 60, "r": 10, "t": 10, "b": 50},
+        "legend": {"font": {"size": 11}},
+    }
     return {"data": traces, "layout": layout}
 
 
@@ -162,6 +186,7 @@ def _trace(name: str, points: Sequence[tuple[float, str, Cell]], column: Column)
     look: Style = style(points[0][1])
     symbol = SYMBOLS[look.marker] + ("-open" if look.hollow else "")
     scale = column.scale
+
     def reach(a: float, b: float) -> float:
         return round(max(0.0, a - b) * scale, 5) if math.isfinite(a - b) else 0.0
 
@@ -188,20 +213,23 @@ def _pairs(i: int, summary: Summary, names: Sequence[str], columns: Mapping[str,
     told: dict[str, list[Any]] = {}
     for a in range(len(data.systems)):
         for b in range(a + 1, len(data.systems)):
-            told[f"{a},{b}"] = [_difference(data, sample, a, b, c, k, column_of(names[k], columns), df)
-                                for k, c in enumerate(at)]
+            told[f"{a},{b}"] = [_difference(data, sample, a, b, c, k, column_of(names[k], columns), df) for k, c in enumerate(at)]
     heads = [heading(column_of(name, columns)) for name in names]
     ups = [column_of(name, columns).better == "higher" for name in names]
     options = [f'<option value="{data.systems.index(system)}">{escape(system)}</option>' for system in summary.systems]
     at_first = [k for k, system in enumerate(summary.systems) if family(system) not in TOP_FAMILIES][:2]
-    choices = ["".join(option.replace("<option", "<option selected", 1) if k == one else option
-                       for k, option in enumerate(options)) for one in (at_first if len(at_first) == 2 else (0, 1))]
+    choices = [
+        "".join(option.replace("<option", "<option selected", 1) if k == one else option for k, option in enumerate(options))
+        for one in (at_first if len(at_first) == 2 else (0, 1))
+    ]
     body = _json({"systems": list(data.systems), "heads": heads, "ups": ups, "pairs": told,
                   "values": [[number(float(data.estimates[s, c]), column_of(names[k], columns)) for k, c in enumerate(at)]
                              for s in range(len(data.systems))]})  # fmt: skip
-    return (f'<h3>Compare two</h3><div class="compare" data-for="c{i}"><label>A <select>{choices[0]}</select></label> '
-            f'<label>B <select>{choices[1]}</select></label><div class="out" aria-live="polite"></div></div>'
-            f'<script type="application/json" id="c{i}">{body}</script>')
+    return (
+        f'<h3>Compare two</h3><div class="compare" data-for="c{i}"><label>A <select>{choices[0]}</select></label> '
+        f'<label>B <select>{choices[1]}</select></label><div class="out" aria-live="polite"></div></div>'
+        f'<script type="application/json" id="c{i}">{body}</script>'
+    )
 
 
 def _difference(data: Any, sample: bootstrap.Floats, a: int, b: int, c: int, k: int, column: Column, df: int) -> Any:

@@ -12,12 +12,47 @@ from dataclasses import dataclass
 from bench.report.columns import family
 from bench.stats.labels import UNWEIGHTED
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#000000", "#E69F00", "#882255", "#44AA99", "#999933",
-           "#6E4FA3")
+COLOURS = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#56B4E9",
+    "#000000",
+    "#E69F00",
+    "#882255",
+    "#44AA99",
+    "#999933",
+    "#6E4FA3",
+)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "h", "<", ">")
-KNOWN = ("focalcodec", "freecodec", "codec2", "freqcodec", "lyra", "amrnb", "opus", "mp3", "g722", "mulaw", "funcodec",
-         "encodec", "dac", "mimi", "speechtokenizer", "wavtokenizer", "bigcodec", "wavlm6km", "stablecodec", "ticodec",
-         "supercodec", "xcodec", "snac", "speex", "lc3")
+KNOWN = (
+    "focalcodec",
+    "freecodec",
+    "codec2",
+    "freqcodec",
+    "lyra",
+    "amrnb",
+    "opus",
+    "mp3",
+    "g722",
+    "mulaw",
+    "funcodec",
+    "encodec",
+    "dac",
+    "mimi",
+    "speechtokenizer",
+    "wavtokenizer",
+    "bigcodec",
+    "wavlm6km",
+    "stablecodec",
+    "ticodec",
+    "supercodec",
+    "xcodec",
+    "snac",
+    "speex",
+    "lc3",
+)
 """Families whose places are fixed, so that those often seen together differ; the place of others is drawn from their name."""
 
 
@@ -32,7 +67,7 @@ class Style:
     @property
     def ink(self) -> str:
         """The colour darkened, so that thin letters keep their contrast on white."""
-        return "#" + "".join(f"{int(int(self.colour[i:i + 2], 16) * 0.72):02x}" for i in (1, 3, 5))
+        return "#" + "".join(f"{int(int(self.colour[i : i + 2], 16) * 0.72):02x}" for i in (1, 3, 5))
 
 
 def style(system: str) -> Style:

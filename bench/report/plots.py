@@ -38,9 +38,13 @@ MAIN_COLUMNS = ("pesq_wb", "stoi", "distillmos", "dwer", "utmos", "sim", "dnsmos
 PANELS = 6
 LONE = 1.5
 TICK_STEPS = ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7), tuple(step / 2 for step in range(2, 20)))
-_PLACES = np.array([(radius * math.cos(angle), radius * math.sin(angle))
-                    for radius in (9, 14, 20, 27, 36, 48, 62, 80)
-                    for angle in np.linspace(0, 2 * math.pi, 16, endpoint=False)])
+_PLACES = np.array(
+    [
+        (radius * math.cos(angle), radius * math.sin(angle))
+        for radius in (9, 14, 20, 27, 36, 48, 62, 80)
+        for angle in np.linspace(0, 2 * math.pi, 16, endpoint=False)
+    ]
+)
 # gr1-0.5, 12, 6 (decoded audio); not v2
 _RATE = re.compile(r"(?:(?P<which>.+)-)?[\d.]*(?P<role> \(.+\))?")
 
@@ -80,8 +84,14 @@ def _operating_point(system: str) -> str:
 
 
 def rate_distortion(
-    rows: pd.DataFrame, columns: Mapping[str, Column], path: str | Path, names: Sequence[str] | None = None,
-    draws: int = DRAWS, seed: int = SEED, made: Sequence[Summary] | None = None, printed: Sequence[Printed] = (),
+    rows: pd.DataFrame,
+    columns: Mapping[str, Column],
+    path: str | Path,
+    names: Sequence[str] | None = None,
+    draws: int = DRAWS,
+    seed: int = SEED,
+    made: Sequence[Summary] | None = None,
+    printed: Sequence[Printed] = (),
 ) -> Path:
     """Write a PNG (or what the suffix says) with a panel per metric, for one task x data x condition.
 
@@ -95,15 +105,16 @@ def rate_distortion(
         raise BenchError("a curve needs two operating points with a measured bit rate")
     found = made or summaries(rows, columns, draws, seed)
     if len(found) > 1:
-        raise BenchError("a rate-distortion plot shows one task, data set and condition; these rows hold "
-                         + ", ".join(str(summary.group) for summary in found))
+        raise BenchError(
+            "a rate-distortion plot shows one task, data set and condition; these rows hold "
+            + ", ".join(str(summary.group) for summary in found)
+        )
     summary = found[0]
     able = [name for name in score_names(summary.columns, columns) if name not in summary.blind]
     if not able and summary.blind:
         raise BenchError(next(iter(summary.blind.values())))
     chosen = [name for name in names if name in able] if names is not None else _main(able)
-    drawn = [system for system in summary.systems
-             if family(system) not in TOP_FAMILIES and summary.kbps(system) > 0]
+    drawn = [system for system in summary.systems if family(system) not in TOP_FAMILIES and summary.kbps(system) > 0]
     drawn = [system for system in drawn if family(system) not in FLOOR_FAMILIES] or drawn
     if not chosen or not drawn:
         raise BenchError("nothing to plot: no scored codec with a measured bit rate")
@@ -119,7 +130,11 @@ def _main(present: Sequence[str]) -> list[str]:
 
 
 def _figure(
-    summary: Summary, columns: Sequence[Column], systems: Sequence[str], path: Path, printed: Sequence[Printed] = (),
+    summary: Summary,
+    columns: Sequence[Column],
+    systems: Sequence[str],
+    path: Path,
+    printed: Sequence[Printed] = (),
 ) -> Path:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -136,16 +151,18 @@ def _figure(
     for axis, column in zip(axes, columns, strict=False):
         _panel(axis, summary, column, systems, style)
         _papers(axis, [mark for mark in printed if mark.column == column.name])
-    for axis in axes[len(columns):]:
+    for axis in axes[len(columns) :]:
         axis.set_visible(False)
-    for axis in axes[max(0, len(columns) - across): len(columns)]:
+    for axis in axes[max(0, len(columns) - across) : len(columns)]:
         axis.set_xlabel("measured bit rate, kbit/s (log)", fontsize=9)
         axis.tick_params(labelbottom=True)
     group = summary.group
     kind = "synthetic speech" if summary.synthetic else "recorded speech"
     part = ", PARTIAL" if summary.partial else ""
-    title = (f"{group.task} · {group.dataset} · {group.condition}: {summary.utterances} utterances, "
-             f"{summary.speakers} speakers, {kind}{part}; bars: 95 % intervals")
+    title = (
+        f"{group.task} · {group.dataset} · {group.condition}: {summary.utterances} utterances, "
+        f"{summary.speakers} speakers, {kind}{part}; bars: 95 % intervals"
+    )
     if {mark.column for mark in printed} & {column.name for column in columns}:
         title += "; hollow grey: numbers that papers print"
     shared = {mark for marks in summary.marks.values() for mark in marks if mark[1] == SHARED_VOICES}
@@ -163,7 +180,11 @@ def _figure(
 
 
 def _panel(
-    axis: Axes, summary: Summary, column: Column, systems: Sequence[str], style: Mapping[str, Style],
+    axis: Axes,
+    summary: Summary,
+    column: Column,
+    systems: Sequence[str],
+    style: Mapping[str, Style],
 ) -> None:
     axis.set_xscale("log")
     axis.margins(x=0.11)  # names of the outermost codecs stay inside
@@ -179,10 +200,21 @@ def _panel(
         # Two points at one rate are variants of a codec too.
         if any(b < 1.05 * a for a, b in pairwise(sorted(x))):
             line = "none"
-        axis.errorbar(x, y, yerr=bars * column.scale, color=look.colour, marker=look.marker, markersize=5.5,
-                      linewidth=1.3, linestyle=line, elinewidth=1.1, capsize=2,
-                      markerfacecolor="white" if look.hollow else look.colour,
-                      markeredgecolor=edge[0], markeredgewidth=edge[1])
+        axis.errorbar(
+            x,
+            y,
+            yerr=bars * column.scale,
+            color=look.colour,
+            marker=look.marker,
+            markersize=5.5,
+            linewidth=1.3,
+            linestyle=line,
+            elinewidth=1.1,
+            capsize=2,
+            markerfacecolor="white" if look.hollow else look.colour,
+            markeredgecolor=edge[0],
+            markeredgewidth=edge[1],
+        )
     tops = [s for s in summary.systems if family(s) in TOP_FAMILIES and _cell(summary, s, column).n]
     if tops:
         cell = _cell(summary, tops[0], column)
@@ -236,9 +268,17 @@ def _bound(axis: Axes, summary: Summary, column: Column, systems: Sequence[str],
     for system, value in values.items():
         if not low - room <= value <= high + room:
             up = value > high
-            axis.annotate(f"{value:.{column.decimals}f}", (summary.kbps(system), high + room if up else low - room),
-                          xytext=(0, -16 if up else 16), textcoords="offset points", ha="center", va="center", fontsize=8,
-                          color=style[series(system)].ink, arrowprops={"arrowstyle": "->", "color": style[series(system)].colour})
+            axis.annotate(
+                f"{value:.{column.decimals}f}",
+                (summary.kbps(system), high + room if up else low - room),
+                xytext=(0, -16 if up else 16),
+                textcoords="offset points",
+                ha="center",
+                va="center",
+                fontsize=8,
+                color=style[series(system)].ink,
+                arrowprops={"arrowstyle": "->", "color": style[series(system)].colour},
+            )
 
 
 def _papers(axis: Axes, marks: Sequence[Printed]) -> None:
@@ -246,11 +286,18 @@ def _papers(axis: Axes, marks: Sequence[Printed]) -> None:
     if not marks:
         return
     rates = [mark.kbps for mark in marks]
-    axis.plot(rates, [mark.value for mark in marks], linestyle="none", marker="o", markersize=5, markerfacecolor="none",
-              markeredgecolor="0.55", zorder=1.5)
+    axis.plot(
+        rates,
+        [mark.value for mark in marks],
+        linestyle="none",
+        marker="o",
+        markersize=5,
+        markerfacecolor="none",
+        markeredgecolor="0.55",
+        zorder=1.5,
+    )
     for mark in marks:
-        axis.annotate(mark.codec, (mark.kbps, mark.value), xytext=(4, 3), textcoords="offset points", fontsize=6,
-                      color="0.45")
+        axis.annotate(mark.codec, (mark.kbps, mark.value), xytext=(4, 3), textcoords="offset points", fontsize=6, color="0.45")
     low, high = axis.get_xlim()
     low, high = min(low, min(rates) / 1.5), max(high, max(rates) * 1.7)
     axis.set_xlim(low, high)
@@ -284,7 +331,11 @@ def _reach(high: float, low: float) -> float:
 
 
 def _label(
-    axis: Axes, summary: Summary, column: Column, systems: Sequence[str], style: Mapping[str, Style],
+    axis: Axes,
+    summary: Summary,
+    column: Column,
+    systems: Sequence[str],
+    style: Mapping[str, Style],
 ) -> None:
     """Name each series once per panel, and the dashed line, where the names hide nothing."""
     canvas: Any = axis.figure.canvas  # Agg's: it alone measures text without drawing it
@@ -303,8 +354,11 @@ def _label(
                 continue
             spots[name] = inside
             ink += [np.linspace(a, b, max(2, int(np.hypot(*(b - a)) / 5))) for a, b in pairwise(pixels)]
-            bars = [((x, cell.low * column.scale), (x, cell.high * column.scale))
-                    for x, cell in _points(summary, systems, name, column) if cell.low < cell.high]
+            bars = [
+                ((x, cell.low * column.scale), (x, cell.high * column.scale))
+                for x, cell in _points(summary, systems, name, column)
+                if cell.low < cell.high
+            ]
             ink += [axis.transData.transform(np.linspace(bottom, top, 12)) for bottom, top in bars]
     for system in systems:
         if variant(system) and series(system) in spots:
@@ -320,29 +374,52 @@ def _label(
     tops = [s for s in summary.systems if family(s) in TOP_FAMILIES and _cell(summary, s, column).n]
     if tops:
         _, y = axis.transData.transform((1, _cell(summary, tops[0], column).value * column.scale))
-        label = axis.annotate(family(tops[0]), (frame[0] + 3 * scale, y), xycoords="figure pixels", fontsize=8,
-                             color="0.35", va="bottom", ha="left", xytext=(0, 1.5), textcoords="offset points")
+        label = axis.annotate(
+            family(tops[0]),
+            (frame[0] + 3 * scale, y),
+            xycoords="figure pixels",
+            fontsize=8,
+            color="0.35",
+            va="bottom",
+            ha="left",
+            xytext=(0, 1.5),
+            textcoords="offset points",
+        )
         taken.append(np.array([label.get_window_extent(renderer).extents]))
         ink.append(np.linspace((frame[0], y), (frame[2], y), 200))
     lines = np.concatenate(ink) if ink else np.zeros((0, 2))
-    crowd = {name: min(float(np.sort(np.hypot(*(points - p).T))[:3].sum()) for p in mine)
-             for name, mine in spots.items()}
+    crowd = {name: min(float(np.sort(np.hypot(*(points - p).T))[:3].sum()) for p in mine) for name, mine in spots.items()}
     for name in sorted(spots, key=lambda n: crowd[n]):  # the crowded ones choose first
         text = axis.text(0, 0, words[name], fontsize=8, fontweight="bold", transform=None)
         x0, y0, x1, y1 = text.get_window_extent(renderer).extents
         text.remove()
-        box, point, distance = _place((x1 - x0 + 2 * scale, y1 - y0), spots[name], np.concatenate(taken), lines, frame,
-                                      scale)
+        box, point, distance = _place((x1 - x0 + 2 * scale, y1 - y0), spots[name], np.concatenate(taken), lines, frame, scale)
         taken.append(box[None])
         leader = {"arrowstyle": "-", "color": style[name].colour, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3}
         middle = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
-        axis.annotate(words[name], (point[0], point[1]), xytext=middle, xycoords="figure pixels",
-                      textcoords="figure pixels", fontsize=8, color=style[name].ink, fontweight="bold", ha="center",
-                      va="center", arrowprops=leader if distance > 15 else None, annotation_clip=False)
+        axis.annotate(
+            words[name],
+            (point[0], point[1]),
+            xytext=middle,
+            xycoords="figure pixels",
+            textcoords="figure pixels",
+            fontsize=8,
+            color=style[name].ink,
+            fontweight="bold",
+            ha="center",
+            va="center",
+            arrowprops=leader if distance > 15 else None,
+            annotation_clip=False,
+        )
 
 
 def _place(
-    size: tuple[float, float], points: Floats, taken: Floats, lines: Floats, frame: Floats, scale: float,
+    size: tuple[float, float],
+    points: Floats,
+    taken: Floats,
+    lines: Floats,
+    frame: Floats,
+    scale: float,
 ) -> tuple[Floats, Floats, float]:
     """Cheapest box [4] of `size` around any of points [n, 2], the point it names, and its distance in points.
 

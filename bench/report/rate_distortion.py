@@ -59,9 +59,7 @@ def curves(summary: Summary) -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
     for system in measured(summary):
         found.setdefault(series(system), []).append(system)
-    return {
-        name: tuple(some) for name, some in found.items() if len({summary.kbps(system) for system in some}) == len(some) > 1
-    }
+    return {name: tuple(some) for name, some in found.items() if len({summary.kbps(system) for system in some}) == len(some) > 1}
 
 
 def drawn_columns(summary: Summary, columns: Mapping[str, Column]) -> list[str]:
@@ -174,8 +172,6 @@ def between(summary: Summary, columns: Mapping[str, Column], a: str, b: str) -> 
     names = drawn_columns(summary, columns)
     found = deltas(summary, columns, names, [(sides[0], sides[1])])
     return [f"BD-rate of {sides[1]} against {sides[0]}, {column_of(one.column, columns).title}: {told(one)}" for one in found]
-
-
 
 
 def compared(rows: pd.DataFrame, a: str, b: str, columns: Mapping[str, Column]) -> list[str]:

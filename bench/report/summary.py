@@ -103,13 +103,17 @@ def choose_scheme(data: Scores) -> Scheme:
 
 
 def summaries(
-    rows: pd.DataFrame, columns: Mapping[str, Column], draws: int = DRAWS, seed: int = SEED,
+    rows: pd.DataFrame,
+    columns: Mapping[str, Column],
+    draws: int = DRAWS,
+    seed: int = SEED,
 ) -> list[Summary]:
     """A summary per task x data list x condition of the rows."""
     rows = tidy(rows)
     alarms = validity.alarms(rows)
-    return [_summary(group, part, columns, validity.marks(_within(alarms, group), part), draws, seed)
-            for group, part in groups(rows)]
+    return [
+        _summary(group, part, columns, validity.marks(_within(alarms, group), part), draws, seed) for group, part in groups(rows)
+    ]
 
 
 def _within(alarms: pd.DataFrame, group: Group) -> pd.DataFrame:
@@ -118,7 +122,12 @@ def _within(alarms: pd.DataFrame, group: Group) -> pd.DataFrame:
 
 
 def _summary(
-    group: Group, rows: pd.DataFrame, columns: Mapping[str, Column], marked: pd.DataFrame, draws: int, seed: int,
+    group: Group,
+    rows: pd.DataFrame,
+    columns: Mapping[str, Column],
+    marked: pd.DataFrame,
+    draws: int,
+    seed: int,
 ) -> Summary:
     # where no transcript is given, a score that needs one was not asked for
     rows = rows[rows["failure"].astype(str) != NO_TEXT]
@@ -142,8 +151,9 @@ def _summary(
                 continue
             value = float(data.estimates[s, c])
             low, high = bootstrap.bounds(value, sample.get(name, nothing)[:, s], 0.95, "expanded", df)
-            cells[system, name] = Cell(value, low, high, int(data.scored[:, s, c].sum()),
-                                       failures.get((system, name), {}), s in best)
+            cells[system, name] = Cell(
+                value, low, high, int(data.scored[:, s, c].sum()), failures.get((system, name), {}), s in best
+            )
     blind = blind_columns(cells, {name: column_of(name, columns).title for name in ranked})
     cells = {key: replace(cell, best=False) if key[1] in blind else cell for key, cell in cells.items()}
     alike = any(name.startswith("sim_") for name in ranked)
@@ -152,10 +162,25 @@ def _summary(
         if found := caveats(system, group.dataset, alike):
             told[system] = [*told.get(system, ()), *found]
     summary = Summary(
-        group, data.systems, data.columns, cells, len(data.utterances), data.speaker_count,
-        _seconds(rows), _any(rows, "partial"), _any(rows, "synthetic"),
-        scheme, draws, seed, told, _versions(rows), validity.original_notes(rows), _reasons(rows, labels, ranked),
-        data, blind)
+        group,
+        data.systems,
+        data.columns,
+        cells,
+        len(data.utterances),
+        data.speaker_count,
+        _seconds(rows),
+        _any(rows, "partial"),
+        _any(rows, "synthetic"),
+        scheme,
+        draws,
+        seed,
+        told,
+        _versions(rows),
+        validity.original_notes(rows),
+        _reasons(rows, labels, ranked),
+        data,
+        blind,
+    )
     return _ordered(summary)
 
 
@@ -171,8 +196,10 @@ def blind_columns(cells: Mapping[tuple[str, str], Cell], titles: Mapping[str, st
             continue
         # The whole width: one end of a bootstrap's interval near a bound (an error rate of 1) is short of it.
         if abs(top.value - chance.value) <= max(top.high - top.low, chance.high - chance.low):
-            out[name] = (f"{title} cannot tell anything: the topline {TOPLINE}, which reads the original itself, is no "
-                         f"further from {CHANCE} than its interval is wide; no codec is best, and nothing is plotted")
+            out[name] = (
+                f"{title} cannot tell anything: the topline {TOPLINE}, which reads the original itself, is no "
+                f"further from {CHANCE} than its interval is wide; no codec is best, and nothing is plotted"
+            )
     return out
 
 
@@ -197,14 +224,20 @@ def _ordered(summary: Summary) -> Summary:
 
 
 def _best(
-    data: Scores, sample: bootstrap.Floats, c: int, column: Column, df: int, scheme: Scheme, draws: int, seed: int,
+    data: Scores,
+    sample: bootstrap.Floats,
+    c: int,
+    column: Column,
+    df: int,
+    scheme: Scheme,
+    draws: int,
+    seed: int,
 ) -> set[int]:
     """Indices of the best system of a column and of all whose paired 95 % interval against it holds 0."""
     if column.better == "neither":
         return set()
     n = data.scored[:, :, c].sum(axis=0)
-    able = [s for s, system in enumerate(data.systems)
-            if competes(system) and n[s] > 0 and n[s] >= STARRED_FROM * n.max()]
+    able = [s for s, system in enumerate(data.systems) if competes(system) and n[s] > 0 and n[s] >= STARRED_FROM * n.max()]
     if len(able) < 2:
         return set()
     sign = 1.0 if column.better == "higher" else -1.0
@@ -214,12 +247,10 @@ def _best(
 
     def ties(s: int, best: int) -> bool:
         if np.array_equal(data.scored[:, s, c], data.scored[:, best, c]):
-            gap, low, high = _gap(data.estimates[s, c] - data.estimates[best, c],
-                                  sample[:, s] - sample[:, best], df)
+            gap, low, high = _gap(data.estimates[s, c] - data.estimates[best, c], sample[:, s] - sample[:, best], df)
         else:
             terms, speakers = data.pair(best, s, c)
-            found = bootstrap.statistic_interval(
-                terms, bootstrap.difference, speakers, scheme, "expanded", 0.95, draws, seed)
+            found = bootstrap.statistic_interval(terms, bootstrap.difference, speakers, scheme, "expanded", 0.95, draws, seed)
             gap, low, high = found.estimate, found.low, found.high
         # a bound of exactly 0 is rounded to either side of it by the order of a sum
         return gap == 0 or (low <= _ROUNDING and high >= -_ROUNDING)

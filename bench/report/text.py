@@ -31,6 +31,7 @@ def code(text: str) -> str:
 
 def markdown_table(head: Sequence[str], lines: Sequence[Sequence[str]], left: int = 1) -> str:
     """A GitHub table: the first `left` columns align left, the others right."""
+
     def row(cells: Sequence[str]) -> str:
         return "| " + " | ".join(clean(cell).replace("|", "\\|") for cell in cells) + " |"
 
@@ -47,8 +48,7 @@ def _padded(text: str, width: int, left: bool) -> str:
     return text + space if left else space + text
 
 
-def grid(head: Sequence[str], lines: Sequence[Sequence[str]], width: int = 120, keep: int = 1,
-         left: Sequence[int] = (0,)) -> str:
+def grid(head: Sequence[str], lines: Sequence[Sequence[str]], width: int = 120, keep: int = 1, left: Sequence[int] = (0,)) -> str:
     """Aligned columns. Where they do not fit `width`, several blocks, each repeating the first `keep` columns.
 
     left: columns aligned left; the others align right.

@@ -73,8 +73,11 @@ def write(folder: Path, kind: str, title: str, items: Sequence[Item], rows: Mapp
 
 def _trials(kind: str, item: Item) -> Iterator[dict[str, Any]]:
     clips = stimuli(item, kind == "mushra")
-    told = [{"system": clip.system, "src": data_uri("audio/flac", audio.to_flac(clip.wave, clip.rate_hz))}
-            for clip in clips if clip.wave is not None]
+    told = [
+        {"system": clip.system, "src": data_uri("audio/flac", audio.to_flac(clip.wave, clip.rate_hz))}
+        for clip in clips
+        if clip.wave is not None
+    ]
     first = clips[0].wave
     base = {"utterance": item.utterance, "seconds": 0.0 if first is None else len(first) / clips[0].rate_hz}
     if kind == "mushra":

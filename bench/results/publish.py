@@ -34,7 +34,11 @@ FIELDS = (
 
 
 def publish(
-    rows: pd.DataFrame, folder: Path, known: Mapping[str, Column], stale: Sequence[Stale | Older] = (), width: int = 160,
+    rows: pd.DataFrame,
+    folder: Path,
+    known: Mapping[str, Column],
+    stale: Sequence[Stale | Older] = (),
+    width: int = 160,
     plot: str = RATE_DISTORTION,
 ) -> tuple[str, list[Path]]:
     """Write leaderboard and plot of `rows` into `folder`, with a line for what was left out.

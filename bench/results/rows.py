@@ -119,9 +119,7 @@ def joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return whole
 
 
-def _slices(
-    plan: Plan, line: Line, store: Store, failures: Mapping[str, tuple[str, str]]
-) -> Iterator[list[dict[str, Any]]]:
+def _slices(plan: Plan, line: Line, store: Store, failures: Mapping[str, tuple[str, str]]) -> Iterator[list[dict[str, Any]]]:
     schedule = Schedule(plan, store)
     about = {metric.name: _metric_facts(metric, store, plan.networks_on) for metric in plan.metrics}
     everything = plan.dataset.utterances
@@ -297,9 +295,7 @@ def _usage_rows(row: Mapping[str, Any], usage: Usage) -> Iterator[dict[str, Any]
         yield of_set | {"speaker": WHOLE_SET, "language": "-", "column": column, "value": value, "detail": json.dumps(books)}
 
 
-def _engine_rows(
-    row: Mapping[str, Any], record: Mapping[str, Any] | None, lost: tuple[str, str]
-) -> Iterator[dict[str, Any]]:
+def _engine_rows(row: Mapping[str, Any], record: Mapping[str, Any] | None, lost: tuple[str, str]) -> Iterator[dict[str, Any]]:
     base = dict(row) | engine_facts()
     if record is None:
         for column in CODING:

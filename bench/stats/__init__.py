@@ -10,7 +10,23 @@ from bench.stats.scores import Group, Scores, groups, scores, tidy
 from bench.stats.verdict import Verdict, compare_paired, judge
 
 __all__ = [
-    "DRAWS", "SEED", "Group", "Interval", "Scores", "Verdict", "benjamini_hochberg", "compare_paired",
-    "find_system", "groups", "holm", "interval", "judge", "paired", "scores", "smallest_visible",
-    "system_labels", "tidy", "utterances_needed",
+    "DRAWS",
+    "SEED",
+    "Group",
+    "Interval",
+    "Scores",
+    "Verdict",
+    "benjamini_hochberg",
+    "compare_paired",
+    "find_system",
+    "groups",
+    "holm",
+    "interval",
+    "judge",
+    "paired",
+    "scores",
+    "smallest_visible",
+    "system_labels",
+    "tidy",
+    "utterances_needed",
 ]

@@ -189,8 +189,12 @@ def expanded_tail(tail: float, df: int) -> float:
 
 
 def bounds(
-    estimate: float, sample: Floats, level: float, method: Method = "percentile",
-    df: int | None = None, jackknife: Floats | None = None,
+    estimate: float,
+    sample: Floats,
+    level: float,
+    method: Method = "percentile",
+    df: int | None = None,
+    jackknife: Floats | None = None,
 ) -> tuple[float, float]:
     """Two-sided bounds at `level` from bootstrap values `sample` [draws].
 
@@ -231,9 +235,15 @@ def bounds(
 
 
 def statistic_interval(
-    terms: ArrayLike, combine: Combine, speakers: Sequence[object] | NDArray[np.generic] | None = None,
-    scheme: Scheme = "utterance", method: Method = "percentile", level: float = 0.95,
-    draws: int = DRAWS, seed: int = SEED, rescale: bool = True,
+    terms: ArrayLike,
+    combine: Combine,
+    speakers: Sequence[object] | NDArray[np.generic] | None = None,
+    scheme: Scheme = "utterance",
+    method: Method = "percentile",
+    level: float = 0.95,
+    draws: int = DRAWS,
+    seed: int = SEED,
+    rescale: bool = True,
 ) -> Interval:
     """Interval of combine(sum of terms [n, k]); the general form behind `interval` and `paired`."""
     values = np.asarray(terms, dtype=np.float64)
@@ -259,9 +269,15 @@ def statistic_interval(
 
 
 def interval(
-    num: ArrayLike, den: ArrayLike | None = None, speakers: Sequence[object] | NDArray[np.generic] | None = None,
-    scheme: Scheme = "utterance", method: Method = "percentile", level: float = 0.95,
-    draws: int = DRAWS, seed: int = SEED, rescale: bool = True,
+    num: ArrayLike,
+    den: ArrayLike | None = None,
+    speakers: Sequence[object] | NDArray[np.generic] | None = None,
+    scheme: Scheme = "utterance",
+    method: Method = "percentile",
+    level: float = 0.95,
+    draws: int = DRAWS,
+    seed: int = SEED,
+    rescale: bool = True,
 ) -> Interval:
     """Interval of sum(num) / sum(den); den None means the mean of num. num, den: [n]."""
     top = np.asarray(num, dtype=np.float64)
@@ -271,10 +287,17 @@ def interval(
 
 
 def paired(
-    num_a: ArrayLike, num_b: ArrayLike, den_a: ArrayLike | None = None, den_b: ArrayLike | None = None,
+    num_a: ArrayLike,
+    num_b: ArrayLike,
+    den_a: ArrayLike | None = None,
+    den_b: ArrayLike | None = None,
     speakers: Sequence[object] | NDArray[np.generic] | None = None,
-    scheme: Scheme = "stratified", method: Method = "expanded", level: float = 0.95,
-    draws: int = DRAWS, seed: int = SEED, rescale: bool = True,
+    scheme: Scheme = "stratified",
+    method: Method = "expanded",
+    level: float = 0.95,
+    draws: int = DRAWS,
+    seed: int = SEED,
+    rescale: bool = True,
 ) -> Interval:
     """Interval of B - A for two systems on the same utterances in the same order. All arrays [n].
 

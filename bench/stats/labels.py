@@ -51,8 +51,10 @@ def _text(rows: pd.DataFrame, name: str) -> tuple[NDArray[np.intp], list[str]]:
     column = rows[name]
     if not isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype("category")
-    text = ["" if value is None else str(value).split(":")[0] if name == "device" else str(value)
-            for value in (*column.cat.categories, "")]
+    text = [
+        "" if value is None else str(value).split(":")[0] if name == "device" else str(value)
+        for value in (*column.cat.categories, "")
+    ]
     known: dict[str, int] = {}
     places = np.array([known.setdefault(word, len(known)) for word in text], dtype=np.intp)
     # a missing value has the code -1: the last text, ""
@@ -61,8 +63,10 @@ def _text(rows: pd.DataFrame, name: str) -> tuple[NDArray[np.intp], list[str]]:
 
 def _labels(distinct: Sequence[tuple[str, ...]]) -> list[str]:
     """Labels of systems, each given by its FIELDS."""
-    base = [codec + (f" ({role})" if role == "ceiling" and not codec.endswith("(ceiling)") else "")
-            for codec, _, _, _, role in distinct]
+    base = [
+        codec + (f" ({role})" if role == "ceiling" and not codec.endswith("(ceiling)") else "")
+        for codec, _, _, _, role in distinct
+    ]
     alike: dict[tuple[str, str], list[int]] = {}
     for place, (name, one) in enumerate(zip(base, distinct, strict=True)):
         alike.setdefault((name, one[1]), []).append(place)

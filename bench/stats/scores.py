@@ -24,8 +24,23 @@ if TYPE_CHECKING:
 
 Bools = NDArray[np.bool_]
 GROUP = ("task", "condition", "dataset", "dataset_sha256")
-TEXT = (*GROUP, "codec", "weights", "weights_sha256", "utterance", "speaker", "language", "column", "metric",
-        "metric_version", "failure", "detail", "code_version", "settings", "device")
+TEXT = (
+    *GROUP,
+    "codec",
+    "weights",
+    "weights_sha256",
+    "utterance",
+    "speaker",
+    "language",
+    "column",
+    "metric",
+    "metric_version",
+    "failure",
+    "detail",
+    "code_version",
+    "settings",
+    "device",
+)
 
 
 @dataclass(frozen=True)
@@ -111,8 +126,14 @@ class Scores:
         """The same utterances and systems with some of the columns."""
         at = [self.columns.index(name) for name in names]
         pick = (slice(None), slice(None), at)
-        return replace(self, columns=tuple(names), num=self.num[pick], den=self.den[pick], failed=self.failed[pick],
-                       present=self.present[pick])
+        return replace(
+            self,
+            columns=tuple(names),
+            num=self.num[pick],
+            den=self.den[pick],
+            failed=self.failed[pick],
+            present=self.present[pick],
+        )
 
     def df(self, scheme: Scheme) -> int:
         """Degrees of freedom of a bootstrap by `scheme`."""
@@ -141,7 +162,8 @@ def scores(rows: pd.DataFrame, labels: pd.Series[Any] | None = None, columns: Se
         first = where[doubled].iloc[0]
         raise BenchError(
             f"two rows for {first['system']}, utterance '{first['utterance']}', column '{first['column']}': "
-            "make the table from one run, or drop the older rows")
+            "make the table from one run, or drop the older rows"
+        )
     s, systems = pd.factorize(where["system"])
     c, found = pd.factorize(where["column"])
     order = [list(found).index(name) for name in columns if name in set(found)] if columns is not None else []
@@ -163,5 +185,6 @@ def scores(rows: pd.DataFrame, labels: pd.Series[Any] | None = None, columns: Se
     if order:
         num, den, failed, present = (x[:, :, order] for x in (num, den, failed, present))
         found = pd.Index([found[i] for i in order])
-    return Scores(tuple(map(str, ids)), speaker.astype(str), tuple(map(str, systems)), tuple(map(str, found)),
-                  num, den, failed, present)
+    return Scores(
+        tuple(map(str, ids)), speaker.astype(str), tuple(map(str, systems)), tuple(map(str, found)), num, den, failed, present
+    )

@@ -70,8 +70,10 @@ def one_sided_p(estimate: float, sample: Floats, df: int) -> tuple[float, float]
             return 1.0, 1.0
         return (0.0, 1.0) if estimate < 0 else (1.0, 0.0)
     above, below = float(np.mean(sample >= 0)), float(np.mean(sample <= 0))
-    return (float(tail_p(np.float64(above), np.float64(estimate / spread), df)),
-            float(tail_p(np.float64(below), np.float64(-estimate / spread), df)))
+    return (
+        float(tail_p(np.float64(above), np.float64(estimate / spread), df)),
+        float(tail_p(np.float64(below), np.float64(-estimate / spread), df)),
+    )
 
 
 def tail_p(beyond: ArrayLike, z: ArrayLike, df: int) -> Floats:
@@ -83,8 +85,15 @@ def tail_p(beyond: ArrayLike, z: ArrayLike, df: int) -> Floats:
 
 
 def judge(
-    estimate: float, sample: Floats, df: int, n: int, margin: float, higher_is_better: bool = True,
-    alpha: float = 0.05, power: float = 0.8, scheme: str = "stratified",
+    estimate: float,
+    sample: Floats,
+    df: int,
+    n: int,
+    margin: float,
+    higher_is_better: bool = True,
+    alpha: float = 0.05,
+    power: float = 0.8,
+    scheme: str = "stratified",
 ) -> Verdict:
     """Verdict from an estimate of B - A and its bootstrap values [draws]."""
     sign = 1.0 if higher_is_better else -1.0
@@ -106,15 +115,24 @@ def judge(
     else:
         word = "cannot tell"
     visible = smallest_visible(se, df, alpha, power)
-    return Verdict(word, bool(up[0] >= -margin), estimate, full[0], full[1], se, p_worse, p_better, margin, visible,
-                   n, scheme, len(sample))
+    return Verdict(
+        word, bool(up[0] >= -margin), estimate, full[0], full[1], se, p_worse, p_better, margin, visible, n, scheme, len(sample)
+    )
 
 
 def compare_paired(
-    num_a: ArrayLike, num_b: ArrayLike, margin: float, higher_is_better: bool = True,
-    den_a: ArrayLike | None = None, den_b: ArrayLike | None = None,
-    speakers: Sequence[object] | NDArray[np.generic] | None = None, scheme: Scheme = "stratified",
-    alpha: float = 0.05, power: float = 0.8, draws: int = DRAWS, seed: int = SEED,
+    num_a: ArrayLike,
+    num_b: ArrayLike,
+    margin: float,
+    higher_is_better: bool = True,
+    den_a: ArrayLike | None = None,
+    den_b: ArrayLike | None = None,
+    speakers: Sequence[object] | NDArray[np.generic] | None = None,
+    scheme: Scheme = "stratified",
+    alpha: float = 0.05,
+    power: float = 0.8,
+    draws: int = DRAWS,
+    seed: int = SEED,
 ) -> Verdict:
     """Verdict on B against A over the same utterances in the same order; arrays [n] as in `bootstrap.paired`."""
     a, b = np.asarray(num_a, dtype=np.float64), np.asarray(num_b, dtype=np.float64)

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from bench.engine.keys import Keys
 
 
-
 @dataclass(frozen=True)
 class Sizes:
     """Samples at the codec's rate: of a chunk, of what is coded again before it, of what neighbours share."""

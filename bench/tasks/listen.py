@@ -84,8 +84,16 @@ class Session:
 
 
 def hear(
-    task: str, codecs: Sequence[str], source: str = "", weights: str | None = None, protocol: str = "focalcodec",
-    count: int = 8, by: str = "", device: str = "auto", store_at: Path | None = None, results: Path = options.RESULTS,
+    task: str,
+    codecs: Sequence[str],
+    source: str = "",
+    weights: str | None = None,
+    protocol: str = "focalcodec",
+    count: int = 8,
+    by: str = "",
+    device: str = "auto",
+    store_at: Path | None = None,
+    results: Path = options.RESULTS,
 ) -> Session:
     """Clips of some systems with their scores; what is not in the store is coded. Raises UnknownName, BenchError."""
     if task not in TASKS:

@@ -160,12 +160,8 @@ def parser(task: str | None = None, prog: str | None = None) -> Parser:
         metavar="SOURCES",
         help="data set(s), comma separated: embedded, librispeech:PATH#test-clean, folder:PATH ...",
     )
-    made.add_argument(
-        "--profile", default="embedded", help="embedded, paper, paper:focalcodec, paper:freecodec, paper:funcodec"
-    )
-    made.add_argument(
-        "--weights", default=None, metavar="KIND|PATH", help="official, nano, random, or a file or folder"
-    )
+    made.add_argument("--profile", default="embedded", help="embedded, paper, paper:focalcodec, paper:freecodec, paper:funcodec")
+    made.add_argument("--weights", default=None, metavar="KIND|PATH", help="official, nano, random, or a file or folder")
     made.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1")
     made.add_argument("--limit", type=int, default=None, metavar="N", help="at most N utterances, spread over speakers")
     made.add_argument("--channels", default="", metavar="CHOICE", help="of files with several: average, first, each")

@@ -81,9 +81,7 @@ def run(task: str, wanted: Options) -> outcome.Outcome:
         divisions = _divisions(task, dataset, data.Source.parse(source).name, card, protocol)
         needed = set().union(*(division.ids for division in divisions))
         dataset = dataset.select([u for u in dataset if u.id in needed])
-        plan = Plan(
-            task, tuple(systems), dataset, (), profile=wanted.profile, device=where, always=(), **wanted.engine
-        )
+        plan = Plan(task, tuple(systems), dataset, (), profile=wanted.profile, device=where, always=(), **wanted.engine)
         outcome.announce(plan, wanted.results)
         print(f"  protocol {protocol}, {len(divisions)} division(s), seeds {', '.join(map(str, seeds))}", flush=True)
         with Store(wanted.store) as store:
@@ -102,9 +100,7 @@ def run(task: str, wanted: Options) -> outcome.Outcome:
     return results
 
 
-def _divisions(
-    task: str, dataset: Dataset, name: str, card: cards.TaskCard, protocol: str
-) -> list[Division]:
+def _divisions(task: str, dataset: Dataset, name: str, card: cards.TaskCard, protocol: str) -> list[Division]:
     if name not in card.settings["split"]:
         raise UnknownName(f"data set with a division for TASK={task}", name, card.settings["split"])
     # Only the small protocol thins out the training part and leaves folds out.

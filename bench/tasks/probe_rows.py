@@ -39,9 +39,7 @@ class Probed:
     result: Mapping[str, Any]
 
 
-def frame(
-    runner: Runner, probed: Sequence[Probed], divisions: Sequence[Division], settings: Settings
-) -> pd.DataFrame:
+def frame(runner: Runner, probed: Sequence[Probed], divisions: Sequence[Division], settings: Settings) -> pd.DataFrame:
     """Rows of every probe, and of chance."""
     plan = runner.plan
     subjects: dict[str, list[Probed]] = defaultdict(list)
@@ -57,9 +55,7 @@ def frame(
     coded = {line.system.label: _coded(runner, line) for line in plan.lines}
     # The original's duration, too, is known from its coding.
     known = {name: record["seconds"] for some in coded.values() for name, record in some.items()}
-    facts = {
-        u.id: {"speaker": u.speaker, "language": u.language, "seconds": known.get(u.id)} for u in plan.dataset
-    }
+    facts = {u.id: {"speaker": u.speaker, "language": u.language, "seconds": known.get(u.id)} for u in plan.dataset}
     records: list[dict[str, Any]] = []
     for name, some in subjects.items():
         system = some[0].system

@@ -100,8 +100,12 @@ def take_in(tests: Sequence[Mapping[str, Any]], column: str, results: Path) -> l
             facts = test["rows"].get(one["system"]) or usual | row_files.pseudo_facts(one["system"])
             key = (str(facts["system_key"]) + str(facts["codec"]), one["utterance"])
             counted[key].append(float(one["score"]))
-            about[key] = facts | {"utterance": one["utterance"], "speaker": test["speakers"].get(one["utterance"], ""),
-                                  "language": "-", "seconds": one.get("seconds")}
+            about[key] = facts | {
+                "utterance": one["utterance"],
+                "speaker": test["speakers"].get(one["utterance"], ""),
+                "language": "-",
+                "seconds": one.get("seconds"),
+            }
     records: dict[tuple[Path, str], list[dict[str, Any]]] = defaultdict(list)
     for key, scores in counted.items():
         facts = about[key]

@@ -24,9 +24,7 @@ def run(wanted: Options) -> outcome.Outcome:
     device = options.device(wanted.device)
     sources = wanted.data or (card.data[wanted.profile.split(":")[0]],)
     known_profile = "embedded" if wanted.profile == "embedded" else "paper"
-    chosen = systems.systems(
-        wanted.codecs or DEFAULT_CODECS, profile=known_profile, want=wanted.weights, device=device
-    )
+    chosen = systems.systems(wanted.codecs or DEFAULT_CODECS, profile=known_profile, want=wanted.weights, device=device)
     columns = wanted.metrics or profile.columns
     results = outcome.Outcome()
     for source in sources:

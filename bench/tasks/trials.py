@@ -154,9 +154,7 @@ def _prompts(targets: Dataset, seconds: Callable[[Path], float]) -> list[Utteran
     chosen += rest[: 2 * PROMPTS_PER_GENDER - len(chosen)]
     if len(chosen) < 2:
         raise BenchError(f"{targets.name}: conversion needs at least two target speakers, it has {len(chosen)}")
-    return [
-        max((u for u in targets if u.speaker == name), key=lambda u: (seconds(u.recording()), u.id)) for name in chosen
-    ]
+    return [max((u for u in targets if u.speaker == name), key=lambda u: (seconds(u.recording()), u.id)) for name in chosen]
 
 
 def of_published(dataset: Dataset) -> Trials:

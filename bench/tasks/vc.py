@@ -95,8 +95,15 @@ def _run(listed: Trials, names: Sequence[str], columns: Mapping[str, tuple[str, 
     dataset = listed.dataset.limit(wanted.limit)
     comparisons = tuple(Comparison(columns[side], against=side) for side in (TARGET, SOURCE) if columns[side])
     plan = Plan(
-        "vc", systems, dataset, (), profile=wanted.profile, device=device, **wanted.engine,
-        lines=(*references(), *conversions(systems), *ceilings(systems)), comparisons=comparisons,
+        "vc",
+        systems,
+        dataset,
+        (),
+        profile=wanted.profile,
+        device=device,
+        **wanted.engine,
+        lines=(*references(), *conversions(systems), *ceilings(systems)),
+        comparisons=comparisons,
     )
     outcome.announce(plan, wanted.results)
     with Store(wanted.store) as store:
@@ -112,9 +119,7 @@ def _run(listed: Trials, names: Sequence[str], columns: Mapping[str, tuple[str, 
 def references() -> tuple[Line, ...]:
     """Recordings as they are: the target's own, the source, and somebody else's."""
     identity = known.system("identity")
-    return tuple(
-        Line(identity, Resynthesis(role="reference", heard=name), name=f"reference@{name}") for name in RECORDINGS
-    )
+    return tuple(Line(identity, Resynthesis(role="reference", heard=name), name=f"reference@{name}") for name in RECORDINGS)
 
 
 def conversions(systems: Sequence[System]) -> tuple[Line, ...]:

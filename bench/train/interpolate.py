@@ -76,8 +76,7 @@ def interpolate(recipe: Recipe, state: Mapping[str, Any], share: float) -> dict[
         if not last[name].is_floating_point():
             raise BenchError(f"'{name}' holds integers that the run changed; there is nothing between them")
     return {
-        name: torch.lerp(first[name].float(), value.float(), share) if name in changed else value
-        for name, value in last.items()
+        name: torch.lerp(first[name].float(), value.float(), share) if name in changed else value for name, value in last.items()
     }
 
 

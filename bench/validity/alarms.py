@@ -51,28 +51,38 @@ class Alarm:
     share: float = 0.0
 
 
-ALARMS = {alarm.kind: alarm for alarm in (
-    Alarm("silent", "S", "decoded audio is silent"),
-    Alarm("identical", "X", "different inputs gave identical output"),
-    Alarm("truncated", "T", "the end of the speech is missing"),
-    Alarm("dropouts", "O", "a tenth or more of the speech is missing", 0.1),
-    Alarm("unpaired", "W", "the output's level does not follow the original's: wrong pairing or wrong rate", 0.02),
-    Alarm("rate", "R", "the output runs at another speed: read at the wrong sample rate", 0.02),
-    Alarm("delayed", "D", "delay of 10 ms or more, half a frame: STOI, SI-SDR and spectral scores suffer by it; the column "
-          "stoi_aligned gives STOI without it", 0.1),
-    Alarm("polarity", "P", "polarity is inverted", 0.02),
-    Alarm("level", "L", "level differs by 3 dB or more", 0.1),
-    Alarm("uncorrelated", "U", "intelligible, yet uncorrelated with the original (dWER <= 0.2, STOI < 0.4)", 0.1),
-    Alarm("unaligned", "A", "PESQ near perfect, STOI poor: PESQ has aligned a delay away", 0.1),
-    Alarm("floor", "F", "PESQ at its floor with a high MOS: natural speech, but not this speech", 0.1),
-    Alarm("impostor", "I", "speaker similarity at the level of other speakers", 0.1),
-    Alarm("overlong", "E", "the output is more than a frame too long; the end was cut"),
-    Alarm("offset", "C", "the output has a constant offset, which the facts of level and pairing leave out", 0.02),
-    Alarm("overload", "K", "samples beyond full scale were clipped", 0.02),
-    Alarm("integers", "N", "samples in the range of integers were clipped: divide by 32768", 0.02),
-    Alarm("wrapped", "V", "samples run over full scale and go on at the other end: integers overflowed", 0.02),
-    Alarm("hidden", "B", "decoding the same bytes in a fresh codec gives another wave: the bits do not hold all that was used"),
-)}
+ALARMS = {
+    alarm.kind: alarm
+    for alarm in (
+        Alarm("silent", "S", "decoded audio is silent"),
+        Alarm("identical", "X", "different inputs gave identical output"),
+        Alarm("truncated", "T", "the end of the speech is missing"),
+        Alarm("dropouts", "O", "a tenth or more of the speech is missing", 0.1),
+        Alarm("unpaired", "W", "the output's level does not follow the original's: wrong pairing or wrong rate", 0.02),
+        Alarm("rate", "R", "the output runs at another speed: read at the wrong sample rate", 0.02),
+        Alarm(
+            "delayed",
+            "D",
+            "delay of 10 ms or more, half a frame: STOI, SI-SDR and spectral scores suffer by it; the column "
+            "stoi_aligned gives STOI without it",
+            0.1,
+        ),
+        Alarm("polarity", "P", "polarity is inverted", 0.02),
+        Alarm("level", "L", "level differs by 3 dB or more", 0.1),
+        Alarm("uncorrelated", "U", "intelligible, yet uncorrelated with the original (dWER <= 0.2, STOI < 0.4)", 0.1),
+        Alarm("unaligned", "A", "PESQ near perfect, STOI poor: PESQ has aligned a delay away", 0.1),
+        Alarm("floor", "F", "PESQ at its floor with a high MOS: natural speech, but not this speech", 0.1),
+        Alarm("impostor", "I", "speaker similarity at the level of other speakers", 0.1),
+        Alarm("overlong", "E", "the output is more than a frame too long; the end was cut"),
+        Alarm("offset", "C", "the output has a constant offset, which the facts of level and pairing leave out", 0.02),
+        Alarm("overload", "K", "samples beyond full scale were clipped", 0.02),
+        Alarm("integers", "N", "samples in the range of integers were clipped: divide by 32768", 0.02),
+        Alarm("wrapped", "V", "samples run over full scale and go on at the other end: integers overflowed", 0.02),
+        Alarm(
+            "hidden", "B", "decoding the same bytes in a fresh codec gives another wave: the bits do not hold all that was used"
+        ),
+    )
+}
 
 
 def alarms(rows: pd.DataFrame) -> pd.DataFrame:
@@ -143,9 +153,7 @@ def _checks(wide: pd.DataFrame, unpaired: NDArray[np.float64]) -> dict[str, tupl
         return lambda row: ", ".join(f"{n} {row[n]:.3g}" for n in names if n in row.index and row[n] == row[n])
 
     # A silent original has no gain, and a quiet one is decoded to something as quiet.
-    silent = (get("gain_db") < -40) | (
-        (get("deg_dbfs") < SILENT_DBFS) & (get("deg_dbfs") - get("gain_db") >= SILENT_DBFS)
-    )
+    silent = (get("gain_db") < -40) | ((get("deg_dbfs") < SILENT_DBFS) & (get("deg_dbfs") - get("gain_db") >= SILENT_DBFS))
     missing = pd.concat([get("length_diff") / 16000, get("short_ms") / 1000], axis=1).min(axis=1)
     truncated = ~silent & ((missing < -SHORT_S) | (get("lost_tail_s") >= LOST_TAIL_S) | (get("zero_tail_s") >= 0.1))
     rate = get("rate_ratio").notna() & (get("rate_ratio") != 1)
@@ -167,8 +175,10 @@ def _checks(wide: pd.DataFrame, unpaired: NDArray[np.float64]) -> dict[str, tupl
     return {
         "silent": (silent, show("deg_dbfs", "gain_db")),
         "truncated": (truncated, show("length_diff", "short_ms", "lost_tail_s", "zero_tail_s")),
-        "dropouts": (~silent & ~truncated & ~rate & (get("lost_share") >= LOST_SHARE)
-                     & (get("envelope") >= unpaired), show("lost_share")),
+        "dropouts": (
+            ~silent & ~truncated & ~rate & (get("lost_share") >= LOST_SHARE) & (get("envelope") >= unpaired),
+            show("lost_share"),
+        ),
         "unpaired": (~silent & (get("envelope") < unpaired), show("envelope", "correlation")),
         "rate": (rate, show("rate_ratio", "length_diff")),
         "delayed": (get("delay_ms").abs() >= DELAY_MS, show("delay_ms", "stoi", "stoi_aligned")),

@@ -58,8 +58,8 @@ def pair_facts(ref: ArrayLike, deg: ArrayLike, rate: float) -> dict[str, float]:
     d = audio.without_offset(d, rate)
     nan = float("nan")
     facts = dict.fromkeys(
-        ("delay_ms", "gain_db", "polarity", "correlation", "envelope", "lost_share", "lost_tail_s",
-         "zero_tail_s"), nan)
+        ("delay_ms", "gain_db", "polarity", "correlation", "envelope", "lost_share", "lost_tail_s", "zero_tail_s"), nan
+    )
     facts |= {"length_diff": float(len(d) - len(r)), "deg_dbfs": _dbfs(d), "rate_ratio": 1.0}
     if _dbfs(r) < SILENT_ORIGINAL_DBFS:
         return facts
@@ -67,8 +67,14 @@ def pair_facts(ref: ArrayLike, deg: ArrayLike, rate: float) -> dict[str, float]:
     env_r, env_d = _envelope(r, hop), _envelope(d, hop)
     active = env_r > env_r.max() - ACTIVE_DB
     if facts["deg_dbfs"] == NOTHING_DBFS:
-        facts |= {"gain_db": NOTHING_DBFS - _dbfs(r), "correlation": 0.0, "envelope": 0.0, "lost_share": 1.0,
-                  "lost_tail_s": float(active.sum() * hop / rate), "zero_tail_s": len(r) / rate}
+        facts |= {
+            "gain_db": NOTHING_DBFS - _dbfs(r),
+            "correlation": 0.0,
+            "envelope": 0.0,
+            "lost_share": 1.0,
+            "lost_tail_s": float(active.sum() * hop / rate),
+            "zero_tail_s": len(r) / rate,
+        }
         return facts
     shorter = min(len(r), len(d))
     facts["gain_db"] = _dbfs(d[:shorter]) - _dbfs(r[:shorter])
@@ -134,7 +140,7 @@ def _envelope_lag(r: Floats, d: Floats, reach: int) -> tuple[float, float]:
     best = int(np.argmax(values))
     shift = 0.0
     if 0 < best < len(values) - 1:
-        left, mid, right = values[best - 1: best + 2]
+        left, mid, right = values[best - 1 : best + 2]
         bend = left - 2 * mid + right
         shift = 0.5 * (left - right) / bend if bend < 0 else 0.0
     return best - reach + shift, float(values[best])
@@ -153,7 +159,7 @@ def _coefficients(a: Floats, b: Floats, reach: int) -> Floats:
     a, b = a - a.mean(), b - b.mean()
     size = fft.next_fast_len(n + reach, real=True)
     cross = fft.irfft(fft.rfft(b, size) * np.conj(fft.rfft(a, size)), size)
-    cross = np.concatenate([cross[size - reach:], cross[: reach + 1]])
+    cross = np.concatenate([cross[size - reach :], cross[: reach + 1]])
     lags = np.arange(-reach, reach + 1)
     first, last, count = np.maximum(0, -lags), n - np.maximum(0, lags), n - np.abs(lags)
 
@@ -179,7 +185,7 @@ def _lost(r: Floats, d: Floats, active: NDArray[np.bool_], lag: int, hop_s: floa
     level = float(np.median(aligned[heard] - r[heard])) if heard.any() else 0.0
     lost = active & (aligned < r + level - LOST_DB)
     alive = np.flatnonzero(active & ~lost)
-    tail = lost[alive[-1] + 1:] if len(alive) else lost
+    tail = lost[alive[-1] + 1 :] if len(alive) else lost
     return float(lost.sum() / max(active.sum(), 1)), float(tail.sum() * hop_s)
 
 

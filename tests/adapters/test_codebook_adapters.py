@@ -105,9 +105,7 @@ def test_features_and_tables_fit_the_codes(name: str, subject: Get, bursts: Sign
 def test_fewer_codebooks_are_a_prefix_of_more(subject: Get, bursts: Signal) -> None:
     few, more = subject("speechtokenizer@1").codec, subject("speechtokenizer@4").codec
     wave = bursts(16000, 0.7)
-    np.testing.assert_array_equal(
-        encode(few, [wave])[0].tokens[0].indices, encode(more, [wave])[0].tokens[0].indices[:, :2]
-    )
+    np.testing.assert_array_equal(encode(few, [wave])[0].tokens[0].indices, encode(more, [wave])[0].tokens[0].indices[:, :2])
     with pytest.raises(BadCodes, match="does not fit codebooks"):
         few.decode(encode(more, [wave]))
 

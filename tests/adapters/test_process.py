@@ -243,9 +243,7 @@ def test_an_environment_is_made_locked_and_removed(tmp_path: Path, monkeypatch: 
     assert not environments.folder(wanted).exists()
 
 
-@pytest.mark.skipif(
-    not environments.here(cards.resolve("encodec-package@1.5")), reason="needs: bench env make encodec-package"
-)
+@pytest.mark.skipif(not environments.here(cards.resolve("encodec-package@1.5")), reason="needs: bench env make encodec-package")
 def test_encodec_in_its_own_environment_equals_the_adapter_in_this_one(tmp_path: Path) -> None:
     """The same random weights under both names: equal codes, waves within rounding."""
     import torch

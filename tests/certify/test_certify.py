@@ -104,8 +104,10 @@ def test_a_function_that_moves_to_another_module_is_free(copy: Copy) -> None:
 
 
 def test_what_is_written_otherwise_is_shown_equal_and_then_known(copy: Copy) -> None:
-    copy.edit("return max(1, round(samples * (to_hz // common) / (from_hz // common)))",
-              "up, down = to_hz // common, from_hz // common\n    return max(1, round(samples * up / down))")
+    copy.edit(
+        "return max(1, round(samples * (to_hz // common) / (from_hz // common)))",
+        "up, down = to_hz // common, from_hz // common\n    return max(1, round(samples * up / down))",
+    )
     assert "audio" in copy.check()
     done = copy.certify("audio", "lengths")
     assert done.returncode == 0, done.stdout + done.stderr

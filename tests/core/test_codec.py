@@ -42,18 +42,21 @@ def test_an_honest_codec_passes() -> None:
     assert codes.payload_bits == 8 * len(WAVE)
 
 
-@pytest.mark.parametrize(("spoil", "words"), [
-    (lambda waves: waves[:-1], "returned 1 waves where 2"),
-    (lambda waves: [*waves, waves[0]], "returned 3 waves where 2"),
-    (lambda waves: [np.stack([wave, wave]) for wave in waves], r"mono waves \[T\], not \[2, 1600\]"),
-    (lambda waves: [np.stack([wave, wave], axis=1) for wave in waves], r"not \[1600, 2\]"),
-    (lambda waves: [(wave * 32768).astype(np.int16) for wave in waves], "float samples in .* not int16"),
-    (lambda waves: [wave.astype(complex) for wave in waves], "not complex128"),
-    (lambda waves: [None for _ in waves], "not object"),
-    (lambda waves: [1.5 for _ in waves], r"mono waves \[T\], not \[\]"),
-    (lambda waves: None, "a list of waves, not NoneType"),
-    (lambda waves: 3, "a list of waves, not int"),
-])
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda waves: waves[:-1], "returned 1 waves where 2"),
+        (lambda waves: [*waves, waves[0]], "returned 3 waves where 2"),
+        (lambda waves: [np.stack([wave, wave]) for wave in waves], r"mono waves \[T\], not \[2, 1600\]"),
+        (lambda waves: [np.stack([wave, wave], axis=1) for wave in waves], r"not \[1600, 2\]"),
+        (lambda waves: [(wave * 32768).astype(np.int16) for wave in waves], "float samples in .* not int16"),
+        (lambda waves: [wave.astype(complex) for wave in waves], "not complex128"),
+        (lambda waves: [None for _ in waves], "not object"),
+        (lambda waves: [1.5 for _ in waves], r"mono waves \[T\], not \[\]"),
+        (lambda waves: None, "a list of waves, not NoneType"),
+        (lambda waves: 3, "a list of waves, not int"),
+    ],
+)
 def test_what_decode_returns_is_checked(spoil: Any, words: str) -> None:
     codec = Eight(returned=spoil)
     codes = encode(codec, [WAVE, WAVE[::-1].copy()])
@@ -72,23 +75,38 @@ def test_what_is_not_finite_is_passed_on_to_be_counted() -> None:
     assert np.isnan(decoded).all()
 
 
-@pytest.mark.parametrize(("spoil", "error", "words"), [
-    (lambda codes: codes[:-1], BadCodec, "returned 0 Codes where 1"),
-    (lambda codes: codes * 2, BadCodec, "returned 2 Codes where 1"),
-    (lambda codes: [item.to_bytes() for item in codes], BadCodec, "returns Codes, not bytes"),
-    (lambda codes: None, BadCodec, "a list of Codes, not NoneType"),
-    (lambda codes: [Codes(item.parts, 17, RATE) for item in codes], BenchError, "17"),
-    (lambda codes: [Codes(item.parts, item.num_samples, 8000) for item in codes], BadCodes, "at 8000 Hz"),
-])
+@pytest.mark.parametrize(
+    ("spoil", "error", "words"),
+    [
+        (lambda codes: codes[:-1], BadCodec, "returned 0 Codes where 1"),
+        (lambda codes: codes * 2, BadCodec, "returned 2 Codes where 1"),
+        (lambda codes: [item.to_bytes() for item in codes], BadCodec, "returns Codes, not bytes"),
+        (lambda codes: None, BadCodec, "a list of Codes, not NoneType"),
+        (lambda codes: [Codes(item.parts, 17, RATE) for item in codes], BenchError, "17"),
+        (lambda codes: [Codes(item.parts, item.num_samples, 8000) for item in codes], BadCodes, "at 8000 Hz"),
+    ],
+)
 def test_what_encode_returns_is_checked(spoil: Any, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         encode(Eight(given=spoil), [WAVE])
 
 
-@pytest.mark.parametrize(("name", "value"), [
-    ("frame", 0), ("frame", -320), ("frame", 320.0), ("frame", None), ("sample_rate", 0), ("sample_rate", "16000"),
-    ("sample_rate", None), ("min_samples", -1), ("delay", -5), ("delay", 0.5), ("frame", True),
-])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("frame", 0),
+        ("frame", -320),
+        ("frame", 320.0),
+        ("frame", None),
+        ("sample_rate", 0),
+        ("sample_rate", "16000"),
+        ("sample_rate", None),
+        ("min_samples", -1),
+        ("delay", -5),
+        ("delay", 0.5),
+        ("frame", True),
+    ],
+)
 def test_attributes_of_the_contract_are_checked(name: str, value: Any) -> None:
     codec = Eight()
     setattr(codec, name, value)
@@ -96,19 +114,22 @@ def test_attributes_of_the_contract_are_checked(name: str, value: Any) -> None:
         encode(codec, [WAVE])
 
 
-@pytest.mark.parametrize(("indices", "sizes", "words"), [
-    (np.array([[0.5]]), (4,), "whole numbers, not float64"),
-    (np.array([[1.0]], np.float32), (4,), "whole numbers"),
-    (np.array([[True]]), (4,), "whole numbers, not bool"),
-    (np.array([[4]]), (4,), "outside"),
-    (np.array([[-1]]), (4,), "outside"),
-    (np.array([[1 << 40]]), (4,), "outside"),
-    (np.array([1, 2]), (4,), "do not fit"),
-    (np.array([[[1]]]), (4,), "do not fit"),
-    (np.array([[0]]), (0,), "at least 1"),
-    (np.array([[0]]), (2.5,), "at least 1"),
-    (np.array([[0]]), (1 << 40,), "at least 1"),
-])
+@pytest.mark.parametrize(
+    ("indices", "sizes", "words"),
+    [
+        (np.array([[0.5]]), (4,), "whole numbers, not float64"),
+        (np.array([[1.0]], np.float32), (4,), "whole numbers"),
+        (np.array([[True]]), (4,), "whole numbers, not bool"),
+        (np.array([[4]]), (4,), "outside"),
+        (np.array([[-1]]), (4,), "outside"),
+        (np.array([[1 << 40]]), (4,), "outside"),
+        (np.array([1, 2]), (4,), "do not fit"),
+        (np.array([[[1]]]), (4,), "do not fit"),
+        (np.array([[0]]), (0,), "at least 1"),
+        (np.array([[0]]), (2.5,), "at least 1"),
+        (np.array([[0]]), (1 << 40,), "at least 1"),
+    ],
+)
 def test_indices_are_checked(indices: Any, sizes: Any, words: str) -> None:
     with pytest.raises(BadCodes, match=words):
         Tokens("content", 50.0, sizes, indices)
@@ -182,11 +203,14 @@ def test_payload_outside_of_the_counted_bits_is_refused(codec: type[Eight]) -> N
         encode(liar, [WAVE, WAVE[::-1].copy() * np.float32(0.7) + np.float32(0.01)])
 
 
-@pytest.mark.parametrize("parts", [
-    tuple(Vector(f"part{k}", np.zeros(1)) for k in range(40)),
-    (Vector("a", np.zeros(1)), Vector("a", np.ones(1))),
-    (Tokens("t", 50.0, (1 << 20,) * 400, np.zeros((1, 400), int)),),
-])
+@pytest.mark.parametrize(
+    "parts",
+    [
+        tuple(Vector(f"part{k}", np.zeros(1)) for k in range(40)),
+        (Vector("a", np.zeros(1)), Vector("a", np.ones(1))),
+        (Tokens("t", 50.0, (1 << 20,) * 400, np.zeros((1, 400), int)),),
+    ],
+)
 def test_the_header_is_bounded(parts: Any) -> None:
     with pytest.raises(BadCodes):
         Codes(parts, RATE, RATE)
@@ -194,8 +218,11 @@ def test_the_header_is_bounded(parts: Any) -> None:
 
 @pytest.mark.parametrize("name", ["", "x" * 41, "a\nb", "\x00", 5, None])
 def test_names_of_parts_are_bounded(name: Any) -> None:
-    for make in (lambda: Tokens(name, 1.0, (2,), np.zeros((1, 1), int)), lambda: Packets(name, 1.0, ()),
-                 lambda: Vector(name, np.zeros(1))):
+    for make in (
+        lambda: Tokens(name, 1.0, (2,), np.zeros((1, 1), int)),
+        lambda: Packets(name, 1.0, ()),
+        lambda: Vector(name, np.zeros(1)),
+    ):
         with pytest.raises(BadCodes, match="name"):
             make()
 

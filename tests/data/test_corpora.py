@@ -122,8 +122,10 @@ def test_librimix_layouts(tmp_path: Path) -> None:
 
 def test_fleurs_release_layout(tmp_path: Path) -> None:
     make(tmp_path / "pl_pl/audio/test/123.wav")
-    write(tmp_path / "pl_pl/test.tsv", (
-        "7\t123.wav\tZamek był pusty.\tzamek był pusty\tz a\t1600\tFEMALE\n8\tgone.wav\tx\tx\tx\t1\tMALE\n"))
+    write(
+        tmp_path / "pl_pl/test.tsv",
+        ("7\t123.wav\tZamek był pusty.\tzamek był pusty\tz a\t1600\tFEMALE\n8\tgone.wav\tx\tx\tx\t1\tMALE\n"),
+    )
     speech = data.load(f"fleurs:{tmp_path}")
     assert [(u.text, u.language, u.gender) for u in speech] == [("Zamek był pusty.", "pl", "female")]
 
@@ -139,7 +141,7 @@ def test_fsdd_layout(tmp_path: Path) -> None:
 def test_ravdess_layout(tmp_path: Path) -> None:
     make(tmp_path / "Actor_02/03-01-05-02-01-01-02.wav", 48000)
     make(tmp_path / "Actor_02/03-02-05-02-01-01-02.wav", 48000)  # song, not speech
-    u, = data.load(f"ravdess:{tmp_path}")
+    (u,) = data.load(f"ravdess:{tmp_path}")
     assert (u.speaker, u.gender, u.emotion, u.extra["intensity"]) == ("actor_02", "female", "angry", "strong")
     assert u.text == "Kids are talking by the door"
     assert "NC" in str(u.licence)
@@ -203,7 +205,7 @@ def test_folder(tmp_path: Path) -> None:
         make(tmp_path / name)
     speech = data.load(f"folder:{tmp_path}")
     assert [(u.id, u.speaker, u.text) for u in speech] == [("a/one", "a", None), ("b/two", "b", None), ("three", "unknown", None)]
-    write(tmp_path / "transcripts.tsv", "id\ttext\tspeaker\tlanguage\na/one\tEins, \"zwei\".\tAnna\tde\n")
+    write(tmp_path / "transcripts.tsv", 'id\ttext\tspeaker\tlanguage\na/one\tEins, "zwei".\tAnna\tde\n')
     u = data.load(f"folder:{tmp_path}").utterances[0]
     assert (u.text, u.speaker, u.language) == ('Eins, "zwei".', "Anna", "de")
     assert [u.id for u in data.load(f"folder:{tmp_path}#b")] == ["b/two"]

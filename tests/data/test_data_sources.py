@@ -60,9 +60,7 @@ def test_every_name_has_a_loader_and_a_summary() -> None:
 
 
 @pytest.mark.parametrize("name", ["librispeech#test-clean", "vctk", "voicebank", "mls#polish", "minimls", "fsdd", "ravdess"])
-def test_without_network_the_error_says_what_where_and_how(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_network_the_error_says_what_where_and_how(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENCH_DATA", str(tmp_path))
     monkeypatch.setenv("BENCH_OFFLINE", "1")
     with pytest.raises(DataMissing, match="BENCH_OFFLINE"):

@@ -34,10 +34,10 @@ def test_outputs_are_matched_by_id_and_strays_are_told(tmp_path: Path) -> None:
 def test_conversions_join_source_and_target(tmp_path: Path) -> None:
     make(tmp_path, "vc/source/v/61_1_0.wav", "vc/target/v/F_p244_008.wav", "vc/ours/v/61_1_0-F_p244_008.wav",
          "vc/other/v/61_1_0-F_p999_008.wav")  # fmt: skip
-    item, = published.conversions(tmp_path)
+    (item,) = published.conversions(tmp_path)
     assert (item.system, item.id, item.source.stem, item.target.stem) == (
         "ours", "v/61_1_0-F_p244_008", "61_1_0", "F_p244_008")  # fmt: skip
-    u, = data.load(f"published:{tmp_path}#vc")
+    (u,) = data.load(f"published:{tmp_path}#vc")
     assert (u.speaker, u.extra["target_speaker"]) == ("61", "p244")
 
 

@@ -262,9 +262,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("name", BROKEN)
 @pytest.mark.parametrize("known", [True, False])
-def test_a_broken_archive_is_one_line_and_the_next_run_begins_well(
-    name: str, known: bool, site: Site, tmp_path: Path
-) -> None:
+def test_a_broken_archive_is_one_line_and_the_next_run_begins_well(name: str, known: bool, site: Site, tmp_path: Path) -> None:
     body, words = BROKEN[name]
     archive = offer(site, "a.bin", body, **({} if known else {"digest": None, "size": None}))
     refused(archive, tmp_path, words, "Nothing of it is in place", "run again to fetch it anew")
@@ -298,9 +296,7 @@ def many() -> bytes:
     return buffer.getvalue()
 
 
-def test_an_archive_far_larger_than_declared_is_refused(
-    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_archive_far_larger_than_declared_is_refused(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for pack in (bomb_zip(), tar({"set/zeros.bin": bytes(80 << 20)})):
         refused(offer(site, "a.bin", pack), tmp_path, "far larger than declared")
         untouched(tmp_path)
@@ -329,9 +325,7 @@ def test_a_disk_that_fills_is_one_line_and_the_archive_is_kept(
     assert len(site.asked) == 1 and len(list((tmp_path / "SET/set").iterdir())) == 8
 
 
-def test_a_disk_that_fills_while_fetching_leaves_no_part(
-    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_disk_that_fills_while_fetching_leaves_no_part(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archive = offer(site, "a.bin", np.random.default_rng(4).bytes(300_000))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -59,9 +59,7 @@ def test_silent_config_is_completed_from_shapes(folder: Path, name: str) -> None
     # What no shape tells, a config must say.
     kept = {"encoder_config": ("max_distance", "window_size", "lookahead_size"), "decoder_config": ("hop_length", "causal")}
     kept |= {"compressor_config": ("normalize_modulator",), "decompressor_config": ("normalize_modulator",)}
-    silent = {
-        part: {key: config[part][key] for key in keys if key in config[part]} for part, keys in kept.items()
-    }
+    silent = {part: {key: config[part][key] for key in keys if key in config[part]} for part, keys in kept.items()}
     shapes = {key: value.shape for key, value in load_file(folder / f"{name}.weights.safetensors").items()}
     found = FocalCodecConfig.from_dict(complete_config(silent, shapes))
     expected = FocalCodecConfig.from_dict(config)

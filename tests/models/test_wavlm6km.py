@@ -45,9 +45,7 @@ def config(values: Mapping[str, Any]) -> WavLMKMConfig:
         layers=tuple(values["layer_ids"]),
         codes=values["clusters"],
         encoder=encoder,
-        dequantizer=DequantizerConfig(
-            dequantizer["d_model"], dequantizer["nhead"], dequantizer["layers"], dequantizer["d_ffn"]
-        ),
+        dequantizer=DequantizerConfig(dequantizer["d_model"], dequantizer["nhead"], dequantizer["layers"], dequantizer["d_ffn"]),
         vocoder_channels=values["vocoder"]["channels"],
     )
 

@@ -28,8 +28,11 @@ def slices(codec: str, seed: int) -> Iterator[pa.Table]:
     for start in range(0, UTTERANCES, 2000):
         which = np.repeat(np.arange(start, start + 2000), len(SCORES))
         part = base.take(pa.array(np.tile(np.arange(len(SCORES)), 2000)))
-        made = {"utterance": [f"u{n:07d}" for n in which], "speaker": [f"s{n % SPEAKERS}" for n in which],
-                "value": rng.random(len(which))}
+        made = {
+            "utterance": [f"u{n:07d}" for n in which],
+            "speaker": [f"s{n % SPEAKERS}" for n in which],
+            "value": rng.random(len(which)),
+        }
         for name, values in made.items():
             part = part.set_column(part.column_names.index(name), name, pa.array(values))
         yield part

@@ -97,9 +97,7 @@ def cpu_seconds(run: Callable[[], object], rounds: int = 4) -> float:
     return best
 
 
-@pytest.mark.parametrize(
-    ("name", "official"), [("speechtokenizer", official_speechtokenizer), ("bigcodec", official_bigcodec)]
-)
+@pytest.mark.parametrize(("name", "official"), [("speechtokenizer", official_speechtokenizer), ("bigcodec", official_bigcodec)])
 def test_not_slower_than_the_official_class(benchmark, name: str, official: Callable[..., Any]) -> None:  # type: ignore[no-untyped-def]
     """CPU seconds of encode and decode, the best of four each; 10 % for the noise of a shared machine."""
     their_encode, their_decode = official()

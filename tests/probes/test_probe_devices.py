@@ -44,9 +44,7 @@ def test_lengths_may_be_on_either_side(make: type) -> None:
     inputs = _inputs()
     torch.manual_seed(0)
     network = make(inputs, 5, replace(TINY, pooling="attention")).eval()
-    tokens = torch.nn.utils.rnn.pad_sequence(
-        [torch.from_numpy(rows).long() for rows in inputs.tokens.values()], batch_first=True
-    )
+    tokens = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(rows).long() for rows in inputs.tokens.values()], batch_first=True)
     lengths = torch.tensor([len(rows) for rows in inputs.tokens.values()])
     with torch.no_grad():
         wanted = network(tokens, None, lengths)

@@ -38,8 +38,10 @@ def test_difference_and_interval_equal_the_bootstrap_by_hand(baseline: Rows, tab
 
 
 def test_corpus_rates_are_differences_of_ratios(baseline: Rows, table: pd.DataFrame) -> None:
-    rates = [_values(baseline, codec, "dwer", "num").sum() / _values(baseline, codec, "dwer", "den").sum()
-             for codec in ("mulaw@8", "mulaw@5")]
+    rates = [
+        _values(baseline, codec, "dwer", "num").sum() / _values(baseline, codec, "dwer", "den").sum()
+        for codec in ("mulaw@8", "mulaw@5")
+    ]
     line = _line(table, "dwer")
     assert [line["a"], line["b"]] == pytest.approx(rates)
     assert line["difference"] == pytest.approx(rates[1] - rates[0])

@@ -58,9 +58,7 @@ def test_the_same_change_without_a_new_version_fails_on_the_codes(
     assert "unchanged" in result.table
 
 
-def test_a_declared_change_that_costs_nothing_passes(
-    baseline: Rows, rescore: Callable[..., Rows], columns: dict
-) -> None:
+def test_a_declared_change_that_costs_nothing_passes(baseline: Rows, rescore: Callable[..., Rows], columns: dict) -> None:
     result = gate.check(rescore(_mulaw(15.001), version="2"), baseline, columns)
     assert result.passed
     assert any(finding.status == "note" and finding.check == "codes" for finding in result.findings)
@@ -159,10 +157,8 @@ def test_few_noisy_utterances_cannot_tell_and_strict_says_no(baseline: Rows, col
 
 def test_repeated_noisy_runs_rarely_fail_and_real_losses_always_do(baseline: Rows, columns: dict) -> None:
     mine = baseline[(baseline["codec"] == "mulaw@5") & baseline["column"].isin(["stoi", "codes"])]
-    alarms = sum(not gate.check(_with_noise(mine, "stoi", 0.0, 0.004, s), mine, columns, draws=500).passed
-                 for s in range(20))
-    seen = sum(not gate.check(_with_noise(mine, "stoi", -0.004, 0.004, s), mine, columns, draws=500).passed
-               for s in range(4))
+    alarms = sum(not gate.check(_with_noise(mine, "stoi", 0.0, 0.004, s), mine, columns, draws=500).passed for s in range(20))
+    seen = sum(not gate.check(_with_noise(mine, "stoi", -0.004, 0.004, s), mine, columns, draws=500).passed for s in range(4))
     assert alarms <= 1  # 5 % of 20
     assert seen == 4
 

@@ -63,9 +63,7 @@ def test_most_codes_changed_is_no_rounding(baseline: Rows, columns: dict) -> Non
     assert not result.passed and statuses(result, "codes") == {"FAIL"} and "more than rounding" in result.table
 
 
-def test_few_codes_changed_but_worse_scores_are_no_rounding(
-    baseline: Rows, rescore: Callable[..., Rows], columns: dict
-) -> None:
+def test_few_codes_changed_but_worse_scores_are_no_rounding(baseline: Rows, rescore: Callable[..., Rows], columns: dict) -> None:
     worse = sent(rescore(mulaw_with(14.2)), 0.01, INTEL)
     result = gate.check(worse, sent(baseline, 0.0, AMD), columns)
     failed = {(finding.system, finding.check) for finding in result.failures}

@@ -127,7 +127,10 @@ def test_one_table_per_task_data_and_condition(baseline: Rows, columns: dict) ->
     rows = pd.concat([baseline, baseline.assign(condition="noisy"), baseline.assign(dataset="other", synthetic=False)])
     page = leaderboard.markdown(rows, columns)
     assert [line for line in page.splitlines() if line.startswith("## ")] == [
-        "## resynthesis · embedded · clean", "## resynthesis · embedded · noisy", "## resynthesis · other · clean"]
+        "## resynthesis · embedded · clean",
+        "## resynthesis · embedded · noisy",
+        "## resynthesis · other · clean",
+    ]
     assert "recorded speech" in page
 
 
@@ -218,8 +221,10 @@ def test_a_probe_that_learned_nothing_says_so_and_ranks_nobody(baseline: Rows, t
     column = Column("probe_wer", "WER of the probe", "%", "lower", 0, None, None, 1, 100.0)
     some = baseline[(baseline["codec"] == "mulaw@5") & (baseline["column"] == "stoi")].assign(column="probe_wer")
     jitter = np.where(np.arange(len(some)) % 2, 0.03, -0.03)
-    parts = [some.assign(codec=name, value=value + (0 if name == "chance" else jitter))
-             for name, value in (("chance", 1.0), ("log-mel", topline), ("a@1", 0.97), ("b@1", 0.99))]
+    parts = [
+        some.assign(codec=name, value=value + (0 if name == "chance" else jitter))
+        for name, value in (("chance", 1.0), ("log-mel", topline), ("a@1", 0.97), ("b@1", 0.99))
+    ]
     rows = pd.concat(parts, ignore_index=True)
     found = summaries(rows, {"probe_wer": column})[0]
     assert bool(found.blind) is blind

@@ -46,8 +46,10 @@ def browser(request: pytest.FixtureRequest, text: str, tmp_path_factory: pytest.
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
-    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride",
-                           {"width": request.param, "height": 900, "deviceScaleFactor": 1, "mobile": request.param < 500})
+    driver.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": request.param, "height": 900, "deviceScaleFactor": 1, "mobile": request.param < 500},
+    )
     driver.get(path.as_uri())
     yield driver
     driver.quit()
@@ -56,16 +58,22 @@ def browser(request: pytest.FixtureRequest, text: str, tmp_path_factory: pytest.
 def test_a_browser_sorts_filters_and_draws(browser: Any) -> None:
     assert not browser.get_log("browser")
     assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
-    button = next(one for one in browser.find_elements("css selector", "#b0 thead [role=button]") if "STOI" in one.accessible_name
-                  and "E" not in one.accessible_name.replace("STOI", "")[:2])
+    button = next(
+        one
+        for one in browser.find_elements("css selector", "#b0 thead [role=button]")
+        if "STOI" in one.accessible_name and "E" not in one.accessible_name.replace("STOI", "")[:2]
+    )
     orders = []
     for _ in range(2):  # by the keyboard: rising, then falling
         button.send_keys("\ue007")
-        orders.append(browser.execute_script("return [...document.querySelectorAll('#b0 tbody tr')].map(row =>"
-                                             "+row.cells[6].dataset.order)"))
+        orders.append(
+            browser.execute_script("return [...document.querySelectorAll('#b0 tbody tr')].map(row =>+row.cells[6].dataset.order)")
+        )
     assert orders[0] == sorted(orders[0]) and orders[1] == sorted(orders[0], reverse=True) and len(set(orders[0])) > 2
-    browser.execute_script("const one = document.querySelector('input[type=search]'); one.value = 'neural';"
-                           "one.dispatchEvent(new Event('input', {bubbles: true}))")
+    browser.execute_script(
+        "const one = document.querySelector('input[type=search]'); one.value = 'neural';"
+        "one.dispatchEvent(new Event('input', {bubbles: true}))"
+    )
     browser.implicitly_wait(1)
     shown = browser.execute_script("return [...document.querySelectorAll('#b0 tbody tr')].map(row => row.innerText)")
     assert len(shown) == 2 and all("neural@1" in row for row in shown)

@@ -25,8 +25,7 @@ def test_a_readable_picture_is_written(baseline: Rows, columns: dict, tmp_path: 
 
 
 def test_same_rows_same_picture(baseline: Rows, columns: dict, tmp_path: Path) -> None:
-    first, second = (plots.rate_distortion(baseline, columns, tmp_path / f"{i}.png", ["stoi"], draws=200)
-                     for i in range(2))
+    first, second = (plots.rate_distortion(baseline, columns, tmp_path / f"{i}.png", ["stoi"], draws=200) for i in range(2))
     assert first.read_bytes() == second.read_bytes()
 
 
@@ -41,8 +40,10 @@ def test_numbers_of_papers_are_hollow_marks_within_the_frame(baseline: Rows, col
     assert axis.get_xlim()[0] < 0.65 and axis.get_xlim()[1] > 20
     assert [text.get_text() for text in axis.texts] == ["semanticodec@0.65", "ts3codec@x2"]
     marks = [plots.Printed("ts3codec@x2", 0.85, "stoi", 0.9)]
-    bare, marked = (plots.rate_distortion(baseline, columns, tmp_path / f"{len(given)}.png", ["stoi"], draws=200, printed=given)
-                    for given in ([], marks))
+    bare, marked = (
+        plots.rate_distortion(baseline, columns, tmp_path / f"{len(given)}.png", ["stoi"], draws=200, printed=given)
+        for given in ([], marks)
+    )
     assert bare.read_bytes() != marked.read_bytes()
 
 
@@ -112,7 +113,7 @@ def test_axes_have_at_least_three_round_ticks(low: float, high: float) -> None:
 
 def _seen_without_red_cones(colour: str) -> np.ndarray:
     """Linear RGB as a protanope sees it (Vienot, Brettel and Mollon 1999)."""
-    rgb = np.array([int(colour[i:i + 2], 16) / 255 for i in (1, 3, 5)]) ** 2.2
+    rgb = np.array([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]) ** 2.2
     return np.array([[0.11238, 0.88762, 0], [0.11238, 0.88762, 0], [0.00401, -0.00401, 1]]) @ rgb
 
 
@@ -130,10 +131,16 @@ def test_a_family_looks_the_same_whatever_else_is_drawn() -> None:
     assert len(set(looks)) == len(looks)
 
 
-@pytest.mark.parametrize(("values", "ends"), [
-    ([1, 2, 3, 4, 5], None), ([1, 2, 3, 4, 90], (1, 4)), ([-50, 1, 2, 3, 4], (1, 4)), ([1, 2, 90], None),
-    ([0.7, 0.8, 0.9, 0.95, 1.0], None),
-])
+@pytest.mark.parametrize(
+    ("values", "ends"),
+    [
+        ([1, 2, 3, 4, 5], None),
+        ([1, 2, 3, 4, 90], (1, 4)),
+        ([-50, 1, 2, 3, 4], (1, 4)),
+        ([1, 2, 90], None),
+        ([0.7, 0.8, 0.9, 0.95, 1.0], None),
+    ],
+)
 def test_a_lone_value_does_not_flatten_the_others(values: list[float], ends: tuple[float, float] | None) -> None:
     assert plots.limits(values) == ends
 

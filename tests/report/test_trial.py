@@ -23,8 +23,9 @@ def tone(hz: float, level: float = 0.1) -> np.ndarray:
 @pytest.fixture
 def item() -> Item:
     speech = tone(300) + tone(5000, 0.02)
-    return Item("u1", "s1", "a text", (
-        Clip("original", speech, RATE), Clip("a@1", 3 * speech, RATE), Clip("b@1", speech / 4, RATE)))
+    return Item(
+        "u1", "s1", "a text", (Clip("original", speech, RATE), Clip("a@1", 3 * speech, RATE), Clip("b@1", speech / 4, RATE))
+    )
 
 
 @pytest.mark.parametrize(("hz", "low", "high"), [(1000, -0.1, 0.1), (3000, -0.5, 0.1), (4000, -200, -40), (6000, -200, -40)])

@@ -126,9 +126,7 @@ def test_two_seeds_of_one_network_are_two_codecs_and_one_seed_is_one() -> None:
     assert apart.equal < 1 and apart.snr_db < 10
 
 
-@pytest.mark.skipif(
-    not environments.here(cards.resolve("encodec-package@1.5")), reason="needs: bench env make encodec-package"
-)
+@pytest.mark.skipif(not environments.here(cards.resolve("encodec-package@1.5")), reason="needs: bench env make encodec-package")
 def test_a_package_in_its_environment_against_the_adapter(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
     import torch
 

@@ -47,9 +47,7 @@ def _decoded(folder: Path) -> Path:
 def test_folders_of_one_name_are_systems_of_their_own(tmp_path: Path) -> None:
     folders = [_decoded(tmp_path / f"{codec}/{rate}") for codec in "abcd" for rate in ("high_tkr", "low_tkr")]
     made = systems.systems([f"published:{folder}" for folder in folders])
-    assert [one.name for one in made] == [
-        f"published@{codec}/{rate}" for codec in "abcd" for rate in ("high_tkr", "low_tkr")
-    ]
+    assert [one.name for one in made] == [f"published@{codec}/{rate}" for codec in "abcd" for rate in ("high_tkr", "low_tkr")]
     deep = systems.systems([f"published:{_decoded(tmp_path / end)}" for end in ("x/1/out", "y/1/out", "z/other")])
     assert [one.name for one in deep] == ["published@x/1/out", "published@y/1/out", "published@other"]
     assert len(systems.systems([f"published:{folders[0]}", f"published:{folders[0]}/"])) == 1

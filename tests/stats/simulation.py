@@ -24,9 +24,18 @@ class GateRates:
 
 
 def simulate_gate(
-    shift: Sequence[float], sd: Sequence[float], margin: Sequence[float], speakers: int, per_speaker: int,
-    speaker_sd: float = 0.0, correlation: float = 0.0, trials: int = 1000, draws: int = 1000, alpha: float = 0.05,
-    seed: int = 0, noise: NDArray[np.float64] | None = None,
+    shift: Sequence[float],
+    sd: Sequence[float],
+    margin: Sequence[float],
+    speakers: int,
+    per_speaker: int,
+    speaker_sd: float = 0.0,
+    correlation: float = 0.0,
+    trials: int = 1000,
+    draws: int = 1000,
+    alpha: float = 0.05,
+    seed: int = 0,
+    noise: NDArray[np.float64] | None = None,
 ) -> GateRates:
     """How often the gate's rule blocks when the paired differences of m metrics are drawn with true mean `shift`.
 
@@ -63,9 +72,7 @@ def simulate_gate(
     return GateRates(blocked / trials, undecided / trials, trials)
 
 
-def _noise(
-    rng: np.random.Generator, shape: tuple[int, ...], shape_of: NDArray[np.float64] | None
-) -> NDArray[np.float64]:
+def _noise(rng: np.random.Generator, shape: tuple[int, ...], shape_of: NDArray[np.float64] | None) -> NDArray[np.float64]:
     if shape_of is None:
         return rng.standard_normal(shape)
     return rng.choice((shape_of - shape_of.mean()) / shape_of.std(), size=shape)

@@ -37,8 +37,9 @@ def test_reference_intervals(golden: dict, key: str, scheme: str, method: str, r
 
 
 def test_cluster_is_wider_where_speakers_differ(golden: dict) -> None:
-    found = {scheme: paired(golden["a"], golden["b"], speakers=golden["spk"], scheme=scheme)
-             for scheme in ("stratified", "cluster")}
+    found = {
+        scheme: paired(golden["a"], golden["b"], speakers=golden["spk"], scheme=scheme) for scheme in ("stratified", "cluster")
+    }
     assert found["cluster"].se > 1.8 * found["stratified"].se
 
 

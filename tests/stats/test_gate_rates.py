@@ -23,8 +23,9 @@ def test_false_alarms_stay_under_five_percent(
     speakers: int, per_speaker: int, shape: str, record_property: pytest.RecordProperty
 ) -> None:
     noise = HEAVY if shape == "heavy tails" else None
-    rates = simulate_gate([0.0] * 6, speakers=speakers, per_speaker=per_speaker, speaker_sd=0.5, trials=1000, seed=5,
-                          noise=noise, **DESIGN)
+    rates = simulate_gate(
+        [0.0] * 6, speakers=speakers, per_speaker=per_speaker, speaker_sd=0.5, trials=1000, seed=5, noise=noise, **DESIGN
+    )
     record_property("false_alarms", rates.blocked)
     record_property("undecided", rates.undecided)
     print(f"{speakers} x {per_speaker}, {shape}: false alarms {rates.blocked:.1%}, undecided {rates.undecided:.1%}")

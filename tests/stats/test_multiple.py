@@ -20,8 +20,7 @@ def test_benjamini_hochberg_by_hand() -> None:
 
 def test_benjamini_and_hochbergs_own_example() -> None:
     # JRSS B 1995, section 3.1: four of fifteen are rejected at q = 0.05, three by Bonferroni-type steps
-    p = [0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344, 0.0459, 0.3240, 0.4262, 0.5719, 0.6528,
-         0.7590, 1.0]
+    p = [0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344, 0.0459, 0.3240, 0.4262, 0.5719, 0.6528, 0.7590, 1.0]
     assert (benjamini_hochberg(p) <= 0.05).sum() == 4
     assert (holm(p) <= 0.05).sum() == 3
 

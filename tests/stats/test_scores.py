@@ -11,12 +11,26 @@ from bench.stats import find_system, groups, scores, system_labels, tidy
 
 
 def _rows(**changes: object) -> pd.DataFrame:
-    base = pd.DataFrame({
-        "task": "t", "condition": "clean", "dataset": "d", "dataset_sha256": "ab",
-        "codec": ["a@1", "a@1", "b@1", "b@1"],
-        "weights": ["nano", "nano", "none", "none"], "weights_sha256": ["11", "11", "", ""],
-        "utterance": ["u1", "u2", "u1", "u2"], "speaker": ["s1", "s2", "s1", "s2"], "column": "stoi", "seconds": 1.0,
-        "value": [0.5, 0.7, 0.9, 0.8], "num": np.nan, "den": np.nan, "failure": None, "detail": None})
+    base = pd.DataFrame(
+        {
+            "task": "t",
+            "condition": "clean",
+            "dataset": "d",
+            "dataset_sha256": "ab",
+            "codec": ["a@1", "a@1", "b@1", "b@1"],
+            "weights": ["nano", "nano", "none", "none"],
+            "weights_sha256": ["11", "11", "", ""],
+            "utterance": ["u1", "u2", "u1", "u2"],
+            "speaker": ["s1", "s2", "s1", "s2"],
+            "column": "stoi",
+            "seconds": 1.0,
+            "value": [0.5, 0.7, 0.9, 0.8],
+            "num": np.nan,
+            "den": np.nan,
+            "failure": None,
+            "detail": None,
+        }
+    )
     return base.assign(**changes)
 
 
@@ -36,8 +50,14 @@ def test_categories_and_plain_text_are_the_same_rows() -> None:
 
 
 def test_values_ratios_and_failures() -> None:
-    found = scores(_rows(value=[0.5, None, None, 0.8], num=[None, None, 3.0, None], den=[None, None, 12.0, None],
-                         failure=[None, "silence", None, None]))
+    found = scores(
+        _rows(
+            value=[0.5, None, None, 0.8],
+            num=[None, None, 3.0, None],
+            den=[None, None, 12.0, None],
+            failure=[None, "silence", None, None],
+        )
+    )
     assert found.systems == ("a@1 [nano]", "b@1") and found.speaker_count == 2
     assert found.num[:, :, 0].tolist() == [[0.5, 3.0], [0.0, 0.8]]
     assert found.den[:, :, 0].tolist() == [[1.0, 12.0], [0.0, 1.0]]
@@ -65,7 +85,10 @@ def test_duplicates_are_refused_by_name() -> None:
 def test_groups_keep_data_lists_apart() -> None:
     rows = pd.concat([_rows(), _rows(dataset_sha256="cd"), _rows(condition="noisy")])
     assert [(str(group), group.dataset_sha256, len(part)) for group, part in groups(rows)] == [
-        ("t / d / clean", "ab", 4), ("t / d / clean", "cd", 4), ("t / d / noisy", "ab", 4)]
+        ("t / d / clean", "ab", 4),
+        ("t / d / clean", "cd", 4),
+        ("t / d / noisy", "ab", 4),
+    ]
 
 
 def test_find_system() -> None:

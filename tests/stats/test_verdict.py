@@ -20,14 +20,17 @@ def _noise(mean: float, sd: float) -> np.ndarray:
     return mean + sd * noise
 
 
-@pytest.mark.parametrize(("mean", "sd", "word", "non_inferior"), [
-    (0.0, 0.02, "same", True),
-    (-0.005, 0.01, "same", True),  # a shown loss, but a smaller one than anyone argues about
-    (-0.1, 0.05, "worse", False),
-    (0.1, 0.05, "better", True),
-    (0.0, 0.5, "cannot tell", False),
-    (-0.02, 0.5, "cannot tell", False),
-])
+@pytest.mark.parametrize(
+    ("mean", "sd", "word", "non_inferior"),
+    [
+        (0.0, 0.02, "same", True),
+        (-0.005, 0.01, "same", True),  # a shown loss, but a smaller one than anyone argues about
+        (-0.1, 0.05, "worse", False),
+        (0.1, 0.05, "better", True),
+        (0.0, 0.5, "cannot tell", False),
+        (-0.02, 0.5, "cannot tell", False),
+    ],
+)
 def test_words(mean: float, sd: float, word: str, non_inferior: bool) -> None:
     found = compare_paired(BASE, BASE + _noise(mean, sd), margin=0.02, speakers=SPEAKERS)
     assert found.word == word

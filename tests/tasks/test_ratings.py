@@ -18,16 +18,52 @@ TRUE = {"original": 98, "anchor": 20, "a@1": 80, "b@1": 60, "c@1": 40, "d@1": 30
 
 def saved(folder: Path, listener: str, hidden: int = 98) -> Path:
     rng = np.random.default_rng(len(listener))
-    rows = {name: {"task": "resynthesis", "profile": "embedded", "dataset": "embedded", "dataset_sha256": "ab", "partial": False,
-                   "audio_sha256": "cd", "synthetic": True, "condition": "clean", "codec": name, "weights": "none", "threads": 1,
-                   "weights_sha256": "none", "system_key": name, "role": "resynthesis", "device": "cpu", "device_kind": "cpu",
-                   "seed": 0, "settings": "{}", "packages": "{}", "code_version": "1", "commit": "x", "definitions": "{}"}
-            for name in TRUE if "@" in name}
-    answers = [{"utterance": f"u{i}", "seconds": 1.0, "system": name,
-                "score": hidden if name == "original" else int(score + rng.integers(-5, 6))}
-               for i in range(4) for name, score in TRUE.items()]
-    test = {"format": trial.FORMAT, "kind": "mushra", "listener": listener, "rows": rows, "answers": answers,
-            "speakers": {f"u{i}": f"s{i}" for i in range(4)}}
+    rows = {
+        name: {
+            "task": "resynthesis",
+            "profile": "embedded",
+            "dataset": "embedded",
+            "dataset_sha256": "ab",
+            "partial": False,
+            "audio_sha256": "cd",
+            "synthetic": True,
+            "condition": "clean",
+            "codec": name,
+            "weights": "none",
+            "threads": 1,
+            "weights_sha256": "none",
+            "system_key": name,
+            "role": "resynthesis",
+            "device": "cpu",
+            "device_kind": "cpu",
+            "seed": 0,
+            "settings": "{}",
+            "packages": "{}",
+            "code_version": "1",
+            "commit": "x",
+            "definitions": "{}",
+        }
+        for name in TRUE
+        if "@" in name
+    }
+    answers = [
+        {
+            "utterance": f"u{i}",
+            "seconds": 1.0,
+            "system": name,
+            "score": hidden if name == "original" else int(score + rng.integers(-5, 6)),
+        }
+        for i in range(4)
+        for name, score in TRUE.items()
+    ]
+    test = {
+        "format": trial.FORMAT,
+        "kind": "mushra",
+        "listener": listener,
+        "rows": rows,
+        "answers": answers,
+        "speakers": {f"u{i}": f"s{i}" for i in range(4)},
+    }
     path = folder / f"{listener}.json"
     path.write_text(json.dumps(test))
     return path
@@ -54,7 +90,8 @@ def test_nobody_left_is_an_error(tmp_path: Path) -> None:
         ratings.main([str(saved(tmp_path, "x", hidden=10)), "--results", str(tmp_path / "r")])
 
 
-@pytest.mark.parametrize(("a", "b", "rho"), [([1, 2, 3, 4], [2, 4, 6, 9], 1.0), ([1, 2, 3, 4], [4, 3, 2, 1], -1.0),
-                                             ([1, 2, 2, 4], [1, 2, 2, 4], 1.0)])
+@pytest.mark.parametrize(
+    ("a", "b", "rho"), [([1, 2, 3, 4], [2, 4, 6, 9], 1.0), ([1, 2, 3, 4], [4, 3, 2, 1], -1.0), ([1, 2, 2, 4], [1, 2, 2, 4], 1.0)]
+)
 def test_rank_correlation_of_orders_by_hand(a: list, b: list, rho: float) -> None:
     assert agreement.spearman(a, b) == pytest.approx(rho)

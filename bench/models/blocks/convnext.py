@@ -26,9 +26,7 @@ class ConvNeXtBlock(nn.Module):
         self.pwconv2 = Linear(ffn_dim, dim)
         self.gamma = nn.Parameter(torch.full((dim,), scale))
 
-    def forward(
-        self, x: Tensor, context: Tensor | None = None, lengths: Tensor | None = None
-    ) -> tuple[Tensor, Tensor | None]:
+    def forward(self, x: Tensor, context: Tensor | None = None, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """x [B, T, C], context [B, kernel - 1, C] -> output [B, T, C] and the next context (None if not causal)."""
         y, context = pad_frames(x, self.dwconv.kernel_size[0], context, lengths, self.causal_fill)
         y = self.pwconv2(F.gelu(self.pwconv1(self.norm(depthwise(y, self.dwconv)))))

@@ -24,8 +24,7 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int, kernel: int, dilations: Sequence[int], padding: Padding = "zeros") -> None:
         super().__init__()
         self.convs1 = nn.ModuleList(
-            Conv1d(channels, channels, kernel, dilation=d, padding=d * (kernel - 1) // 2, padding_mode=padding)
-            for d in dilations
+            Conv1d(channels, channels, kernel, dilation=d, padding=d * (kernel - 1) // 2, padding_mode=padding) for d in dilations
         )
         self.convs2 = nn.ModuleList(
             Conv1d(channels, channels, kernel, padding=(kernel - 1) // 2, padding_mode=padding) for _ in dilations

@@ -58,9 +58,7 @@ class LogMel(nn.Module):
         with torch.autocast(wave.device.type, enabled=False):
             side = (self.n_fft - self.hop) // 2
             padded = F.pad(wave.float()[:, None], (side, side), mode="reflect")[:, 0]
-            spectrum = torch.stft(
-                padded, self.n_fft, self.hop, self.win, self.window, center=False, return_complex=True
-            )
+            spectrum = torch.stft(padded, self.n_fft, self.hop, self.win, self.window, center=False, return_complex=True)
             # the 1e-9 keeps the gradient of the magnitude finite in digital silence
             magnitude = torch.sqrt(spectrum.real.square() + spectrum.imag.square() + 1e-9)
             return torch.log((self.filters @ magnitude).clamp(min=1e-5))

@@ -59,9 +59,7 @@ def load(
         repo = name if "/" in name else f"lucadellalib/focalcodec_{name.replace('.', '_')}"
         config, weights = _from_hub(repo, revision, expected)
     else:
-        raise CheckpointError(
-            f"{name!r} is no file or folder, no hub repository (user/name) and none of {', '.join(PRESETS)}"
-        )
+        raise CheckpointError(f"{name!r} is no file or folder, no hub repository (user/name) and none of {', '.join(PRESETS)}")
     return load_files(weights, config, overrides=overrides, device=device)
 
 
@@ -165,9 +163,7 @@ def build(config: FocalCodecConfig, state: Mapping[str, Tensor], where: str) -> 
     return codec
 
 
-def save(
-    codec: FocalCodec, path: Path, *, dtype: torch.dtype = torch.float32, metadata: Mapping[str, str] | None = None
-) -> None:
+def save(codec: FocalCodec, path: Path, *, dtype: torch.dtype = torch.float32, metadata: Mapping[str, str] | None = None) -> None:
     """Write a self-contained .safetensors file: tensors as dtype, config (JSON) and further texts in the metadata."""
     from safetensors.torch import save_file
 

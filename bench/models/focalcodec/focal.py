@@ -34,9 +34,7 @@ class FocalModulation(nn.Module):
         kernels = [options.focal_window + options.focal_factor * level for level in range(self.levels)]
         if self.causal:
             kernels.append(window_size)
-        self.layers = nn.ModuleList(
-            nn.Sequential(nn.Conv1d(dim, dim, kernel, groups=dim), nn.GELU()) for kernel in kernels
-        )
+        self.layers = nn.ModuleList(nn.Sequential(nn.Conv1d(dim, dim, kernel, groups=dim), nn.GELU()) for kernel in kernels)
         self.norm = make_norm(dim, options) if options.use_post_norm else None
 
     def forward(

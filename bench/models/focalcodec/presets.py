@@ -20,13 +20,9 @@ from .config import (
 def _offline(downscale: tuple[int, ...]) -> FocalCodecConfig:
     focal: dict[str, Any] = {"focal_window": 7, "focal_level": 2, "focal_factor": 2}
     return FocalCodecConfig(
-        compressor=CompressorConfig(
-            output_dim=13, hidden_dims=(1024, 512, 256), downscale_factors=downscale, **focal
-        ),
+        compressor=CompressorConfig(output_dim=13, hidden_dims=(1024, 512, 256), downscale_factors=downscale, **focal),
         quantizer=QuantizerConfig(8192),
-        decompressor=DecompressorConfig(
-            input_dim=13, hidden_dims=(256, 512, 1024), upscale_factors=downscale[::-1], **focal
-        ),
+        decompressor=DecompressorConfig(input_dim=13, hidden_dims=(256, 512, 1024), upscale_factors=downscale[::-1], **focal),
         decoder=VocosConfig(),
     )
 
@@ -95,7 +91,5 @@ def scaled(
         encoder=encoder,
         compressor=replace(base.compressor, input_dim=dim, hidden_dims=hidden_dims),
         decompressor=replace(base.decompressor, output_dim=dim, hidden_dims=hidden_dims[::-1]),
-        decoder=replace(
-            base.decoder, input_dim=dim, dim=decoder_dim, ffn_dim=decoder_ffn_dim, num_layers=decoder_layers
-        ),
+        decoder=replace(base.decoder, input_dim=dim, dim=decoder_dim, ffn_dim=decoder_ffn_dim, num_layers=decoder_layers),
     )

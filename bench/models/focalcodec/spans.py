@@ -15,9 +15,7 @@ class Spans:
     the signal.
     """
 
-    def __init__(
-        self, oldest: int, total: int, lengths: Tensor | None, causal: bool, window: int, lookahead: int
-    ) -> None:
+    def __init__(self, oldest: int, total: int, lengths: Tensor | None, causal: bool, window: int, lookahead: int) -> None:
         self.oldest = oldest
         self.total = total
         self.lengths = lengths

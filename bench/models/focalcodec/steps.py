@@ -97,9 +97,7 @@ class Steps(nn.Module):
 
     # -- single steps --------------------------------------------------------------------------------------------------
 
-    def sig_to_feats(
-        self, sig: Tensor, lengths: Tensor | None = None, relative_lengths: Tensor | None = None
-    ) -> Tensor:
+    def sig_to_feats(self, sig: Tensor, lengths: Tensor | None = None, relative_lengths: Tensor | None = None) -> Tensor:
         """sig [B, N] at 16 kHz, lengths [B] samples -> features [B, T, 1024].
 
         relative_lengths [B] in (0, 1] (instead of lengths) does what upstream does with them: only attention and its
@@ -139,9 +137,7 @@ class Steps(nn.Module):
         """codes [B, T', bits], lengths [B] tokens -> quantised features [B, T'', 1024]."""
         return self.decompressor(codes, lengths)[0]
 
-    def feats_to_sig(
-        self, feats: Tensor, lengths: Tensor | None = None, output_length: int | None = None
-    ) -> Tensor:
+    def feats_to_sig(self, feats: Tensor, lengths: Tensor | None = None, output_length: int | None = None) -> Tensor:
         """feats [B, T, 1024], lengths [B] frames -> waveform [B, T * hop], or of output_length samples."""
         return fit_length(self.decoder(feats, lengths)[0], output_length)
 

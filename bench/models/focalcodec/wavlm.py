@@ -184,9 +184,7 @@ class TransformerEncoder(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.config = config
-        self.positional_embedding = PositionalConv(
-            config.dim, config.conv_pos, config.conv_pos_groups, config.causal
-        )
+        self.positional_embedding = PositionalConv(config.dim, config.conv_pos, config.conv_pos_groups, config.causal)
         self.relative_embedding = nn.Embedding(config.num_buckets, config.num_heads)
         self.layers = nn.ModuleList(TransformerLayer(config) for _ in range(config.num_layers))
 
@@ -199,9 +197,7 @@ class TransformerEncoder(nn.Module):
         frames = x.shape[1]
         seen = 0 if state is None else state.frames
         past = 0 if state is None else state.cache[0][0].shape[2]
-        spans = Spans(
-            seen - past, seen + frames, lengths, config.causal, config.window_size, config.lookahead_size
-        )
+        spans = Spans(seen - past, seen + frames, lengths, config.causal, config.window_size, config.lookahead_size)
         bias = PositionBias(self.relative_embedding.weight, past + frames - 1, frames - 1, config.max_distance)
         cache = []
         for i, layer in enumerate(self.layers):

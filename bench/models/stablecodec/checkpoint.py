@@ -18,9 +18,7 @@ UNUSED = (r".*\.rope\.inv_freq", r"(bottleneck|pretransform|proj_head)\..*")
 _FIRST = "encoder.layers.0.weight_v"
 
 
-def load(
-    state: Mapping[str, Tensor], config: StableCodecConfig, bottleneck: Bottleneck, where: str = ""
-) -> StableCodec:
+def load(state: Mapping[str, Tensor], config: StableCodecConfig, bottleneck: Bottleneck, where: str = "") -> StableCodec:
     """The codec, in eval mode with its weights folded. A beginning that all names share (`state_dict.`, `model.`) is cut.
 
     Raises StateDictError naming `where` and what is missing, unknown or misshapen.

@@ -77,9 +77,7 @@ class Encoder(nn.Module):
         super().__init__()
         widths = config.widths
         layers: list[nn.Module] = [Conv1d(config.patch, widths[0], 7, padding=3)]
-        for inputs, outputs, stride, depth in zip(
-            widths, widths[1:], config.strides, config.transformer_depths, strict=False
-        ):
+        for inputs, outputs, stride, depth in zip(widths, widths[1:], config.strides, config.transformer_depths, strict=False):
             down = Conv1d(inputs, outputs, 2 * stride, stride, padding=ceil(stride / 2)) if stride > 1 else nn.Identity()
             layers.append(
                 Stage([*_units(config, inputs), _activation(config, inputs), down, _transformers(config, outputs, depth)])

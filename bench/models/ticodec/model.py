@@ -109,9 +109,7 @@ class Encoder(nn.Module):
         widths = [config.channels << stage for stage in range(len(config.strides) + 1)]
         kernels = config.block_kernels[::-1]
         self.conv_pre = Conv1d(1, widths[0], 7, padding=3)
-        self.normalize = nn.ModuleList(
-            nn.GroupNorm(width // 16, width, eps=1e-6) for width in widths[1:] for _ in kernels
-        )
+        self.normalize = nn.ModuleList(nn.GroupNorm(width // 16, width, eps=1e-6) for width in widths[1:] for _ in kernels)
         self.ups = nn.ModuleList(
             Conv1d(inputs, outputs, kernel, stride, padding=(kernel - stride) // 2)
             for inputs, outputs, kernel, stride in zip(

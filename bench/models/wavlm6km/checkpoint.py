@@ -115,9 +115,7 @@ def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return out
 
 
-def load(
-    published: Mapping[str, Tensor], wavlm: Mapping[str, Tensor], config: WavLMKMConfig, where: str = ""
-) -> WavLMKM:
+def load(published: Mapping[str, Tensor], wavlm: Mapping[str, Tensor], config: WavLMKMConfig, where: str = "") -> WavLMKM:
     """The codec, in eval mode with its weights folded.
 
     published: as in `from_published`; wavlm: the state dict of `transformers`' WavLMModel. Raises StateDictError naming

@@ -52,8 +52,7 @@ class Ensemble(nn.Module):
 def discriminator_loss(real: Judgement, fake: Judgement, reduce: str = "mean") -> Tensor:
     """Hinge loss of the discriminators: E[relu(1 - D(x))] + E[relu(1 + D(y))], over sub-discriminators by `reduce`."""
     terms = [
-        torch.relu(1 - r.float()).mean() + torch.relu(1 + f.float()).mean()
-        for r, f in zip(real.logits, fake.logits, strict=True)
+        torch.relu(1 - r.float()).mean() + torch.relu(1 + f.float()).mean() for r, f in zip(real.logits, fake.logits, strict=True)
     ]
     return _reduce(terms, reduce)
 

@@ -78,9 +78,7 @@ class MultiScaleSTFTDiscriminator(nn.Module):
         power: float = 1.0,
     ) -> None:
         super().__init__()
-        self.discriminators = nn.ModuleList(
-            STFTDiscriminator(n, filters, frequency_stride, first_stride, power) for n in n_ffts
-        )
+        self.discriminators = nn.ModuleList(STFTDiscriminator(n, filters, frequency_stride, first_stride, power) for n in n_ffts)
 
     def forward(self, wave: Tensor) -> Judgement:
         """wave [B, 1, T] -> Judgement."""
