@@ -114,7 +114,8 @@ class FreeCodecAdapter(Codec):
         """Waves of one length and their speakers' vectors -> their codes."""
         streams = self.network.encode(self._tensor(*waves), self._tensor(*speakers))
         sent = (part.cpu().numpy() for part in (streams.content, streams.prosody, streams.speaker))
-        return [self._message(*one, len(waves[0])) for one in zip(*sent, strict=True)]
+        size = len(waves[0])
+        return [self._message(one, other, speaker, size) for one, other, speaker in zip(*sent, strict=True)]
 
     def _message(self, content: NDArray[Any], prosody: NDArray[Any], speaker: NDArray[Any], size: int) -> Codes:
         config = self.network.config

@@ -199,7 +199,7 @@ def _resynthesis(where: str, speech: Sequence[Any]) -> Check:
 
     dataset = Dataset("gpu-check", tuple(speech))
     columns = tuple(name for name in COLUMNS if _here(name))
-    found = {}
+    found: dict[bool, np.ndarray] = {}
     with tempfile.TemporaryDirectory(prefix="bench-gpu-") as folder:
         for lanes, place in ((False, "cpu"), (True, where)):
             chosen = tuple(systems.systems(["focalcodec@50"], device=place))

@@ -114,9 +114,9 @@ class Probe:
             labels = to_device(torch.tensor([int(example.target) for example in batch.examples]), self.device)
             return nn.functional.nll_loss(scores, labels)
         spelt = [torch.tensor(text.encode(str(example.target))) for example in batch.examples]
-        return nn.functional.ctc_loss(
+        return torch.ctc_loss(
             scores.transpose(0, 1), to_device(torch.cat(spelt), self.device), tuple(batch.lengths.tolist()),
-            tuple(len(one) for one in spelt), blank=text.BLANK, zero_infinity=True,
+            tuple(len(one) for one in spelt), blank=text.BLANK, reduction=1, zero_infinity=True,
         )  # fmt: skip
 
     def step(self, batch: Batch) -> float:

@@ -66,13 +66,13 @@ def run(task: str, wanted: Options) -> outcome.Outcome:
     """Probe every system of `wanted` on every data set of `wanted`; rows and table of each are written and told."""
     card = cards.load(task)
     profile = wanted.profile.split(":")[0]
-    where = options.device(wanted.device)
+    run_on = options.device(wanted.device)
     usual = card.settings["protocol"].get(profile, "focalcodec")
     protocol = wanted.protocol or usual
     chosen = settings(protocol, task)
     seeds = wanted.seeds or tuple(card.settings["seeds"])
     names = wanted.codecs or DEFAULT_CODECS
-    systems = known.systems(names, profile=profile, want=wanted.weights, device=where)
+    systems = known.systems(names, profile=profile, want=wanted.weights, device=run_on)
     results = outcome.Outcome()
     for source in wanted.data or (card.data[profile],):
         if wanted.limit is not None:
@@ -81,7 +81,7 @@ def run(task: str, wanted: Options) -> outcome.Outcome:
         divisions = _divisions(task, dataset, data.Source.parse(source).name, card, protocol)
         needed = set().union(*(division.ids for division in divisions))
         dataset = dataset.select([u for u in dataset if u.id in needed])
-        plan = Plan(task, tuple(systems), dataset, (), profile=wanted.profile, device=where, always=(), **wanted.engine)
+        plan = Plan(task, tuple(systems), dataset, (), profile=wanted.profile, device=run_on, always=(), **wanted.engine)
         outcome.announce(plan, wanted.results)
         print(f"  protocol {protocol}, {len(divisions)} division(s), seeds {', '.join(map(str, seeds))}", flush=True)
         with Store(wanted.store) as store:
