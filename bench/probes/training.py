@@ -115,7 +115,7 @@ class Probe:
             return nn.functional.nll_loss(scores, labels)
         spelt = [torch.tensor(text.encode(str(example.target))) for example in batch.examples]
         return torch.ctc_loss(
-            scores.transpose(0, 1), to_device(torch.cat(spelt), self.device), tuple(batch.lengths.tolist()),
+            scores.transpose(0, 1), to_device(torch.cat(spelt), self.device), tuple(batch.lengths.tolist()),  # type: ignore[arg-type]
             tuple(len(one) for one in spelt), blank=text.BLANK, reduction=1, zero_infinity=True,
         )  # fmt: skip
 

@@ -201,6 +201,7 @@ def _terminal_overview(summary: Summary, columns: Mapping[str, Column], width: i
 
 
 def header(summary: Summary) -> list[str]:
+    """What was run: utterances, speakers, duration, kind of speech, its list; whether it is only a part."""
     group = summary.group
     minutes = f"{summary.seconds / 60:.1f} min" if summary.seconds < 5400 else f"{summary.seconds / 3600:.2f} h"
     kind = "synthetic speech" if summary.synthetic else "recorded speech"

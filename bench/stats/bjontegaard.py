@@ -52,5 +52,5 @@ def pareto(rates: Sequence[float], qualities: ArrayLike) -> NDArray[np.bool_]:
     rate, quality = np.asarray(rates, np.float64), np.asarray(qualities, np.float64)
     cheaper, better = rate[None, :] <= rate[:, None], quality[..., None, :] >= quality[..., :, None]
     strict = (rate[None, :] < rate[:, None]) | (quality[..., None, :] > quality[..., :, None])
-    front: NDArray[np.bool_] = ~(cheaper & better & strict).any(axis=-1)
+    front: NDArray[np.bool_] = ~(cheaper & better & strict).any(axis=-1)  # type: ignore[assignment]
     return front

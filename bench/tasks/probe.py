@@ -86,17 +86,17 @@ def run(task: str, wanted: Options) -> outcome.Outcome:
         print(f"  protocol {protocol}, {len(divisions)} division(s), seeds {', '.join(map(str, seeds))}", flush=True)
         with Store(wanted.store) as store:
             suffix = "" if protocol == usual else f"-{protocol}"
-            where = outcome.place(wanted.results, task, dataset, store, suffix)
-            files.inspect(where.folder())
+            place = outcome.place(wanted.results, task, dataset, store, suffix)
+            files.inspect(place.folder())
             runner = Runner(plan, store)
             runner.run()
             subjects = list(_subjects(runner, wanted.continuous))
             probed = _train(runner, subjects, divisions, chosen, seeds)
             fresh = probe_rows.frame(runner, probed, divisions, chosen)
-            row_files.note_needs(plan, store, where.folder())
+            row_files.note_needs(plan, store, place.folder())
             for one in probed:
-                store.need(f"{where.folder().resolve()}#{one.name}#probe {one.job.key[:8]}", [one.job.key])
-        results.add(outcome.finish(fresh, where, wanted))
+                store.need(f"{place.folder().resolve()}#{one.name}#probe {one.job.key[:8]}", [one.job.key])
+        results.add(outcome.finish(fresh, place, wanted))
     return results
 
 
