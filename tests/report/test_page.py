@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,13 @@ def browser(request: pytest.FixtureRequest, text: str, tmp_path_factory: pytest.
     driver.quit()
 
 
+def _wait(until: Callable[[], Any], seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
 def test_a_browser_sorts_filters_and_draws(browser: Any) -> None:
     assert not browser.get_log("browser")
     assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
@@ -74,12 +83,11 @@ def test_a_browser_sorts_filters_and_draws(browser: Any) -> None:
         "const one = document.querySelector('input[type=search]'); one.value = 'neural';"
         "one.dispatchEvent(new Event('input', {bubbles: true}))"
     )
-    browser.implicitly_wait(1)
-    shown = browser.execute_script("return [...document.querySelectorAll('#b0 tbody tr')].map(row => row.innerText)")
-    assert len(shown) == 2 and all("neural@1" in row for row in shown)
+    shown = "return [...document.querySelectorAll('#b0 tbody tr')].map(row => row.innerText)"
+    _wait(lambda: len(browser.execute_script(shown)) == 2)
+    assert all("neural@1" in row for row in browser.execute_script(shown))
     browser.execute_script("document.querySelector('#p0').scrollIntoView()")
-    browser.implicitly_wait(5)
-    assert browser.find_elements("css selector", "#p0 .scatterlayer .trace")
+    _wait(lambda: browser.find_elements("css selector", "#p0 .scatterlayer .trace"))
     said = browser.execute_script("return document.querySelector('.compare .out').innerText")
     assert "is the better system here" in said or "is better in" in said
 
