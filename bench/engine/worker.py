@@ -9,6 +9,7 @@ import os
 import socket
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -22,6 +23,7 @@ from bench.engine.producers import make_each
 from bench.engine.records import Record
 from bench.engine.systems import System
 from bench.errors import BenchError
+from bench.fetch.weights import by_digest
 from bench.metrics import PASSING, Metric, MetricFailure, Signal, find
 from bench.store import dumps, loads
 from bench.validity.bits import fresh_decode
@@ -97,7 +99,8 @@ def load(system: System) -> Any:
 
 def run(job: Job) -> Report:
     """Do what is due of `job`. Raises BenchError for what the user must mend; everything else becomes a failure."""
-    _same_versions(job)
+    if job.host != socket.gethostname():
+        job = _of_this_node(job)
     report = Report()
     work = _Work(job, report)
     if job.line is None:
@@ -285,9 +288,17 @@ class _Work:
                 failed[due.item] = MetricFailure(bad["failure"], bad["detail"])
 
 
+def _of_this_node(job: Job) -> Job:
+    """A job of another machine with this one's files of its weights. Raises VersionsDiffer, WeightsMissing, WeightsInvalid."""
+    _same_versions(job)
+    if job.line is None or not job.line.system.weights.files:
+        return job
+    system = job.line.system
+    here = by_digest(system.point, system.weights.kind, system.weights.digest, system.weights.source)
+    return replace(job, line=replace(job.line, system=replace(system, weights=here)))
+
+
 def _same_versions(job: Job) -> None:
-    if job.host == socket.gethostname():
-        return
     here = provenance.package_versions(job.versions)
     differ = [f"{name} {here[name]} (driver: {version})" for name, version in job.versions.items() if here[name] != version]
     if differ:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ import toys
 from bench.engine import executors, systems, worker
 from bench.engine.executors import ExecutorOptions, ExecutorUnavailable
 from bench.engine.jobs import Job
-from bench.engine.plan import Plan
+from bench.engine.plan import Line, Plan
+from bench.engine.producers.resynthesis import Resynthesis
 from bench.engine.runner import Runner
+from bench.errors import WeightsInvalid
 from bench.results import rows as row_files
 from bench.store import Store
 
@@ -105,6 +108,19 @@ def test_other_versions_are_refused(tmp_path: Path) -> None:
     job = Job(None, (), (), (), versions={"numpy": "0.1"}, host="elsewhere")
     with pytest.raises(worker.VersionsDiffer, match=r"numpy .* \(driver: 0\.1\)"):
         worker.run(job)
+
+
+def test_weights_are_found_on_the_node_by_kind_and_digest() -> None:
+    """The driver's paths mean nothing on another machine; weights of another digest are refused."""
+    [system] = systems.systems(["focalcodec@12.5"])
+    moved = replace(system.weights, files={name: Path("/elsewhere") / name for name in system.weights.files})
+    job = Job(Line(replace(system, weights=moved), Resynthesis()), (), (), (), host="elsewhere")
+    found = worker._of_this_node(job)
+    assert found.line is not None and found.line.system.weights.files == system.weights.files
+    assert found.line.system.key == system.key
+    other = replace(moved, sha256=dict.fromkeys(moved.sha256, "0" * 64))
+    with pytest.raises(WeightsInvalid, match="bring both machines to the same revision"):
+        worker._of_this_node(replace(job, line=replace(job.line, system=replace(system, weights=other))))
 
 
 def test_no_cluster_at_the_address_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

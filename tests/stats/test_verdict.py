@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from simulation import simulate_gate
 
-from bench.stats import compare_paired, simulate_gate, smallest_visible, utterances_needed
+from bench.stats import compare_paired, smallest_visible, utterances_needed
 from bench.stats.bootstrap import paired
 from bench.stats.verdict import one_sided_p
 
