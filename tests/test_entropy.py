@@ -13,7 +13,10 @@ from bench.errors import BadCodes
 
 
 def message(*parts: Tokens | Packets | Vector) -> Codes:
-    return Codes(tuple(parts), 16000, 16000)
+    """Codes of audio as long as the longest part's frames last, and at least a second."""
+    counts = [(len(part.indices if isinstance(part, Tokens) else part.payloads), part.rate_hz)
+              for part in parts if not isinstance(part, Vector) and part.rate_hz]  # fmt: skip
+    return Codes(tuple(parts), max([16000, *(math.ceil(16000 * count / rate) for count, rate in counts)]), 16000)
 
 
 def skewed(rng: np.random.Generator, count: int, size: int) -> np.ndarray:

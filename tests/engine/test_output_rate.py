@@ -21,7 +21,7 @@ class Doubled(Codec):
     sample_rate, output_rate, frame, delay = 16000, 32000, 10, 5
 
     def encode(self, waves: Sequence[Wave]) -> list[Codes]:
-        rows = [np.clip(np.round(wave * 127) + 128, 0, 255)[:, None] for wave in waves]
+        rows = [np.clip(np.round(wave * 127) + 128, 0, 255).astype(np.int32)[:, None] for wave in waves]
         return [Codes((Tokens("levels", 16000, (256,), row),), len(row), 16000) for row in rows]
 
     def decode(self, codes: Sequence[Codes]) -> list[Wave]:

@@ -320,7 +320,7 @@ def test_copied_blocks_compute_what_whisper_computes() -> None:
         torch.nn.init.normal_(parameter, std=0.3)
     overrides = {**FOCAL["overrides"], "encoder_config.ffn_dim": 64}
     card = parse({"recipe": "focalcodec", "title": "t", "model": {"config": "50hz", "overrides": overrides},
-                  "data": {"sources": [], "crop_s": 1.0, "batch": 1}, "run": {"steps": 1},
+                  "data": {"sources": ["embedded"], "crop_s": 1.0, "batch": 1}, "run": {"steps": 1},
                   "optimiser": {"lr": 1.0, "betas": [0.9, 0.9]}, "loss": {"mode": "encoder"}})  # fmt: skip
     encoder = FocalCodecRecipe(card).codec.encoder
     copy_blocks(encoder, whisper)
