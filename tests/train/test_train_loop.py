@@ -52,7 +52,7 @@ def test_killed_and_resumed_equals_unbroken(tmp_path: Path, killed_after_s: floa
     unbroken = run(tmp_path / "whole")
     folder = tmp_path / "killed"
     command = [sys.executable, str(Path(__file__).with_name("victim_train.py")), str(folder)]
-    victim = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])})
+    victim = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"})
     try:
         deadline = time.monotonic() + 60
         while not (folder / "state.pt").is_file() and time.monotonic() < deadline:
