@@ -33,11 +33,21 @@ def alone(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to, put in its place at the end: `path` is always the old file or the whole new one."""
+    """A path beside `path` to write to, put in its place at the end: `path` is always the old file or the whole new one.
+
+    Raises BenchError when it cannot be written (a full disk); what was half written is gone then.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".part")
-    yield beside
-    os.replace(beside, path)
+    try:
+        yield beside
+        os.replace(beside, path)
+    except (OSError, RuntimeError) as error:  # torch tells of a full disk by a RuntimeError
+        beside.unlink(missing_ok=True)
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise BenchError(
+            f"{path}: cannot be written ({first}). The checkpoint of before is unchanged: free some space and go on with --resume"
+        ) from error
 
 
 def save(path: Path, state: Mapping[str, Any]) -> None:
