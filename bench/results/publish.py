@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from bench.report.leaderboard import Reported
     from bench.report.plots import Printed
 
-RATE_DISTORTION, CONDITIONS = "rate_distortion", "conditions"
-PLOTS = (RATE_DISTORTION, CONDITIONS)
-"""Scores over bit rate; or each codec's scores by condition, for a task whose card says `plot = "conditions"`."""
+RATE_DISTORTION, CONDITIONS, NONE = "rate_distortion", "conditions", "none"
+PLOTS = (RATE_DISTORTION, CONDITIONS, NONE)
+"""Scores over bit rate; or what a task's card says by `plot`: each codec's scores by condition, or no picture at all."""
 FIELDS = (
     "task", "profile", "dataset", "dataset_sha256", "partial", "synthetic", "condition", "role", "codec", "weights",
     "weights_sha256", "device", "device_kind", "threads", "utterance", "speaker", "seconds", "column", "metric",
@@ -57,7 +57,7 @@ def publish(
     files.write_text(page, text + facts_table(of_sets, known) + left_out)
     written = [page]
     draw = conditions.conditions if plot == CONDITIONS else partial(plots.rate_distortion, printed=printed(spoken))
-    if plot == CONDITIONS or "bitrate_packed" in known:
+    if plot == CONDITIONS or (plot == RATE_DISTORTION and "bitrate_packed" in known):
         picture = folder / f"{plot}.png"
         try:
             with files.in_place(picture) as beside:
