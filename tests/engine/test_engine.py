@@ -209,7 +209,9 @@ def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
     until = time.monotonic() + 30
     while not children and time.monotonic() < until:
         time.sleep(0.1)
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        # Workers are started by threads, and are listed as theirs.
+        threads = Path(f"/proc/{process.pid}/task").glob("*/children")
+        children = [child for thread in threads for child in thread.read_text().split()]
     process.kill()
     process.wait()
     assert children
