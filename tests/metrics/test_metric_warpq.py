@@ -57,7 +57,7 @@ def test_three_parameter_sets_on_published_audio(folder):
         assert scores == pytest.approx(row[1:], abs=0.002)
 
 
-def test_golden(clip, golden):
+def test_golden(clip, golden, reference):
     for name, row in golden("warpq_legacy_patching").items():
         if name.startswith("ls"):  # the other rows need audio that the fixtures do not hold
             assert warpq(clip(name.split("__")[0]), clip(name)) == pytest.approx(row["legacy_patching"], abs=0.002)
@@ -67,7 +67,8 @@ def test_golden(clip, golden):
             score = warpq(clip(name.split("__")[0]), clip(name), PACKAGE152)
             assert score == pytest.approx(row["warpq152_raw"], abs=0.002), name
             checked += 1
-    assert checked >= 22  # 24 with the clips that the archive leaves out
+    # The archive in this repository leaves two clips out.
+    assert checked >= (24 if "shared" in reference.parts else 22)
 
 
 def test_features_from_first_principles():
