@@ -37,8 +37,10 @@ ifeq ($(TASK),resynthesis)
 LIMIT := 28
 endif
 endif
-# Values reach the program through the environment, as they are: no shell reads them.
+# Values reach the program through the environment, as they are: no shell reads them. Tests get none of them.
+ifneq ($(filter bench listen page results,$(TARGETS)),)
 export $(READ_BY_bench) $(READ_BY_listen) SPEECH
+endif
 flag = $(if $($(1)),--$(2) "$$$(1)")
 FLAGS = $(call flag,TASK,task) $(call flag,CODEC,codec) $(call flag,DATA,data) $(call flag,DEVICE,device) \
 	$(call flag,WEIGHTS,weights) $(call flag,PROTOCOL,protocol)

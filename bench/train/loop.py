@@ -123,8 +123,9 @@ class Loop:
         self.recipe.train()
         means = Means()
         mark, mark_step, self.waited_s = time.monotonic(), self.clock.step, 0.0
+        ended = self.clock.done
         try:
-            while not self.clock.done:
+            while not ended:
                 before = time.monotonic()
                 batch = batches.next()
                 self.waited_s += time.monotonic() - before
@@ -132,7 +133,9 @@ class Loop:
                 self.clock.step += 1
                 means.add(losses)
                 now = time.monotonic()
-                if self.clock.step % self.card.run.log_every == 0 or self.clock.step == 1 or self.clock.done:
+                # Read once: the step that is recorded as the last is the last.
+                ended = self.clock.done
+                if self.clock.step % self.card.run.log_every == 0 or self.clock.step == 1 or ended:
                     rate = (self.clock.step - mark_step) / max(now - mark, 1e-9)
                     self._log(means.take(), rate, self.waited_s / max(now - mark, 1e-9), batch)
                     mark, mark_step, self.waited_s = now, self.clock.step, 0.0

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-ALONE = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES")}
-"""An environment in which make does not take itself for part of another (`make test`)."""
+NOT_OURS = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "CODEC", "DATA", "LIMIT", "TASK", "PROFILE", "DEVICE")
+ALONE = {name: value for name, value in os.environ.items() if name not in NOT_OURS}
+"""An environment in which make does not take itself for part of another (`make test`), without settings of a run."""
 
 
 def make(*words: str) -> subprocess.CompletedProcess[str]:
@@ -53,3 +54,14 @@ def test_no_shell_reads_a_value(tmp_path: Path) -> None:
 def test_the_default_is_a_short_run_of_part_of_the_speech() -> None:
     assert '--limit "$LIMIT"' in make("bench").stdout
     assert "--limit" not in make("bench", "CODEC=opus@6").stdout
+
+
+def test_no_default_of_a_run_reaches_the_tests() -> None:
+    """`make test` sets no variable that a run reads: a test that calls make or the program sees the environment as it was."""
+    settings = ("LIMIT", "TASK", "PROFILE", "DEVICE")
+    done = subprocess.run(
+        ["make", "-s", "test", "-o", "install", "PY=sh -c env --"], capture_output=True, text=True, check=False, cwd=ROOT,
+        env=ALONE,
+    )  # fmt: skip
+    seen = {line.partition("=")[0] for line in done.stdout.splitlines()}
+    assert done.returncode == 0 and "PATH" in seen and not seen & set(settings)
