@@ -1,17 +1,11 @@
-"""The training loop of the probes: NewBob on the validation loss, gradient clipping, the best epoch kept.
-
-A killed training goes on after the last finished epoch and ends with the same weights; one seed gives one result on a CPU.
-"""
+"""A probe: its network, its losses, what it recognises. `bench.probes.fitting` trains it."""
 
 from __future__ import annotations
 
 import math
-import os
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +14,7 @@ from torch import Tensor, nn
 from bench.device import to_device
 from bench.errors import BenchError
 from bench.probes import text
+from bench.probes.fitting import Trained, fit
 from bench.probes.inputs import Inputs
 from bench.probes.networks import Classifier, Recogniser
 from bench.probes.settings import Settings
@@ -41,17 +36,6 @@ class Batch:
     tokens: Tensor | None
     features: Tensor | None
     lengths: Tensor
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A finished training: validation errors, its best epoch (from 1), cost; frames_per_s counts training frames."""
-
-    curve: list[float]
-    best_epoch: int
-    parameters: int
-    seconds: float
-    frames_per_s: float
 
 
 def batches(
@@ -178,53 +162,21 @@ class Probe:
 
         checkpoint: file renewed after each epoch; the caller removes it. told(epoch, validation error) after each.
         """
-        from speechbrain.nnet.schedulers import NewBobScheduler
+        return fit(
+            self.network, self.optimiser, self.order, self.settings,
+            lambda: self._epoch(train), lambda: self.validate(valid), checkpoint, told,
+        )  # fmt: skip
 
+    def _epoch(self, train: Sequence[Example]) -> int:
+        """One pass over the training utterances; returns how many frames they had."""
         s = self.settings
-        newbob = NewBobScheduler(
-            s.learning_rate, annealing_factor=s.anneal, improvement_threshold=s.improvement, patient=s.patience
-        )
-        curve: list[float] = []
-        best: tuple[float, float] = (math.inf, math.inf)
-        best_epoch, kept = 0, {}
-        spent, frames = 0.0, 0
-        if checkpoint.is_file():
-            state = torch.load(checkpoint, weights_only=True, map_location=self.device)
-            self.network.load_state_dict(state["network"])
-            self.optimiser.load_state_dict(state["optimiser"])
-            newbob.hyperparam_value, newbob.metric_values, newbob.current_patient = state["newbob"]
-            curve, spent, frames = state["curve"], state["spent"], state["frames"]
-            best, best_epoch, kept = tuple(state["best"]), state["best_epoch"], state["kept"]
-            self.order.bit_generator.state = _plain(state["order"])
-            _set_random(state["random"])
-        for epoch in range(len(curve) + 1, s.epochs + 1):
-            start = time.perf_counter()
-            self.network.train()
-            shuffle = self.order if s.order == "shuffled" else None
-            crop = s.crop if self.task != "asr" else 0
-            for batch in batches(train, self.inputs, s.batch, self.device, shuffle, crop):
-                self.step(batch)
-                frames += int(batch.lengths.sum())
-            error, loss = self.validate(valid)
-            curve.append(error)
-            _, rate = newbob(loss)
-            for group in self.optimiser.param_groups:
-                group["lr"] = rate
-            if (error, loss) < best:
-                best, best_epoch = (error, loss), epoch
-                kept = {key: value.clone() for key, value in self.network.state_dict().items()}
-            spent += time.perf_counter() - start
-            _save(checkpoint, {
-                "network": self.network.state_dict(), "optimiser": self.optimiser.state_dict(), "curve": curve,
-                "newbob": (newbob.hyperparam_value, newbob.metric_values, newbob.current_patient), "spent": spent,
-                "frames": frames, "best": best, "best_epoch": best_epoch, "kept": kept,
-                "order": _listed(self.order.bit_generator.state), "random": _random(),
-            })  # fmt: skip
-            told(epoch, error)
-        if kept:
-            self.network.load_state_dict(kept)
-        count = sum(parameter.numel() for parameter in self.network.parameters())
-        return Trained(curve, best_epoch, count, spent, frames / max(1e-9, spent))
+        shuffle = self.order if s.order == "shuffled" else None
+        crop = s.crop if self.task != "asr" else 0
+        frames = 0
+        for batch in batches(train, self.inputs, s.batch, self.device, shuffle, crop):
+            self.step(batch)
+            frames += int(batch.lengths.sum())
+        return frames
 
 
 def beam_search(scores: Tensor, lengths: Tensor, width: int) -> list[str]:
@@ -234,36 +186,3 @@ def beam_search(scores: Tensor, lengths: Tensor, width: int) -> list[str]:
     searcher = CTCBeamSearcher(blank_index=text.BLANK, vocab_list=["", *text.ALPHABET], beam_size=width, space_token=" ", topk=1)
     found = searcher(scores.cpu(), lengths / scores.shape[1])
     return [" ".join(hypotheses[0].text.split()) for hypotheses in found]
-
-
-def _random() -> dict[str, Any]:
-    states: dict[str, Any] = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        states["cuda"] = torch.cuda.get_rng_state()
-    return states
-
-
-def _set_random(states: Mapping[str, Tensor]) -> None:
-    torch.set_rng_state(states["cpu"].cpu())
-    if "cuda" in states and torch.cuda.is_available():
-        torch.cuda.set_rng_state(states["cuda"].cpu())
-
-
-def _save(path: Path, state: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Two runs at once on one store may train the same probe: each writes a file of its own.
-    part = path.with_suffix(f".{os.getpid()}.part")
-    torch.save(state, part)
-    part.replace(path)
-
-
-def _listed(state: Mapping[str, Any]) -> dict[str, Any]:
-    """numpy's generator state with its 128-bit integers as text, which torch.load may read back."""
-    return {key: _listed(value) if isinstance(value, dict) else str(value) for key, value in state.items()}
-
-
-def _plain(state: Mapping[str, Any]) -> dict[str, Any]:
-    made: dict[str, Any] = {}
-    for key, value in state.items():
-        made[key] = _plain(value) if isinstance(value, dict) else value if key == "bit_generator" else int(value)
-    return made
