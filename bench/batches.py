@@ -7,6 +7,8 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.errors import in_words
+
 _SIGNS = (
     "out of memory",
     "can't allocate memory",
@@ -21,7 +23,7 @@ def out_of_memory(error: BaseException) -> bool:
     """Whether `error` says that the memory of a device, or of the host, ran out."""
     if isinstance(error, MemoryError):
         return True
-    return isinstance(error, Exception) and any(sign in str(error).lower() for sign in _SIGNS)
+    return isinstance(error, Exception) and any(sign in in_words(error).lower() for sign in _SIGNS)
 
 
 @dataclass(frozen=True)

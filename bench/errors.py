@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import signal
 from collections.abc import Iterable
 
 
@@ -55,3 +56,16 @@ class WeightsMissing(BenchError):
 
 class WeightsInvalid(BenchError):
     """Weights that are there but not the right ones: hash, missing or misshapen tensors."""
+
+
+def in_words(error: BaseException) -> str:
+    """The type of `error` and what it says, for any error: also one of somebody else's that cannot be turned into text."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:
+        return f"{type(error).__name__}: (the error's own text could not be made)"
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Whether `error` is the user's Ctrl-C. Workers do not hear it, so that there it is a fault of the code that raised it."""
+    return isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN

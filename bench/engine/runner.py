@@ -21,6 +21,7 @@ from bench.engine.machine import one_thread
 from bench.engine.plan import Plan
 from bench.engine.records import kept
 from bench.engine.schedule import Schedule, Window
+from bench.errors import BenchError, in_words
 from bench.progress import Progress
 from bench.store import Store
 
@@ -156,6 +157,14 @@ class Runner:
             self.executor.restart()
             self._after_loss(attempt, lost, progress)
             return
+        except BenchError:
+            raise
+        except Exception as error:
+            # Not foreseen: it costs this job, and is told with its place, while the other systems get their rows.
+            self._after_loss(
+                attempt, LostWorker("; ".join([in_words(error), *getattr(error, "__notes__", ())]), "error"), progress
+            )
+            return
         self._store(report)
         self.failures.update(report.failures)
         if job.line is None:
@@ -190,7 +199,7 @@ class Runner:
             # A reference that ends its worker is left to the scores that need it.
             if not alone:
                 self._again(replace(attempt, lost=attempt.lost + 1))
-        elif not alone or (attempt.lost < 2 and lost.kind != "hang"):
+        elif not alone or (attempt.lost < 2 and lost.kind == "crash"):
             stage: Stage = "make" if job.stage == "all" else job.stage
             self._again(replace(attempt, job=replace(job, stage=stage), lost=attempt.lost + 1))
         else:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.errors import BenchError, in_words, is_interrupt
 from bench.metrics import Metric, MetricFailure, Ratio, Signal
 
 
@@ -15,8 +16,13 @@ def analyse(metric: Metric, signals: Sequence[Signal], device: str = "cpu") -> l
     assert metric.analyse is not None
     try:
         on_device = metric.device and device != "cpu"
-        return list(metric.analyse_on(device, signals) if on_device else metric.analyse(signals))
-    except Exception as error:
+        found = list(metric.analyse_on(device, signals) if on_device else metric.analyse(signals))
+        if len(found) != len(signals):
+            raise ValueError(f"metric {metric.name}: {len(found)} analyses came back for {len(signals)} signals")
+        return found
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
         if len(signals) == 1:
             return [_as_failure(error)]
         return [analyse(metric, [signal], device)[0] for signal in signals]
@@ -26,10 +32,12 @@ def score(metric: Metric, reference: Signal, degraded: Signal) -> dict[str, Any]
     """Column -> number, [num, den] or {"failure", "detail"}: a storable record with a word for every column."""
     try:
         values: Mapping[str, Any] = metric.score(reference, degraded)
-    except Exception as error:
-        failure = _as_failure(error)
-        values = {column.name: failure for column in metric.columns}
-    return {column.name: plain(values[column.name]) for column in metric.columns}
+        return {column.name: plain(values[column.name]) for column in metric.columns}
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
+        failure = plain(_as_failure(error))
+    return {column.name: failure for column in metric.columns}
 
 
 def plain(value: Any) -> Any:
@@ -42,11 +50,9 @@ def plain(value: Any) -> Any:
     return number if np.isfinite(number) else {"failure": "not_finite", "detail": f"the metric returned {number}"}
 
 
-def _as_failure(error: Exception) -> MetricFailure:
-    from bench.errors import BenchError
-
+def _as_failure(error: BaseException) -> MetricFailure:
     if isinstance(error, MetricFailure):
         return error
     if isinstance(error, BenchError):
         raise error  # weights or packages missing: the user must act, no row is due
-    return MetricFailure("error", f"{type(error).__name__}: {error}")
+    return MetricFailure("error", in_words(error))

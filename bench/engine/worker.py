@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 import socket
+import traceback
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from bench import adapters, device, provenance
@@ -22,7 +24,7 @@ from bench.engine.pairing import Waves
 from bench.engine.producers import make_each
 from bench.engine.records import Record
 from bench.engine.systems import System
-from bench.errors import BenchError
+from bench.errors import BenchError, in_words, is_interrupt
 from bench.fetch.weights import by_digest
 from bench.metrics import PASSING, Metric, MetricFailure, Signal, find
 from bench.store import dumps, loads
@@ -60,15 +62,15 @@ class _Codecs:
                 self._loaded.popitem(last=False)
             try:
                 self._loaded[key] = load(system)
-            except KeyboardInterrupt:
-                raise
             except BaseException as error:
+                if is_interrupt(error):
+                    raise
                 if out_of_memory(error):
                     # The machine's fault, and perhaps not for long.
                     self._loaded.clear()
                     device.release()
-                    raise MemoryError(f"no memory to load the codec: does another process hold it? {_words(error)}") from None
-                self._broken[key] = f"the codec could not be loaded: {_words(error)}"
+                    raise MemoryError(f"no memory to load the codec: does another process hold it? {in_words(error)}") from None
+                self._broken[key] = f"the codec could not be loaded: {in_words(error)}"
                 raise CodecBroken(self._broken[key]) from error
         self._loaded.move_to_end(key)
         return self._loaded[key]
@@ -99,8 +101,18 @@ def load(system: System) -> Any:
 
 def run(job: Job) -> Report:
     """Do what is due of `job`. Raises BenchError for what the user must mend; everything else becomes a failure."""
-    if job.host != socket.gethostname():
-        job = _of_this_node(job)
+    try:
+        return _run(_of_this_node(job) if job.host != socket.gethostname() else job)
+    except BenchError:
+        raise
+    except Exception as error:
+        # Not foreseen. Its place does not travel to the driver by itself.
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        error.add_note(f"{Path(where.filename).name}, line {where.lineno}")
+        raise
+
+
+def _run(job: Job) -> Report:
     report = Report()
     work = _Work(job, report)
     if job.line is None:
@@ -180,11 +192,11 @@ class _Work:
 
     def _why(self, error: Exception, item: Any) -> Failure:
         if out_of_memory(error):
-            return "out_of_memory", _words(error)
+            return "out_of_memory", in_words(error)
         self._seen(item)
         if isinstance(error, BenchError):
-            return getattr(error, "kind", "bad_input"), _words(error)
-        return "codec_error", _words(error)
+            return getattr(error, "kind", "bad_input"), in_words(error)
+        return "codec_error", in_words(error)
 
     def _seen(self, item: Any) -> None:
         """Raises NotSeen where another machine's file is not to be seen from here."""
@@ -306,7 +318,3 @@ def _same_versions(job: Job) -> None:
             f"{socket.gethostname()} has other versions of packages: {', '.join(differ)}. "
             "Install the same versions on every node; their numbers must not be mixed."
         )
-
-
-def _words(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"

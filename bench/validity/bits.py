@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from bench import audio
 from bench.codec import Codec, decode
 from bench.codes import Codes
+from bench.errors import in_words, is_interrupt
 
 EQUAL_DB = 120.0
 """What equal waves are given; 16 bit samples that differ in one place by one step stay below."""
@@ -34,8 +35,10 @@ def fresh_decode(load: Callable[[], Codec], sent: bytes, decoded: bytes) -> floa
         length = round(len(record) * codec.sample_rate / rate_hz)
         [wave] = decode(codec, [Codes.from_bytes(sent)], [length])
         wave = np.pad(wave[: len(record)], (0, max(0, len(record) - len(wave))))
-    except Exception as error:
-        return {"failure": "fresh_decode", "detail": f"{type(error).__name__}: {error}"}
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
+        return {"failure": "fresh_decode", "detail": in_words(error)}
     return agreement_db(record, np.nan_to_num(wave))
 
 

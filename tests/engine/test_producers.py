@@ -11,9 +11,10 @@ import pytest
 import toys
 
 from bench import audio, cards
-from bench.engine import systems
+from bench.engine import scoring, systems, worker
 from bench.engine.plan import Comparison, Line, Plan
 from bench.engine.runner import Runner
+from bench.metrics import Column, Metric, Signal
 from bench.results import rows as row_files
 from bench.speech import Dataset, Utterance
 from bench.store import Store
@@ -26,7 +27,7 @@ kind = "reference"
 licence = "none"
 sample_rate = 16000
 """
-TROUBLES = ("", "dies", "exits", "hangs", "memory", "breaks", "batch", "count", "load", "load-exits")
+TROUBLES = ("", "dies", "exits", "interrupts", "wordless", "hangs", "memory", "breaks", "batch", "count", "load", "load-exits")
 
 
 @pytest.fixture(autouse=True)
@@ -99,7 +100,15 @@ def test_separation_gives_two_waves(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("trouble", "kind"),
-    [("dies", "crash"), ("exits", "codec_error"), ("hangs", "hang"), ("memory", "out_of_memory"), ("breaks", "codec_error")],
+    [
+        ("dies", "crash"),
+        ("exits", "codec_error"),
+        ("interrupts", "codec_error"),
+        ("wordless", "codec_error"),
+        ("hangs", "hang"),
+        ("memory", "out_of_memory"),
+        ("breaks", "codec_error"),
+    ],
 )
 def test_one_bad_utterance_costs_one_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: str, kind: str) -> None:
     """The codec is to blame by name; the other utterances and the other codec are scored."""
@@ -123,6 +132,32 @@ def test_a_codec_that_is_no_use_leaves_the_others_their_table(tmp_path: Path, tr
     bad = stoi[stoi["codec"] == f"coarse@{trouble}"]
     assert len(bad) == 4 and bad["failure"].notna().all()
     assert stoi[stoi["codec"] == "coarse@fine"]["value"].min() > 0.99
+
+
+def test_what_nobody_foresaw_costs_its_job_and_names_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of the engine itself: the other system's rows are there, and the reason tells file and line."""
+    make = worker._Work.make
+
+    def broken(work: worker._Work) -> None:
+        if work.job.line is not None and work.job.line.codec == "coarse@breaks":
+            raise KeyError("planted")
+        make(work)
+
+    monkeypatch.setattr(worker._Work, "make", broken)
+    wanted = plan(toys.make_set(tmp_path / "a", 3), "coarse@breaks", "coarse@fine", executor="inline")
+    rows = run(wanted, tmp_path / "s.sqlite")
+    stoi = rows[rows["column"] == "stoi"]
+    bad = stoi[stoi["codec"] == "coarse@breaks"]
+    assert len(bad) == 3 and set(bad["failure"]) == {"error"}
+    assert all("KeyError: 'planted'" in text and "test_producers.py, line" in text for text in bad["detail"])
+    assert stoi[stoi["codec"] == "coarse@fine"]["value"].min() > 0.99
+
+
+@pytest.mark.parametrize("returned", [None, {}, {"toy": None}, {"toy": "x"}, {"toy": float("nan")}])
+def test_a_metric_that_answers_wrongly_fails_alone(returned: object) -> None:
+    metric = Metric("toy", (Column("toy", "Toy"),), lambda reference, degraded: returned)
+    signal = Signal(toys.speechlike(1, 0.5), 16000)
+    assert set(scoring.score(metric, signal, signal)["toy"]) == {"failure", "detail"}
 
 
 def test_two_lanes_give_the_rows_of_one(tmp_path: Path) -> None:

@@ -45,6 +45,13 @@ def make_set(folder: Path, count: int = 12, seconds: float = 1.2) -> Dataset:
     return Dataset("toy", tuple(utterances))
 
 
+class Wordless(Exception):
+    """An error that fails when it is asked what it says."""
+
+    def __str__(self) -> str:
+        raise ValueError("planted")
+
+
 class Coarse(Codec):
     """16-bit samples less their last bits; `trouble` says what goes wrong, and on how many samples it does."""
 
@@ -63,6 +70,10 @@ class Coarse(Codec):
                     os._exit(9)
                 case "exits":
                     raise SystemExit(0)
+                case "interrupts":
+                    raise KeyboardInterrupt
+                case "wordless":
+                    raise Wordless
                 case "hangs":
                     time.sleep(600)
                 case "memory":

@@ -21,6 +21,7 @@ from typing import Any
 
 from bench.engine.executors import Executor, ExecutorOptions, LostWorker, Needs, Result
 from bench.engine.machine import one_thread
+from bench.errors import in_words
 
 _SPAWN = multiprocessing.get_context("spawn")
 
@@ -142,7 +143,7 @@ def _work(pipe: Connection, device: str | None) -> None:
         try:
             data = pickle.dumps(answer, pickle.HIGHEST_PROTOCOL)
         except Exception as error:  # an answer that cannot travel is the job's failure, not the worker's
-            data = pickle.dumps((False, RuntimeError(f"{type(error).__name__}: {error}")))
+            data = pickle.dumps((False, RuntimeError(in_words(error))))
         pipe.send_bytes(data)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from bench.batches import out_of_memory
 from bench.engine.clock import Clock
 from bench.engine.records import Record
-from bench.errors import BadAudio
+from bench.errors import BadAudio, in_words, is_interrupt
 from bench.speech import Utterance
 
 if TYPE_CHECKING:
@@ -76,9 +76,9 @@ def make_each(producer: Producer, items: Sequence[Utterance], codec: Any, clock:
         if len(made) == len(items):
             return made
         raise BadAudio(f"{len(made)} records came back for {len(items)} utterances")
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:
+        if is_interrupt(error):
+            raise
         if len(items) == 1:
             return [_told(error)]
         if out_of_memory(error):
@@ -89,4 +89,4 @@ def make_each(producer: Producer, items: Sequence[Utterance], codec: Any, clock:
 def _told(error: BaseException) -> Exception:
     if isinstance(error, SystemExit):
         return RuntimeError(f"the codec asked to exit with code {error.code}")
-    return error if isinstance(error, Exception) else RuntimeError(f"{type(error).__name__}: {error}")
+    return error if isinstance(error, Exception) else RuntimeError(in_words(error))
