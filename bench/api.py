@@ -18,7 +18,7 @@ import numpy as np
 
 from bench import adapters, metrics, plugins
 from bench.audio import resample
-from bench.codec import Codec, check_wave
+from bench.coding.codec import Codec, check_wave
 from bench.columns import every_column
 from bench.engine import scoring, systems
 from bench.errors import BadAudio, BenchError

@@ -70,6 +70,18 @@ class Stream(Record, frozen=True):
         return self.rate_hz * self.frame_bits
 
 
+def nominal_bits_per_s(streams: Iterable[Stream], seconds: float | None = None) -> float:
+    """Rate by the formula of papers: sum of rate_hz x sum_k log2 V_k (or x `bits`).
+
+    A stream with rate_hz 0 is sent once per utterance: it counts as bits / `seconds`, or not at all without `seconds`.
+    """
+    rate = once = 0.0
+    for stream in streams:
+        rate += stream.bits_per_s
+        once += 0.0 if stream.rate_hz else stream.frame_bits
+    return rate + (once / seconds if seconds else 0.0)
+
+
 class WeightsTable(Record, frozen=True):
     """Where one kind of weights (official, nano) comes from: `file` (shipped), `repo` (a hub), `url` or `urls`, `search`.
 
@@ -120,7 +132,7 @@ class PointTable(Record, frozen=True):
         names = [stream.name for stream in self.streams]
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"two streams are called '{min(twice)}'; give each a name of its own")
-        stated, given = self.bitrate_kbps, sum(stream.bits_per_s for stream in self.streams) / 1000
+        stated, given = self.bitrate_kbps, nominal_bits_per_s(self.streams) / 1000
         if stated is not None and self.streams and abs(given - stated) > _RATES_AGREE * stated:
             raise ValueError(f"bitrate_kbps is {stated:g}, but the streams make {given:g} kbps; correct one of them")
 

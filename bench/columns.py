@@ -43,7 +43,7 @@ USAGE: Mapping[str, Column] = _named(
     Column("norm_entropy_all", "entropy of all codes", "%", "higher", 0.0, 100.0, decimals=1, role="fact"),
 )
 """Code usage and entropies of a set, not of an utterance: one row each, every codebook's own figures (JSON) in `detail`.
-Definitions: bench.rates."""
+Definitions: bench.coding.usage."""
 
 ODD: Mapping[str, Column] = _named(
     Column("original_channels", "channels averaged", "", "neither", decimals=0, role="trace"),

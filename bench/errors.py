@@ -41,7 +41,7 @@ class BadCodes(BenchError):
 
 
 class BadCodec(BenchError):
-    """A codec that breaks the contract of `bench.codec.Codec`: its attributes, or what it returns."""
+    """A codec that breaks the contract of `bench.coding.codec.Codec`: its attributes, or what it returns."""
 
     kind = "bad_codec"
 

@@ -12,7 +12,7 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.codes import Codes, Packets, Tokens
+from bench.coding.codes import Codes, Packets, Tokens
 
 
 def fingerprint(codes: Codes) -> str:

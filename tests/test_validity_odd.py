@@ -10,8 +10,8 @@ import pytest
 import soundfile
 
 from bench import audio, validity
-from bench.codec import Codec, encode, fit
-from bench.codes import Codes, Vector
+from bench.coding.codec import Codec, encode, fit
+from bench.coding.codes import Codes, Vector
 from bench.validity import pair_facts
 from bench.validity.bits import fresh_decode
 from bench.validity.facts import decoded_facts, original_facts

@@ -13,7 +13,7 @@ from types import ModuleType
 
 from bench import cards
 from bench.cards import Point
-from bench.codec import Codec
+from bench.coding.codec import Codec
 from bench.errors import BadCard, UnknownName
 from bench.fetch.weights import Weights
 

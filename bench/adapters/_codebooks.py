@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from bench.adapters._network import NetworkCodec, array, tokens
 from bench.cards import Point
-from bench.codec import Wave, check_wave
-from bench.codes import Codes, Part
+from bench.coding.codec import Wave, check_wave
+from bench.coding.codes import Codes, Part
 from bench.errors import BadAudio, BadCard
 
 if TYPE_CHECKING:

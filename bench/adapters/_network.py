@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from bench.adapters import check_settings
 from bench.cards import Point
-from bench.codec import Codec, Wave
-from bench.codes import Codes, Part, Tokens
+from bench.coding.codec import Codec, Wave
+from bench.coding.codes import Codes, Part, Tokens
 from bench.device import to_device
 from bench.errors import BadCard, BadCodes, UnknownName, WeightsInvalid, WeightsMissing
 from bench.fetch import pickles

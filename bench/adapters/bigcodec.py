@@ -9,7 +9,7 @@ from __future__ import annotations
 from bench.adapters._codebooks import SingleCodebookCodec, untrained
 from bench.adapters._network import configured, named_file, read_state, taken_over
 from bench.cards import Point
-from bench.codec import Codec
+from bench.coding.codec import Codec
 from bench.errors import WeightsInvalid
 from bench.fetch.weights import Weights
 from bench.models.bigcodec import BigCodec, BigCodecConfig, from_state_dict

@@ -24,8 +24,8 @@ import numpy as np
 from bench.adapters import check_settings
 from bench.audio import to_pcm16
 from bench.cards import Point
-from bench.codec import Codec, Wave
-from bench.codes import Codes, Tokens, pack_bits, unpack_bits
+from bench.coding.codec import Codec, Wave
+from bench.coding.codes import Codes, Tokens, pack_bits, unpack_bits
 from bench.errors import BadCard, BenchError
 from bench.fetch.weights import Weights
 

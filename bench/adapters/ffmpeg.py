@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from bench.adapters import check_settings
 from bench.audio import resample, to_pcm16
 from bench.cards import Point
-from bench.codec import Codec, Wave
-from bench.codes import Codes, Packets, Tokens
+from bench.coding.codec import Codec, Wave
+from bench.coding.codes import Codes, Packets, Tokens
 from bench.errors import BadCard, BadCodes, UnknownName
 from bench.fetch.weights import Weights
 

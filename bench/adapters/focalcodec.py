@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from bench.audio import resample
 from bench.cards import Point
-from bench.codec import Codec, Wave, check_wave
-from bench.codes import Codes, Tokens
+from bench.coding.codec import Codec, Wave, check_wave
+from bench.coding.codes import Codes, Tokens
 from bench.device import to_device
 from bench.errors import BadAudio, BadCodes, UnknownName, WeightsInvalid
 from bench.fetch.weights import Weights

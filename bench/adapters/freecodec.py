@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from bench.adapters import check_settings
 from bench.batches import equal
 from bench.cards import Point
-from bench.codec import Codec, Wave, check_wave, fit, pad
-from bench.codes import Codes, Part, Tokens, Vector
+from bench.coding.codec import Codec, Wave, check_wave, fit, pad
+from bench.coding.codes import Codes, Part, Tokens, Vector
 from bench.device import to_device
 from bench.errors import BadAudio, BadCodes, UnknownName, WeightsInvalid, WeightsMissing
 from bench.fetch.sources import Source, locate

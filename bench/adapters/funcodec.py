@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from bench.batches import equal
 from bench.cards import Point
-from bench.codec import Codec, Wave
-from bench.codes import Codes, Tokens
+from bench.coding.codec import Codec, Wave
+from bench.coding.codes import Codes, Tokens
 from bench.device import to_device
 from bench.errors import BadCodes, BenchError, UnknownName, WeightsInvalid
 from bench.fetch.weights import Weights

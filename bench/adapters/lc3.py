@@ -12,8 +12,8 @@ import numpy as np
 from bench.adapters import check_settings
 from bench.audio import to_pcm16
 from bench.cards import Point
-from bench.codec import Codec, Wave
-from bench.codes import Codes, Packets
+from bench.coding.codec import Codec, Wave
+from bench.coding.codes import Codes, Packets
 from bench.errors import BadCard, BadCodes, BenchError
 from bench.fetch.weights import Weights
 

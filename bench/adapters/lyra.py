@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from bench.adapters import check_settings
 from bench.cards import Point
-from bench.codec import Codec, Wave
-from bench.codes import Codes, Tokens
+from bench.coding.codec import Codec, Wave
+from bench.coding.codes import Codes, Tokens
 from bench.errors import BadCard, WeightsMissing
 from bench.fetch.weights import Weights
 

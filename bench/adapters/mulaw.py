@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from bench.adapters import check_settings
 from bench.audio import to_pcm16
 from bench.cards import Point
-from bench.codec import Codec, Wave
-from bench.codes import Codes, Tokens
+from bench.coding.codec import Codec, Wave
+from bench.coding.codes import Codes, Tokens
 from bench.fetch.weights import Weights
 
 VERSION = "1"

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from bench import environments
 from bench.cards import PACKAGE, Point
-from bench.codec import Codec, Wave
-from bench.codes import Codes
+from bench.coding.codec import Codec, Wave
+from bench.coding.codes import Codes
 from bench.errors import BadCodes, BenchError
 from bench.fetch.weights import Weights
 from bench.foreign import cpu, frames

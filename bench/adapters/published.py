@@ -16,8 +16,8 @@ import numpy as np
 from bench.adapters import check_settings
 from bench.audio import read, resample
 from bench.cards import Point
-from bench.codec import Codec, Wave
-from bench.codes import Codes
+from bench.coding.codec import Codec, Wave
+from bench.coding.codes import Codes
 from bench.data import trees
 from bench.data.matching import Matching, explain
 from bench.data.places import AUDIO

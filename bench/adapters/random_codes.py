@@ -13,8 +13,8 @@ import numpy as np
 
 from bench import adapters
 from bench.cards import Point, resolve
-from bench.codec import Codec, Wave
-from bench.codes import Codes, Packets, Part, Tokens, Vector
+from bench.coding.codec import Codec, Wave
+from bench.coding.codes import Codes, Packets, Part, Tokens, Vector
 from bench.errors import BadCard
 from bench.fetch.weights import Weights
 

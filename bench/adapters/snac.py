@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from bench.adapters import check_settings
 from bench.adapters._network import NetworkCodec, array, read_state, taken_over, tokens
 from bench.cards import Point
-from bench.codec import Codec, Wave
-from bench.codes import Codes, Part
+from bench.coding.codec import Codec, Wave
+from bench.coding.codes import Codes, Part
 from bench.errors import BadCard, BenchError, UnknownName, WeightsInvalid, WeightsMissing
 from bench.fetch.weights import Weights
 from bench.models.blocks.states import load_strict

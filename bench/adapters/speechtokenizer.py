@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from bench.adapters._codebooks import CodebookCodec, asked, untrained
 from bench.adapters._network import configured, named_file, read_state, taken_over, tokens
 from bench.cards import Point
-from bench.codec import Codec
-from bench.codes import Part
+from bench.coding.codec import Codec
+from bench.coding.codes import Part
 from bench.errors import WeightsInvalid
 from bench.fetch.weights import Weights
 from bench.models.speechtokenizer import SpeechTokenizer, SpeechTokenizerConfig, from_state_dict

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from bench.adapters import check_settings
 from bench.adapters._network import NetworkCodec, array, named_file, read_state, taken_over, tokens
 from bench.cards import Point
-from bench.codec import Codec, Wave
-from bench.codes import Codes, Part
+from bench.coding.codec import Codec, Wave
+from bench.coding.codes import Codes, Part
 from bench.errors import BadCard, WeightsInvalid
 from bench.fetch.weights import Weights
 from bench.models.blocks.states import StateDictError, load_strict

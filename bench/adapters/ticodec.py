@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from bench.adapters._network import NetworkCodec, array, configured, named_file, read_state, taken_over, tokens
 from bench.cards import Point
-from bench.codec import Codec, Wave, check_wave, fit, pad
-from bench.codes import Codes, Part
+from bench.coding.codec import Codec, Wave, check_wave, fit, pad
+from bench.coding.codes import Codes, Part
 from bench.errors import BadAudio
 from bench.fetch.weights import Weights
 from bench.models.ticodec import TICODEC, TiCodec, random_model

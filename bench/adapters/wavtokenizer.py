@@ -10,7 +10,7 @@ from bench.adapters import check_settings
 from bench.adapters._codebooks import SingleCodebookCodec, untrained
 from bench.adapters._network import configured, named_file, read_state, taken_over
 from bench.cards import Point
-from bench.codec import Codec
+from bench.coding.codec import Codec
 from bench.errors import BadCard, UnknownName, WeightsInvalid
 from bench.fetch.weights import Weights
 from bench.models.wavtokenizer import PRESETS, WavTokenizer, from_state_dict

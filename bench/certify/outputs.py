@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.codes import Codes, Packets, Tokens, Vector
+from bench.coding.codes import Codes, Packets, Tokens, Vector
 from bench.metrics import MetricFailure, Ratio
 
 BLOCK_S = 0.02

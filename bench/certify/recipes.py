@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from bench import adapters, audio, cards, metrics
-from bench import codec as coding
 from bench.adapters.published import Published
 from bench.cards import Point
 from bench.certify import cases
 from bench.certify.outputs import Output, of_codes, of_numbers, of_wave
-from bench.codec import Codec
-from bench.codes import Codes, Tokens
+from bench.coding import codec as coding
+from bench.coding.codec import Codec
+from bench.coding.codes import Codes, Tokens
 from bench.data.noise import MADE, Mixture
 from bench.definitions import ADAPTER, METRIC, Definition
 from bench.errors import BenchError, WeightsMissing
@@ -181,7 +181,8 @@ def _record(wave: np.ndarray, rate_hz: int, short_ms: float) -> dict[str, Any]:
 
 
 def _usage() -> Cases:
-    from bench.rates import Usage, measure
+    from bench.coding.entropy import coded_bits
+    from bench.coding.usage import Usage
 
     rng = np.random.default_rng(0)
     found: Cases = {}
@@ -191,9 +192,8 @@ def _usage() -> Cases:
             indices = rng.integers(0, np.array(sizes), (frames, len(sizes)))
             codes = Codes((Tokens("tokens", 50, sizes, indices),), 320 * frames, 16_000)
             usage.add(codes)
-            rate = measure(codes, max(frames, 1) / 50)
             found[f"{frames} frames of {sizes}"] = {
-                "rates": of_numbers({"nominal": rate.nominal_bits, "packed": rate.packed_bits, "coded": rate.coded_bits})
+                "rates": of_numbers({"nominal": codes.nominal_bits, "packed": codes.payload_bits, "coded": coded_bits(codes)})
             }
         found[f"usage of {sizes}"] = {"summary": of_numbers(usage.summary())}
     return found

@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from bench import adapters, cards, codec, data, metrics, provenance
+from bench import adapters, cards, data, metrics, provenance
 from bench import device as devices
 from bench.cards import Point
+from bench.coding import codec
 from bench.engine import systems
 from bench.engine.clock import Clock
 from bench.engine.plan import Plan

@@ -219,7 +219,7 @@ def network_facts(point: Point, kind: str) -> Mapping[str, str]:
     """Parameters and multiply-adds of the network itself with these weights: loads the codec."""
     from bench import adapters
     from bench.adapters.process import ForeignCodec
-    from bench.codec import HasNetwork
+    from bench.coding.codec import HasNetwork
 
     codec = adapters.load(point, weights.resolve(point, kind), "cpu")
     if isinstance(codec, ForeignCodec):
@@ -240,7 +240,7 @@ def process_facts(codec: ForeignCodec, seconds: float = 1.0) -> Mapping[str, str
     """What a codec in a process of its own tells of itself, and spends on `seconds` of a tone, coded and decoded."""
     import numpy as np
 
-    from bench.codec import Converts, roundtrip
+    from bench.coding.codec import Converts, roundtrip
 
     before = float(codec.resources["cpu_s"])
     time = np.arange(round(codec.sample_rate * seconds)) / codec.sample_rate
@@ -264,7 +264,7 @@ def multiply_adds(codec: Any, seconds: float = 1.0) -> float:
     import numpy as np
     from torch.utils.flop_counter import FlopCounterMode
 
-    from bench.codec import roundtrip
+    from bench.coding.codec import roundtrip
 
     wave = np.random.default_rng(0).normal(0, 0.05, round(codec.sample_rate * seconds)).astype(np.float32)
     with FlopCounterMode(display=False) as counter:

@@ -12,7 +12,7 @@ from bench.errors import BenchError
 if TYPE_CHECKING:
     import numpy as np
 
-    from bench.codec import Codec
+    from bench.coding.codec import Codec
     from bench.engine.systems import System
 
 VOICES = 4

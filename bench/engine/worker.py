@@ -88,7 +88,7 @@ def load(system: System) -> Any:
     """The codec of `system` on this worker's device, warmed up so that lazy set-up is not counted as coding time."""
     import numpy as np
 
-    from bench.codec import roundtrip
+    from bench.coding.codec import roundtrip
 
     where = own_device(system.device)
     if not device.is_cpu(where):

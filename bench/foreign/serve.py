@@ -6,7 +6,7 @@ A worker file says what it runs with and makes the codec:
 
     def load(settings, files, seed, device):              # the card's settings; name -> path of weights, {} for random ones
         return Codec()                                    # sample_rate, perhaps frame, min_samples, delay, output_rate
-                                                          # encode(wave) -> parts of bench.codes; decode(Codes) -> wave
+                                                          # encode(wave) -> parts of bench.coding.codes; decode(Codes) -> wave
                                                           # perhaps convert(source, enrolment), features(wave), codebooks()
 
 What the package prints goes to standard error: the standard output carries frames and nothing else.
@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.codes import Codes
+from bench.coding.codes import Codes
 from bench.foreign import frames
 
 POWERS = ("convert", "features", "codebooks")

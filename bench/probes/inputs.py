@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.codes import Codes, Tokens, Vector
+from bench.coding.codes import Codes, Tokens, Vector
 from bench.errors import BadCodes
 
 DEFINITION = "probe-inputs"

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.codec import Codec, Wave, decode, encode
-from bench.codes import Codes, Packets, Part, Tokens
+from bench.coding.codec import Codec, Wave, decode, encode
+from bench.coding.codes import Codes, Packets, Part, Tokens
 from bench.errors import BenchError
 from bench.report.text import grid
 

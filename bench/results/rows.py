@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench import definitions, device, metrics, provenance
 from bench.adapters.published import Published
-from bench.codes import Codes
+from bench.coding.codes import Codes
+from bench.coding.usage import Usage
 from bench.columns import CODING
 from bench.data import trees
 from bench.engine.jobs import Due, output_key, output_keys
@@ -24,7 +25,6 @@ from bench.engine.schedule import Schedule
 from bench.engine.systems import System
 from bench.errors import UnknownName
 from bench.metrics import Metric
-from bench.rates import Usage
 from bench.speech import Dataset
 from bench.store import Store, key_of
 

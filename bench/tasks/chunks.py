@@ -1,7 +1,7 @@
 """Speech through a codec chunk by chunk, as a producer: windows of an offline codec, or a codec's own streams.
 
 An offline codec codes each chunk together with what came before it; neighbouring chunks overlap and are joined by a
-linear cross-fade (FocalCodec, arXiv 2502.04465, Table 9). A codec with streams (`bench.codec.Streams`) takes the chunks
+linear cross-fade (FocalCodec, arXiv 2502.04465, Table 9). A codec with streams (`bench.coding.codec.Streams`) takes the chunks
 as they are. Every piece of output is noted with the input that had come when it was finished, and with the time it took.
 """
 
@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from bench import codec as coding
-from bench.codec import Codec, Streams, Wave
-from bench.codes import Codes
+from bench.coding import codec as coding
+from bench.coding.codec import Codec, Streams, Wave
+from bench.coding.codes import Codes
 from bench.engine.clock import Clock
 from bench.engine.producers import Made, Producer
 from bench.engine.records import audio_record

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import audio
-from bench import codec as coding
-from bench.codec import Codec, Wave
-from bench.codes import Codes, Packets, Part, Tokens, Vector, pack_bits, unpack_bits
+from bench.coding import codec as coding
+from bench.coding.codec import Codec, Wave
+from bench.coding.codes import Codes, Packets, Part, Tokens, Vector, pack_bits, unpack_bits
 from bench.engine.clock import Clock
 from bench.engine.producers import Made, Producer
 from bench.engine.producers.resynthesis import transcode

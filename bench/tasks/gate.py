@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from bench import data
 from bench.cards import CHECKOUT
-from bench.codes import Codes
+from bench.coding.codes import Codes
 from bench.columns import every_column
 from bench.engine import systems
 from bench.engine.jobs import output_key, output_keys

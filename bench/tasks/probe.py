@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench import adapters, audio, data, definitions, device
-from bench.codec import Codec, HasCodebooks, HasFeatures
-from bench.codes import Codes
+from bench.coding.codec import Codec, HasCodebooks, HasFeatures
+from bench.coding.codes import Codes
 from bench.engine import executors
 from bench.engine import systems as known
 from bench.engine.executors import ExecutorOptions

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from bench import adapters
 from bench.adapters import published
-from bench.codec import Converts
+from bench.coding.codec import Converts
 from bench.columns import ENGINE, TO_SOURCE
 from bench.engine import producers
 from bench.engine import systems as known

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import audio
-from bench.codec import Codec, decode
-from bench.codes import Codes
+from bench.coding.codec import Codec, decode
+from bench.coding.codes import Codes
 from bench.errors import in_words, is_interrupt
 
 EQUAL_DB = 120.0

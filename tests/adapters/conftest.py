@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bench import adapters, cards, presence
-from bench.codec import Codec
+from bench.coding.codec import Codec
 from bench.fetch import weights
 
 _HUBERT = {

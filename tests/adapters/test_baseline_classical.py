@@ -14,8 +14,8 @@ from bench.adapters.ffmpeg import FORMATS, G722, AmrNb, Opus
 from bench.adapters.identity import Identity
 from bench.adapters.mulaw import compress, expand
 from bench.audio import to_pcm16
-from bench.codec import pad, roundtrip
-from bench.codes import Packets, Tokens, pack_bits
+from bench.coding.codec import pad, roundtrip
+from bench.coding.codes import Packets, Tokens, pack_bits
 from bench.errors import BadCard, BadCodes
 
 Signal = Callable[..., NDArray[np.float32]]

@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from bench import adapters, cards
-from bench.codec import HasCodebooks, HasFeatures, HasNetwork, encode, pad, roundtrip
-from bench.codes import Tokens, Vector
+from bench.coding.codec import HasCodebooks, HasFeatures, HasNetwork, encode, pad, roundtrip
+from bench.coding.codes import Tokens, Vector
 from bench.errors import BadCard, WeightsInvalid, WeightsMissing
 from bench.fetch import weights
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from bench import adapters, audio, cards
 from bench.adapters import published
-from bench.codec import encode
-from bench.codes import Codes, Tokens
+from bench.coding.codec import encode
+from bench.coding.codes import Codes, Tokens
 from bench.errors import BadCard, BenchError, DataMissing, UnknownName
 from bench.fetch import weights
 
@@ -44,7 +44,8 @@ def test_adapters_of_other_packages_are_found(monkeypatch: pytest.MonkeyPatch) -
 
 def test_listing_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from bench import adapters, cards, entropy, rates; cards.all_points(); adapters.targets();"
+        "import sys; from bench import adapters, cards; from bench.coding import entropy, usage;"
+        "cards.all_points(); adapters.targets();"
         "print([m for m in ('torch', 'transformers', 'av', 'scipy', 'soundfile') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from bench import adapters, cards
-from bench.codec import Converts, encode
+from bench.coding.codec import Converts, encode
 from bench.errors import BadCard, BadCodes, WeightsInvalid
 from bench.fetch import weights
 from tests.models import test_bigcodec, test_speechtokenizer, test_wavtokenizer, zoo

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bench import adapters, cards
-from bench.codec import decode, encode
+from bench.coding.codec import decode, encode
 from bench.fetch import weights
 
 CODECS = ("focalcodec@50", "freqcodec@2", "freecodec@v2", "freecodec@v3")

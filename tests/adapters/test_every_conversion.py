@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bench import cards
-from bench.codec import Converts, HasCodebooks, HasFeatures, encode, output_samples, pad
+from bench.coding.codec import Converts, HasCodebooks, HasFeatures, encode, output_samples, pad
 from bench.engine.producers.conversion import OWN, SWAP, convert
 from tests.adapters.conftest import voiced_bursts
 

@@ -12,8 +12,8 @@ import torch
 from bench import cards
 from bench.adapters import focalcodec as adapter
 from bench.audio import resample
-from bench.codec import Converts, HasCodebooks, HasFeatures, HasNetwork, Streams, encode, roundtrip
-from bench.codes import Codes
+from bench.coding.codec import Converts, HasCodebooks, HasFeatures, HasNetwork, Streams, encode, roundtrip
+from bench.coding.codes import Codes
 from bench.errors import BadAudio, BadCodes, UnknownName, WeightsInvalid, WeightsMissing
 from bench.fetch.weights import resolve
 from bench.models.focalcodec import PRESETS, FocalCodec, preset, scaled

@@ -10,8 +10,8 @@ import pytest
 
 from bench import cards
 from bench.adapters import freecodec
-from bench.codec import Converts, HasCodebooks, HasFeatures, HasNetwork, encode, roundtrip
-from bench.codes import Codes, Tokens, Vector
+from bench.coding.codec import Converts, HasCodebooks, HasFeatures, HasNetwork, encode, roundtrip
+from bench.coding.codes import Codes, Tokens, Vector
 from bench.errors import BadAudio, BadCard, BadCodes, UnknownName, WeightsInvalid, WeightsMissing
 from bench.fetch.weights import Weights, resolve
 from bench.models.freecodec import NANO, FreeCodec, random_model, save, version

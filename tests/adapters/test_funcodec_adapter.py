@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 
 from bench import adapters, cards
 from bench.adapters.funcodec import BadBitrate, FunCodecAdapter, codebooks_for, level_of, quantize_level
-from bench.codec import HasCodebooks, HasFeatures, HasNetwork, Streams, decode, encode, roundtrip
-from bench.codes import Codes, Tokens
+from bench.coding.codec import HasCodebooks, HasFeatures, HasNetwork, Streams, decode, encode, roundtrip
+from bench.coding.codes import Codes, Tokens
 from bench.errors import BadCodes, UnknownName, WeightsInvalid
 from bench.fetch import weights
 from bench.models.funcodec import FunCodec, FunCodecConfig, Side, from_state_dict, save

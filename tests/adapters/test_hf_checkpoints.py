@@ -11,7 +11,7 @@ import pytest
 
 from bench import adapters, cards
 from bench.adapters import hf
-from bench.codec import roundtrip
+from bench.coding.codec import roundtrip
 from bench.errors import BenchError
 from bench.fetch import weights
 from tests.adapters.conftest import SMALL, voiced_bursts

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bench import adapters
-from bench.codec import encode, roundtrip
+from bench.coding.codec import encode, roundtrip
 from bench.engine.systems import system
 from bench.errors import BenchError
 

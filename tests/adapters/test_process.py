@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bench import adapters, cards, environments, presence
 from bench.adapters.process import ChildFailed, ForeignCodec
-from bench.codec import Converts, HasCodebooks, HasFeatures, decode, encode, roundtrip
+from bench.coding.codec import Converts, HasCodebooks, HasFeatures, decode, encode, roundtrip
 from bench.engine.clock import Clock
 from bench.errors import BadCard, BenchError
 from bench.fetch import weights

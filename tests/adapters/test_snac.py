@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bench import adapters, cards
 from bench.adapters.snac import NAMES, NOISE_SEED, SPEECH
-from bench.codec import encode, roundtrip
+from bench.coding.codec import encode, roundtrip
 from bench.engine.producers.conversion import convert
 from bench.errors import BadCard, BenchError, WeightsInvalid, WeightsMissing
 from bench.fetch import weights

@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from bench import adapters, cards, presence
-from bench.codec import encode, pad, roundtrip
-from bench.codes import Packets
+from bench.coding.codec import encode, pad, roundtrip
+from bench.coding.codes import Packets
 from bench.errors import BadCard, BadCodes, BenchError
 from bench.fetch import weights
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from bench import adapters, cards
-from bench.codec import Converts, HasCodebooks, encode
-from bench.codes import Tokens
+from bench.coding.codec import Converts, HasCodebooks, encode
+from bench.coding.codes import Tokens
 from bench.errors import BadCard, BadCodes, UnknownName, WeightsInvalid
 from bench.fetch import weights
 from bench.models.stablecodec import BOTTLENECKS, StableCodec, StableCodecConfig

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
 from bench import adapters, cards
-from bench.codec import encode
+from bench.coding.codec import encode
 from bench.errors import BadCard, WeightsInvalid
 from bench.fetch import weights
 

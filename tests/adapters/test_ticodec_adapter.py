@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from bench import adapters, cards
-from bench.codec import Converts, encode
+from bench.coding.codec import Converts, encode
 from bench.errors import BadCard, BadCodes, WeightsInvalid, WeightsMissing
 from bench.fetch import weights
 from bench.models.ticodec import TICODEC, TiCodec

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from bench import adapters, cards
-from bench.codec import Converts, encode
+from bench.coding.codec import Converts, encode
 from bench.errors import BadAudio, BadCard, BadCodes, WeightsInvalid, WeightsMissing
 from bench.fetch import weights
 from tests.adapters.conftest import SMALL

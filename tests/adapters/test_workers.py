@@ -17,7 +17,7 @@ import pytest
 
 from bench import adapters, cards
 from bench.adapters.process import ChildFailed
-from bench.codec import Converts, HasCodebooks, HasFeatures, decode, encode
+from bench.coding.codec import Converts, HasCodebooks, HasFeatures, decode, encode
 from bench.engine.producers.conversion import SWAP, convert
 from bench.fetch.weights import Weights
 

@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 
-from bench.codes import Tokens
+from bench.coding.codes import Tokens
 
 PACKAGES = ("numpy",)
 

@@ -89,10 +89,10 @@ def test_a_function_that_moves_to_another_module_is_free(copy: Copy) -> None:
     text = path.read_text()
     start = text.index("def token_counts(")
     end = text.index("\n\n\n", start)
-    head = "from __future__ import annotations\n\nimport numpy as np\n\nfrom bench.codes import Tokens\n\n\n"
+    head = "from __future__ import annotations\n\nimport numpy as np\n\nfrom bench.coding.codes import Tokens\n\n\n"
     moved = head + text[start:end] + "\n"
     (copy.folder / "bench" / "counting.py").write_text(moved)
-    imports = "from bench.codes import Codes, Tokens\n"
+    imports = "from bench.coding.codes import Codes, Tokens\n"
     assert imports in text
     path.write_text((text[:start] + text[end + 3 :]).replace(imports, imports + "from bench.counting import token_counts\n"))
     # It is no longer a public name of the definition's module, so its code is shown again, and found equal.

@@ -6,7 +6,7 @@ import numpy as np
 
 from bench.certify import cases
 from bench.certify.outputs import compare, difference, joined, of_codes, of_numbers, of_wave
-from bench.codes import Codes, Tokens
+from bench.coding.codes import Codes, Tokens
 from bench.metrics import MetricFailure
 
 

@@ -151,3 +151,12 @@ def test_nominal_rate_is_what_the_streams_say(point: cards.Point) -> None:
     if point.bitrate_kbps is None or not bits:
         pytest.skip(f"{point.name} declares no constant rate")
     assert bits / 1000 == pytest.approx(point.bitrate_kbps, rel=0.02)
+
+
+def test_nominal_rates_of_the_papers() -> None:
+    for rate, kbps in ((50, 0.65), (25, 0.325), (12.5, 0.1625)):
+        assert cards.nominal_bits_per_s([cards.Stream("tokens", rate, (8192,))]) == pytest.approx(1000 * kbps)
+    two = [cards.Stream("content", 57, (256,)), cards.Stream("speaker", 0, (1024,) * 8)]
+    assert cards.nominal_bits_per_s(two) == pytest.approx(456)
+    assert cards.nominal_bits_per_s(two, seconds=4.0) == pytest.approx(456 + 80 / 4)
+    assert cards.nominal_bits_per_s([cards.Stream("packets", 50, bits=95)]) == pytest.approx(4750)

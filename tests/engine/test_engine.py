@@ -130,14 +130,14 @@ def test_two_runs_at_once_on_one_store(tmp_path: Path) -> None:
 
 PLUGIN = """
 import os
-from bench.codec import Codec
-from bench.codes import Codes
+from bench.coding.codec import Codec
+from bench.coding.codes import Codes
 
 class Copy(Codec):
     sample_rate = 16000
     def __init__(self, deadly): self.deadly, self.waves = deadly, {}
     def encode(self, waves):
-        from bench.codes import Vector
+        from bench.coding.codes import Vector
         for wave in waves:
             if abs(len(wave) - self.deadly) < 2:
                 os._exit(9)

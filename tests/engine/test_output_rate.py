@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from bench.codec import Codec, Wave, output_samples, roundtrip
-from bench.codes import Codes, Tokens
+from bench.coding.codec import Codec, Wave, output_samples, roundtrip
+from bench.coding.codes import Codes, Tokens
 from bench.engine.clock import Clock
 from bench.engine.producers.resynthesis import transcode
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from bench import audio
-from bench.codec import Codec, Wave
-from bench.codes import Codes, Tokens
+from bench.coding.codec import Codec, Wave
+from bench.coding.codes import Codes, Tokens
 from bench.engine.clock import Clock
 from bench.engine.producers import Made, Producer
 from bench.engine.records import audio_record

@@ -33,7 +33,7 @@ def codec(name: str) -> dict[str, Any]:
     import numpy as np
 
     from bench import adapters
-    from bench.codec import encode
+    from bench.coding.codec import encode
     from tests.fetch import repositories
 
     point = repositories.point(name)

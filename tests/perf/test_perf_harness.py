@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from bench import audio, data
-from bench.codec import roundtrip
+from bench.coding.codec import roundtrip
 from bench.engine import systems as planning
 from bench.engine.plan import Plan
 from bench.engine.runner import Runner

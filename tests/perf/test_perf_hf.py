@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from bench.adapters import hf
-from bench.codec import decode, encode
+from bench.coding.codec import decode, encode
 from tests.adapters.conftest import SMALL
 
 SECONDS = 2

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from bench import adapters, cards
-from bench.codec import encode
+from bench.coding.codec import encode
 from bench.fetch import weights
 
 SECONDS = 10

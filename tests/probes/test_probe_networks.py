@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.codes import Codes, Packets, Tokens, Vector
+from bench.coding.codes import Codes, Packets, Tokens, Vector
 from bench.errors import BadCodes, UnknownName
 from bench.probes import text
 from bench.probes.inputs import Inputs, from_codes, has_tokens, log_mel, stretch

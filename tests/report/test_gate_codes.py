@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.codes import Codes, Packets, Tokens, Vector
+from bench.coding.codes import Codes, Packets, Tokens, Vector
 from bench.fingerprint import equal_frames, fingerprint
 from bench.report import gate
 from bench.report.checks import LEVEL_MARGIN_DB

@@ -11,8 +11,8 @@ import pytest
 from bench import adapters, cards, environments
 from bench.cli import main
 from bench.cli.waves import speech
-from bench.codec import Codec, encode
-from bench.codes import Codes, Tokens, Vector
+from bench.coding.codec import Codec, encode
+from bench.coding.codes import Codes, Tokens, Vector
 from bench.errors import BenchError
 from bench.fetch.weights import Weights
 from bench.report import waves

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench import cards as codec_cards
-from bench.codes import Codes, Packets, Tokens, Vector
+from bench.coding.codes import Codes, Packets, Tokens, Vector
 from bench.errors import UnknownName
 from bench.report.conditions import condition_of
 from bench.tasks import cards, degradations, robustness

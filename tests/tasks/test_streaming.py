@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import codec as coding
-from bench.codec import Codec, Wave
-from bench.codes import Codes, Tokens
+from bench.coding import codec as coding
+from bench.coding.codec import Codec, Wave
+from bench.coding.codes import Codes, Tokens
 from bench.engine.clock import Clock
 from bench.results import rows as row_files
 from bench.tasks import chunks, streaming

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.codec import Codec, Wave
-from bench.codes import Codes, Packets, Tokens
+from bench.coding.codec import Codec, Wave
+from bench.coding.codes import Codes, Packets, Tokens
 from bench.columns import every_column
 from bench.engine import systems as planning
 from bench.engine.keys import Keys

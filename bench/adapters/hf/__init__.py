@@ -18,7 +18,7 @@ from bench.adapters.hf.base import HubCodec
 from bench.adapters.hf.residual import Dac, Encodec, Higgs, Mimi, Xcodec
 from bench.adapters.hf.scalar import NeuCodec, Xcodec2
 from bench.cards import Point
-from bench.codec import Codec
+from bench.coding.codec import Codec
 from bench.errors import BadCard, UnknownName, WeightsInvalid, WeightsMissing
 from bench.fetch.weights import Weights
 

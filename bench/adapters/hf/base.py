@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.batches import equal
-from bench.codec import Codec, Wave
-from bench.codes import Codes, Tokens, Vector
+from bench.coding.codec import Codec, Wave
+from bench.coding.codes import Codes, Tokens, Vector
 from bench.device import to_device
 from bench.errors import BadCard
 

@@ -12,10 +12,9 @@ from typing import Any
 
 from bench.adapters.hf import MODELS
 from bench.adapters.hf.base import HubCodec
-from bench.cards import Point, Stream
+from bench.cards import Point, Stream, nominal_bits_per_s
 from bench.errors import BenchError, UnknownName, WeightsInvalid
 from bench.fetch import hub
-from bench.rates import nominal_bits_per_s
 
 PREFIX = "hf:"
 

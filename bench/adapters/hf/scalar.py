@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from bench.adapters.hf.base import HubCodec
-from bench.codec import Wave, check_wave, output_samples, pad
+from bench.coding.codec import Wave, check_wave, output_samples, pad
 from bench.errors import BadAudio
 
 if TYPE_CHECKING:

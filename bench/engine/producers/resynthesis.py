@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench import audio
-from bench import codec as coding
-from bench.codec import Codec
-from bench.codes import Codes
+from bench.coding import codec as coding
+from bench.coding.codec import Codec
+from bench.coding.codes import Codes
+from bench.coding.entropy import coded_bits
 from bench.engine.clock import Clock
 from bench.engine.producers import Made, Producer
 from bench.engine.records import audio_record
-from bench.entropy import coded_bits
 from bench.speech import Utterance
 from bench.validity.facts import decoded_facts, original_facts
 

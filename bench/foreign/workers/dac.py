@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from dac.model import DAC
 
-from bench.codes import Codes, Part, Tokens
+from bench.coding.codes import Codes, Part, Tokens
 
 PACKAGES = ("descript-audio-codec", "torch")
 SHAPE = {"encoder_rates": [2, 4, 5, 8], "decoder_rates": [8, 5, 4, 2], "n_codebooks": 12, "sample_rate": 16000}

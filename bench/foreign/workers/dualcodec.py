@@ -15,7 +15,7 @@ import dualcodec
 import numpy as np
 import torch
 
-from bench.codes import Codes, Part, Tokens
+from bench.coding.codes import Codes, Part, Tokens
 
 PACKAGES = ("dualcodec", "torch", "transformers")
 MODELS = {"12hz_v1": (1920, 16384, 4096, 8), "25hz_v1": (960, 16384, 1024, 12)}

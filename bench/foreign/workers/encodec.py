@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from encodec import EncodecModel
 
-from bench.codes import Codes, Part, Tokens
+from bench.coding.codes import Codes, Part, Tokens
 
 PACKAGES = ("encodec", "torch")
 

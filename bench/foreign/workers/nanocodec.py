@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from nemo.collections.tts.models import AudioCodecModel
 
-from bench.codes import Codes, Part, Tokens
+from bench.coding.codes import Codes, Part, Tokens
 
 PACKAGES = ("nemo-toolkit", "torch")
 

@@ -16,7 +16,7 @@ import soundfile
 import torch
 from semanticodec import SemantiCodec as Official
 
-from bench.codes import Codes, Part, Tokens
+from bench.coding.codes import Codes, Part, Tokens
 
 PACKAGES = ("semanticodec", "torch")
 ACOUSTIC_CODES = 8192

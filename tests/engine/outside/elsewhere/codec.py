@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bench.codec import Codec, Wave
-from bench.codes import Codes, Tokens
+from bench.coding.codec import Codec, Wave
+from bench.coding.codes import Codes, Tokens
 
 VERSION = "1"
 

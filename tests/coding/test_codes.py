@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.codes import Codes, Packets, Tokens, Vector, pack_bits, unpack_bits
+from bench.coding.codes import Codes, Packets, Tokens, Vector, pack_bits, unpack_bits
 from bench.errors import BadCodes
 
 
@@ -55,7 +55,7 @@ def test_bits_are_counted_exactly() -> None:
 
 def test_codes_travel_to_another_process(tmp_path: Path) -> None:
     (tmp_path / "codes").write_bytes(example().to_bytes())
-    script = "import sys; from bench.codes import Codes; print(Codes.from_bytes(open(sys.argv[1],'rb').read()).sha256)"
+    script = "import sys; from bench.coding.codes import Codes; print(Codes.from_bytes(open(sys.argv[1],'rb').read()).sha256)"
     out = subprocess.run([sys.executable, "-c", script, str(tmp_path / "codes")], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == example().sha256
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_che
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.codes import Codes
+from bench.coding.codes import Codes
 from bench.errors import BadAudio, BadCodec, BadCodes
 
 if TYPE_CHECKING:

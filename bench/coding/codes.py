@@ -4,7 +4,7 @@ A message has parts. Tokens are integer streams with their own rates, Packets ar
 continuous side channel sent once. Bits are exact: ceil(log2 V) per token when packed, 8 per packet byte, 16 per value.
 
 What is not counted cannot carry speech. The layout (names, kinds, rates, codebook sizes, frame sizes) is bounded here and
-the same in every message of a codec (`bench.codec.encode` compares it); a frame's payload is no longer than the bits
+the same in every message of a codec (`bench.coding.codec.encode` compares it); a frame's payload is no longer than the bits
 it is counted with; and there are no more tokens or frames than the declared rate gives for the length.
 """
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.codec import Codec, decode, decode_whole, encode, fit, roundtrip
-from bench.codes import Codes, Packets, Tokens, Vector
+from bench.coding.codec import Codec, decode, decode_whole, encode, fit, roundtrip
+from bench.coding.codes import Codes, Packets, Tokens, Vector
 from bench.errors import BadCodec, BadCodes, BenchError
 
 RATE = 16000

@@ -22,7 +22,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from bench.codes import Codes, Packets, Part, Tokens, Vector
+from bench.coding.codes import Codes, Packets, Part, Tokens, Vector
 from bench.errors import BadCodes
 
 SPEEDS = (0, 2, 8, 32)

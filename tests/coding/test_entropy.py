@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from bench import entropy
-from bench.codes import Codes, Packets, Tokens, Vector
+from bench.coding import entropy
+from bench.coding.codes import Codes, Packets, Tokens, Vector
 from bench.errors import BadCodes
 
 
