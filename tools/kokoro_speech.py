@@ -43,13 +43,17 @@ class Speaker:
         options.inter_op_num_threads = 1
         session = onnxruntime.InferenceSession(str(build / "kokoro-quantized.onnx"), options, providers=["CPUExecutionProvider"])
         self.kokoro = Kokoro.from_session(session, str(archive))
-        self.voices = tuple(styles)
+        self.styles, self.voices = styles, tuple(styles)
 
-    def say(self, text: str, voice: str, speed: float = 1.0) -> np.ndarray:
-        """`text` in `voice` as float32 [T] at 16 kHz, trimmed to 0.15 s of silence on both sides."""
+    def say(self, text: str, voice: str | np.ndarray, speed: float = 1.0, accent: str = "") -> np.ndarray:
+        """`text` in `voice` as float32 [T] at 16 kHz, trimmed to 0.15 s of silence on both sides.
+
+        voice: a name, or a table of style vectors [510, 1, 256]. accent: American or British, by default the voice's own.
+        """
         import soxr
 
-        language = "en-gb" if voice.startswith("b") else "en-us"
+        british = accent == "British" if accent else isinstance(voice, str) and voice.startswith("b")
+        language = "en-gb" if british else "en-us"
         wave, rate = self.kokoro.create(text, voice=voice, speed=speed, lang=language, trim=False)
         return trimmed(soxr.resample(np.asarray(wave, dtype=np.float32), rate, RATE_HZ, quality="VHQ"))
 

