@@ -28,8 +28,7 @@ streams = [{ name = "tokens", rate_hz = 100, sizes = [1024] }]
 ADAPTER = '''\
 import numpy as np
 
-from bench.coding.codec import Codec
-from bench.coding.codes import Codes, Tokens
+from bench import Codec, Codes, Tokens
 
 VERSION = "1"  # raise it when what the codec computes changes: it is part of the key of every result
 
@@ -69,8 +68,7 @@ from pathlib import Path
 import numpy as np
 
 import bench
-from bench.coding.codec import decode, encode
-from bench.coding.codes import Codes
+from bench import Codes, decode, encode
 
 HERE = Path(__file__).parent
 

@@ -101,3 +101,10 @@ def test_names_that_are_not_there() -> None:
         bench.load_codec("opos@6")
     with pytest.raises(UnknownName, match="latex"):
         export.check("latecs")
+
+
+def test_adapters_find_what_they_need_by_its_present_and_by_its_former_name() -> None:
+    from bench.codec import Codec
+    from bench.codes import Codes, Tokens
+
+    assert (bench.Codec, bench.Codes, bench.Tokens) == (Codec, Codes, Tokens)
