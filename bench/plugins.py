@@ -25,7 +25,7 @@ _DOCUMENTS = {".md", ".rst", ".txt", ".toml", ".parquet"}
 
 def use(places: Sequence[Path | str]) -> None:
     """Know the plug-ins at `places` besides those that are known already, here and in worker processes. Raises BenchError."""
-    known = [*_places()]
+    known = [*paths()]
     for place in places:
         path = Path(place).expanduser().resolve()
         if not path.is_dir() and not (path.suffix == ".toml" and path.is_file()):
@@ -39,7 +39,7 @@ def use(places: Sequence[Path | str]) -> None:
 def cards() -> tuple[Path, ...]:
     """The cards of all plug-ins. Raises BenchError for a folder that holds none."""
     found: list[Path] = []
-    for place in _places():
+    for place in paths():
         here = [place] if place.suffix == ".toml" else [path for path in sorted(place.glob("*.toml")) if _is_card(path)]
         if not here:
             raise BenchError(f"plug-in {place}: holds no card (NAME.toml); `bench new codec NAME` writes a card and its adapter")
@@ -74,12 +74,13 @@ def content(module: str) -> str:
     return sha256("".join(f"{path.name}\0{file_sha256(path)}\n" for path in kept).encode()).hexdigest()
 
 
-def _places() -> list[Path]:
+def paths() -> list[Path]:
+    """The folders and cards that are known, as absolute paths."""
     return [Path(text) for text in os.environ.get(VARIABLE, "").split(os.pathsep) if text]
 
 
 def _folders() -> list[Path]:
-    return list(dict.fromkeys(place.parent if place.suffix == ".toml" else place for place in _places()))
+    return list(dict.fromkeys(place.parent if place.suffix == ".toml" else place for place in paths()))
 
 
 def _is_card(path: Path) -> bool:

@@ -39,8 +39,9 @@ def _show(argv: Sequence[str]) -> int:
 
 
 def _run(argv: Sequence[str]) -> int:
-    parsed = options.parser(prog="bench run").parse_args(argv)
-    wanted = options.options(parsed)
+    from bench.tasks import experiment
+
+    wanted = experiment.asked(argv)
     if wanted.task == "gate":
         raise BenchError("--task gate: the gate has a command of its own: bench gate (make gate)")
     return int(task_cards.module(wanted.task).run(wanted).code)
@@ -247,7 +248,7 @@ def _env(argv: Sequence[str]) -> int:
 COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "list": (_list, "codecs, tasks, metrics and data sets"),
     "show": (_show, "every number of an operating point: show focalcodec@50"),
-    "run": (_run, "run a task: run --codec opus@6,codec2@700 --data embedded"),
+    "run": (_run, "run a task: run --codec opus@6,codec2@700 --data embedded, or run experiment.toml"),
     "published": (_published, "score decoded audio beside its originals: published demo/"),
     "leaderboard": (_leaderboard, "tables and plots from rows"),
     "merge": (_merge, "take in what jobs on other machines left in shards, and make the table"),

@@ -28,7 +28,7 @@ def main(argv: Sequence[str]) -> int:
     if parsed.list:
         return 0
     systems = dict.fromkeys(pair.system for pair in found)
-    parsed.data = "published:" + str(path).replace(",", r"\,")  # a comma would part two sources
+    parsed.data = (f"published:{path}",)
     places = published.systems(path)
     parsed.codec = (*(parsed.codec or ("identity",)), *(f"{PREFIX}{places[name]}" for name in systems))
     return int(cards.module(parsed.task).run(options.options(parsed)).code)

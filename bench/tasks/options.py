@@ -23,6 +23,7 @@ from bench.tasks import cards
 
 if TYPE_CHECKING:
     from bench.engine.records import Keep
+    from bench.tasks.experiment import Resolved
 
 COMMITTED = ROOT / "results"
 """The tables of this repository; only `make results` writes there."""
@@ -32,7 +33,10 @@ RESULTS = Path(os.environ.get("BENCH_RESULTS", Path(".bench") / "results"))
 
 @dataclass(frozen=True)
 class Options:
-    """What the user asked for. `weights` None means what the profile implies (nano where shipped, else official)."""
+    """What the user asked for. `weights` None means what the profile implies (nano where shipped, else official).
+
+    experiment: the file that describes the run, where one does. resolved: what that file says of an earlier run.
+    """
 
     task: str
     codecs: tuple[str, ...] = ()
@@ -55,6 +59,8 @@ class Options:
     keep: Keep = "audio"
     failures: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     command: tuple[str, ...] = ()
+    experiment: Path | None = None
+    resolved: Resolved | None = None
 
     @property
     def engine(self) -> dict[str, Any]:
@@ -65,7 +71,7 @@ class Options:
         }  # fmt: skip
 
 
-_NOT_OF = {
+NOT_OF: Mapping[str, tuple[str, ...]] = {
     "resynthesis": ("protocol", "seeds", "continuous"), "vc": ("seeds", "continuous", "channels", "language"),
     "asr": ("metrics", "channels", "language"), "si": ("metrics", "channels", "language"),
     "ser": ("metrics", "channels", "language"),
@@ -155,8 +161,8 @@ def parser(task: str | None = None, prog: str | None = None) -> Parser:
     made.add_argument("--codec", type=names, default=(), metavar="NAMES", help="family@point[,more], all, or paper:focalcodec")
     made.add_argument(
         "--data",
-        type=str,
-        default="",
+        type=sources,
+        default=(),
         metavar="SOURCES",
         help="data set(s), comma separated: embedded, librispeech:PATH#test-clean, folder:PATH ...",
     )
@@ -195,7 +201,7 @@ def options(parsed: argparse.Namespace, task: str | None = None) -> Options:
     _check_sources(parsed.data)
     _check_metrics(parsed.metrics)
     return Options(
-        task=task, codecs=compared(parsed.codec), data=sources(parsed.data),
+        task=task, codecs=compared(parsed.codec), data=parsed.data,
         profile=parsed.profile,
         weights=parsed.weights, device=parsed.device, limit=parsed.limit,
         channels=parsed.channels or "average", language=parsed.language, metrics=parsed.metrics,
@@ -206,7 +212,7 @@ def options(parsed: argparse.Namespace, task: str | None = None) -> Options:
     )  # fmt: skip
 
 
-_OF_THE_DRIVER = ("task", "store", "results", "executor", "quiet")
+_OF_THE_DRIVER = ("task", "store", "results", "executor", "quiet", "experiment")
 """Flags that say where a run takes place, not what it is."""
 
 
@@ -226,7 +232,7 @@ def _words(task: str, parsed: argparse.Namespace) -> tuple[str, ...]:
 
 def _check_flags(task: str, parsed: argparse.Namespace) -> None:
     cards.load(task)
-    for flag in _NOT_OF.get(task, ()):
+    for flag in NOT_OF.get(task, ()):
         if getattr(parsed, flag):
             raise BenchError(f"--{flag} is no flag of the task {task}; leave it out ({flag.upper()}= of make)")
     if parsed.channels:
@@ -250,14 +256,14 @@ def _check_codecs(given: Sequence[str]) -> None:
             raise UnknownName("codec", name, codec_cards.paths(), cure)
 
 
-def _check_sources(text: str) -> None:
+def _check_sources(given: Sequence[str]) -> None:
     from bench import data
 
     before = ""
-    for source in sources(text):
+    for source in given:
         name = data.Source.parse(source).name
         if "/" in before and name not in data.targets() and name.removesuffix(data.NOISY) not in data.targets():
-            raise BenchError(rf"--data {text}: '{source}' is no data set; a comma that belongs to a path is written '\,'")
+            raise BenchError(rf"--data {','.join(given)}: '{source}' is no data set; a comma that belongs to a path is written '\,'")
         data.module(name.removesuffix(data.NOISY))
         before = source
 

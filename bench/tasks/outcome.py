@@ -22,7 +22,7 @@ from bench.results import rows as row_files
 from bench.results.merge import Place
 from bench.speech import Dataset
 from bench.store import Store, key_of
-from bench.tasks import columns
+from bench.tasks import columns, experiment
 from bench.tasks.options import Options
 
 if TYPE_CHECKING:
@@ -49,6 +49,13 @@ def place(results: Path, task: str, dataset: Dataset, store: Store, suffix: str 
         results, task, dataset.name + suffix, partial=len(dataset) if dataset.partial else 0,
         sha256=dataset.sha256, audio_sha256=row_files.audio_sha256(dataset, store),
     )  # fmt: skip
+
+
+def checked_place(plan: Plan, wanted: Options, store: Store, suffix: str = "") -> Place:
+    """Where the table of a plan lies. Raises BenchError where an experiment's file was made with other weights or speech."""
+    found = place(wanted.results, plan.task, plan.dataset, store, suffix)
+    experiment.check(plan, wanted, found)
+    return found
 
 
 def announce(plan: Plan, results: Path) -> None:
@@ -84,7 +91,7 @@ def execute(plan: Plan, wanted: Options) -> Outcome:
     """Run `plan` and write its results. What was published before, and is still true, is only told again."""
     announce(plan, wanted.results)
     with Store(wanted.store) as store:
-        where = place(wanted.results, plan.task, plan.dataset, store)
+        where = checked_place(plan, wanted, store)
         files.inspect(where.folder())
         runner = Runner(plan, store, failures=wanted.failures)
         runner.run()
@@ -94,14 +101,14 @@ def execute(plan: Plan, wanted: Options) -> Outcome:
         if before is not None and _intact(before, folder, store):
             if not wanted.quiet:
                 print(before["text"])
-            return _tell(folder, before["written"], before["lost"], "up to date:")
+            return _tell(folder, before["written"], before["lost"], "up to date:", experiment.write(plan, wanted, where))
         systems = (row_files.slices(plan, line, store, runner.failures) for line in plan.lines)
         folder, text, written, lost = deliver(where, systems, quiet=wanted.quiet, asked=wanted.metrics)
         row_files.note_needs(plan, store, folder)
         if not runner.failures:
             record = {"text": text, "written": [str(path) for path in written], "lost": lost}
             store.put(done, "published", record | {"rows": _digest(folder, store)})
-    return _tell(folder, written, lost)
+    return _tell(folder, written, lost, described=experiment.write(plan, wanted, where))
 
 
 def _digest(folder: Path, store: Store) -> str:
@@ -113,21 +120,25 @@ def _intact(before: Mapping[str, Any], folder: Path, store: Store) -> bool:
     return all(Path(path).is_file() for path in before["written"]) and _digest(folder, store) == before["rows"]
 
 
-def _tell(folder: Path, written: Sequence[Path | str], lost: Sequence[str], word: str = "wrote") -> Outcome:
+def _tell(
+    folder: Path, written: Sequence[Path | str], lost: Sequence[str], word: str = "wrote", described: Path | None = None
+) -> Outcome:
     for path in written:
         print(f"{word} {path}")
+    if described is not None:
+        print(f"wrote {described}")
     for label in lost:
         note = f"every utterance failed for {label}; the reasons are in {folder / 'leaderboard.md'}"
         print(f"warning: {note}", file=sys.stderr)
     return Outcome([folder], 1 if lost else 0)
 
 
-def finish(fresh: pd.DataFrame, where: Place, wanted: Options) -> Outcome:
+def finish(fresh: pd.DataFrame, where: Place, plan: Plan, wanted: Options) -> Outcome:
     """Deliver rows that a task made by itself, and tell the paths."""
     fresh = fresh.assign(dataset_sha256=where.dataset_sha256, audio_sha256=where.audio_sha256)
     systems = ([part] for _, part in files.by_system(fresh))
     folder, _, written, lost = deliver(where, systems, quiet=wanted.quiet, asked=wanted.metrics)
-    return _tell(folder, written, lost)
+    return _tell(folder, written, lost, described=experiment.write(plan, wanted, where))
 
 
 def deliver(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -82,11 +82,12 @@ def run(task: str, wanted: Options) -> outcome.Outcome:
         needed = set().union(*(division.ids for division in divisions))
         dataset = dataset.select([u for u in dataset if u.id in needed])
         plan = Plan(task, tuple(systems), dataset, (), profile=wanted.profile, device=run_on, always=(), **wanted.engine)
+        asked = replace(wanted, data=(source,), protocol=protocol, seeds=seeds)
         outcome.announce(plan, wanted.results)
         print(f"  protocol {protocol}, {len(divisions)} division(s), seeds {', '.join(map(str, seeds))}", flush=True)
         with Store(wanted.store) as store:
             suffix = "" if protocol == usual else f"-{protocol}"
-            place = outcome.place(wanted.results, task, dataset, store, suffix)
+            place = outcome.checked_place(plan, asked, store, suffix)
             files.inspect(place.folder())
             runner = Runner(plan, store)
             runner.run()
@@ -96,7 +97,7 @@ def run(task: str, wanted: Options) -> outcome.Outcome:
             row_files.note_needs(plan, store, place.folder())
             for one in probed:
                 store.need(f"{place.folder().resolve()}#{one.name}#probe {one.job.key[:8]}", [one.job.key])
-        results.add(outcome.finish(fresh, place, wanted))
+        results.add(outcome.finish(fresh, place, plan, asked))
     return results
 
 

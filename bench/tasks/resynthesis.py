@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from bench import data
 from bench.columns import ENGINE
@@ -35,7 +36,7 @@ def run(wanted: Options) -> outcome.Outcome:
             profile=wanted.profile, device=device, **wanted.engine,
             length=profile.protocol.length,
         )  # fmt: skip
-        results.add(outcome.execute(plan, wanted))
+        results.add(outcome.execute(plan, replace(wanted, data=(source,))))
     return results
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from bench import data
 from bench.columns import ENGINE
 from bench.engine import systems as known
-from bench.engine.plan import Line, Plan, cores
+from bench.engine.plan import Line, Plan
 from bench.engine.producers.resynthesis import Resynthesis
 from bench.engine.systems import System
 from bench.errors import BenchError
@@ -38,11 +39,11 @@ def run(wanted: Options) -> outcome.Outcome:
         dataset = data.load(source, channels=wanted.channels, language=wanted.language).limit(wanted.limit)
         plan = Plan(
             "robustness", tuple(chosen), dataset, tuple(c for c in columns if c not in ENGINE),
-            profile=wanted.profile, device=device, workers=wanted.workers or cores(),
+            profile=wanted.profile, device=device, **wanted.engine,
             lines=tuple(lines(chosen, card.settings["conditions"])),
             length=cards.profile(wanted.profile).protocol.length,
         )  # fmt: skip
-        results.add(outcome.execute(plan, wanted))
+        results.add(outcome.execute(plan, replace(wanted, data=(source,))))
     return results
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bench import data
 from bench.columns import ENGINE, STREAMING
 from bench.engine import systems as known
-from bench.engine.plan import Line, Plan, cores
+from bench.engine.plan import Line, Plan
 from bench.engine.producers.resynthesis import Resynthesis
 from bench.engine.runner import Runner
 from bench.engine.systems import System
@@ -64,10 +64,10 @@ def run(wanted: Options) -> outcome.Outcome:
         dataset = data.load(source, channels=wanted.channels, language=wanted.language).limit(wanted.limit)
         plan = Plan(
             "streaming", tuple(chosen), dataset, tuple(c for c in columns if c not in {*ENGINE, *STREAMING}),
-            profile=wanted.profile, device=device, workers=wanted.workers or cores(),
+            profile=wanted.profile, device=device, **wanted.engine,
             lines=tuple(lines(chosen, Chunking.of(card.settings))), length=cards.profile(wanted.profile).protocol.length,
         )  # fmt: skip
-        results.add(_run(plan, wanted))
+        results.add(_run(plan, replace(wanted, data=(source,))))
     return results
 
 
@@ -86,13 +86,13 @@ def lines(systems: Sequence[System], chunking: Chunking) -> Iterator[Line]:
 def _run(plan: Plan, wanted: Options) -> outcome.Outcome:
     outcome.announce(plan, wanted.results)
     with Store(wanted.store) as store:
-        where = outcome.place(wanted.results, plan.task, plan.dataset, store)
+        where = outcome.checked_place(plan, wanted, store)
         files.inspect(where.folder())
-        runner = Runner(plan, store)
+        runner = Runner(plan, store, failures=wanted.failures)
         runner.run()
         rows = row_files.frame(plan, store, runner.failures)
         row_files.note_needs(plan, store, where.folder())
-    return outcome.finish(row_files.joined([rows, percentiles(rows)]), where, wanted)
+    return outcome.finish(row_files.joined([rows, percentiles(rows)]), where, plan, wanted)
 
 
 def percentiles(rows: pd.DataFrame) -> pd.DataFrame:

@@ -52,7 +52,8 @@ def run(wanted: Options) -> outcome.Outcome:
         names = wanted.codecs or default_codecs(source)
         plan_of = card.settings["protocols"]["focalcodec" if listed.parallel else "freecodec"]
         columns = _columns(plan_of[profile], wanted.metrics)
-        results.add(_run(listed, names, columns, wanted))
+        asked = replace(wanted, codecs=tuple(names), data=(source,), protocol=protocol)
+        results.add(_run(listed, columns, asked))
     return results
 
 
@@ -88,10 +89,10 @@ def _columns(of_protocol: Mapping[str, Sequence[str]], asked: Sequence[str]) -> 
     return {TARGET: tuple(c for c in asked if not c.endswith(TO_SOURCE)), SOURCE: against_source}
 
 
-def _run(listed: Trials, names: Sequence[str], columns: Mapping[str, tuple[str, ...]], wanted: Options) -> outcome.Outcome:
+def _run(listed: Trials, columns: Mapping[str, tuple[str, ...]], wanted: Options) -> outcome.Outcome:
     device = options.device(wanted.device)
     profile = "embedded" if wanted.profile == "embedded" else "paper"
-    systems = tuple(_systems(names, profile, wanted.weights, device))
+    systems = tuple(_systems(wanted.codecs, profile, wanted.weights, device))
     dataset = listed.dataset.limit(wanted.limit)
     comparisons = tuple(Comparison(columns[side], against=side) for side in (TARGET, SOURCE) if columns[side])
     plan = Plan(
@@ -107,13 +108,13 @@ def _run(listed: Trials, names: Sequence[str], columns: Mapping[str, tuple[str, 
     )
     outcome.announce(plan, wanted.results)
     with Store(wanted.store) as store:
-        where = outcome.place(wanted.results, "vc", dataset, store)
+        where = outcome.checked_place(plan, wanted, store)
         files.inspect(where.folder())
         runner = Runner(plan, store, failures=wanted.failures)
         runner.run()
         rows = _told(row_files.frame(plan, store, runner.failures), systems, columns)
         row_files.note_needs(plan, store, where.folder())
-    return outcome.finish(rows, where, wanted)
+    return outcome.finish(rows, where, plan, wanted)
 
 
 def references() -> tuple[Line, ...]:
