@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import UNSET, Meta, UnsetType, structs
 
-from bench import __version__, definitions, plugins, provenance, toml
+from bench import definitions, plugins, provenance, toml
 from bench.columns import TO_SOURCE
 from bench.engine.machine import cores
 from bench.engine.records import Keep
@@ -120,12 +120,14 @@ def check(plan: Plan, wanted: Options, where: Place) -> None:
                 f"{wanted.experiment}: the weights of {name} are {digest[:12]} here, the file was made with "
                 f"{made.weights[name][:12]}; {cure}"
             )
-    for what, before, now in (("list of utterances", made.speech, where.dataset_sha256), ("audio", made.audio, where.audio_sha256)):
+    speech = ("list of utterances", made.speech, where.dataset_sha256), ("audio", made.audio, where.audio_sha256)
+    for what, before, now in speech:
         if before not in ("", now):
-            raise BenchError(f"{wanted.experiment}: the {what} of {plan.dataset.name} is {now[:12]} here, the file was made with "
-                             f"{before[:12]}; {cure}")  # fmt: skip
-    versions = _versions(plan)
-    if other := [f"{name} {versions[name]} (the file: {old})" for name, old in made.versions.items() if old != versions.get(name, old)]:
+            of = f"the {what} of {plan.dataset.name}"
+            raise BenchError(f"{wanted.experiment}: {of} is {now[:12]} here, the file was made with {before[:12]}; {cure}")
+    here = _versions(plan)
+    other = [f"{name} {here[name]} (the file: {old})" for name, old in made.versions.items() if here.get(name, old) != old]
+    if other:
         print(f"  versions that differ from those of {wanted.experiment}: {', '.join(other)}")
 
 
@@ -156,7 +158,8 @@ def resolved(plan: Plan, wanted: Options) -> dict[str, Any]:
         "continuous": wanted.continuous, "weights": wanted.weights or (kinds.pop() if len(kinds) == 1 else None),
         "device": plan.device, "limit": wanted.limit, "channels": wanted.channels, "language": wanted.language,
         "executor": plan.executor, "workers": wanted.workers or cores(), "keep": plan.keep,
-        "store": str(wanted.store or default_path()), "results": str(wanted.results), "plugins": [_shortest(path) for path in plugins.paths()],
+        "store": str(wanted.store or default_path()), "results": str(wanted.results),
+        "plugins": [_shortest(path) for path in plugins.paths()],
     }  # fmt: skip
     unread = NOT_OF.get(plan.task, ())
     return {
@@ -190,10 +193,11 @@ def _weights(plan: Plan) -> dict[str, str]:
 
 
 def _versions(plan: Plan) -> dict[str, str]:
-    packages = {name for one in (*(system.point for system in plan.systems), *plan.metrics) for name in one.packages}
+    packages = {name for system in plan.systems for name in system.point.packages}
+    packages |= {name for metric in plan.metrics for name in metric.packages}
     found = [one for system in plan.systems for one in definitions.of_system(system.point)]
     found += [definitions.metric(metric) for metric in plan.metrics]
     return {
-        "speech-codec-bench": __version__, "python": platform.python_version(), **provenance.package_versions(packages),
+        "speech-codec-bench": provenance.package_version("speech-codec-bench"), "python": platform.python_version(), **provenance.package_versions(packages),
         **dict(sorted(definitions.versions(found).items())),
     }  # fmt: skip

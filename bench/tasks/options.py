@@ -263,7 +263,8 @@ def _check_sources(given: Sequence[str]) -> None:
     for source in given:
         name = data.Source.parse(source).name
         if "/" in before and name not in data.targets() and name.removesuffix(data.NOISY) not in data.targets():
-            raise BenchError(rf"--data {','.join(given)}: '{source}' is no data set; a comma that belongs to a path is written '\,'")
+            text = ",".join(given)
+            raise BenchError(rf"--data {text}: '{source}' is no data set; a comma that belongs to a path is written '\,'")
         data.module(name.removesuffix(data.NOISY))
         before = source
 
