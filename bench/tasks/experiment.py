@@ -198,6 +198,7 @@ def _versions(plan: Plan) -> dict[str, str]:
     found = [one for system in plan.systems for one in definitions.of_system(system.point)]
     found += [definitions.metric(metric) for metric in plan.metrics]
     return {
-        "speech-codec-bench": provenance.package_version("speech-codec-bench"), "python": platform.python_version(), **provenance.package_versions(packages),
+        "speech-codec-bench": provenance.package_version("speech-codec-bench"), "python": platform.python_version(),
+        **provenance.package_versions(packages),
         **dict(sorted(definitions.versions(found).items())),
     }  # fmt: skip
