@@ -58,6 +58,11 @@ def add_noise(wave: Wave, snr_db: float, random: Random) -> Wave:
     spectrum = np.fft.rfft(random.standard_normal(len(wave)))
     spectrum /= np.maximum(np.arange(len(spectrum)), 8) ** float(random.uniform(0.0, 1.0))
     noise = np.fft.irfft(spectrum, len(wave))
+    return mix(wave, noise, snr_db)
+
+
+def mix(wave: Wave, noise: NDArray[Any], snr_db: float) -> Wave:
+    """Add `noise` [T] at a signal-to-noise ratio in dB; a silent one of the two leaves `wave` as it is."""
     power, noise_power = float(np.mean(wave**2)), float(np.mean(noise**2))
     if power <= 0 or noise_power <= 0:
         return wave

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.cards import CODECS
-from bench.errors import BenchError, UnknownName
+from bench.errors import BadCard, BenchError, UnknownName
 from bench.guard import guarded
 
 if TYPE_CHECKING:
@@ -133,6 +133,8 @@ def prepared(card: RecipeCard) -> Prepared:
     kept, held = speech.held_out(list(sets[0]), card.data.held_out)
     utterances = [kept, *(list(s) for s in sets[1:])]
     recipe: Recipe = _class(card.recipe)(card)
+    if card.data.augmentation.input.any and not recipe.hears_apart:
+        raise BadCard(f"{card.path} [data.augmentation.input]: the recipe '{card.recipe}' hears its target; take the table out")
     corpus = speech.Corpus([u for part in utterances for u in part], recipe.rate_hz, card.data.resample)
     recipe.prepare(corpus)
     factors = [*card.data.weights, *[1.0] * (len(utterances) - len(card.data.weights))]

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import audio
-from bench.distortions import add_noise
+from bench.distortions import add_noise, mix, narrow_band, reverberation
 from bench.errors import BenchError, DataMissing
 from bench.toml import Record
 
@@ -23,8 +23,31 @@ if TYPE_CHECKING:
     from bench.speech import Dataset, Utterance
 
 
+class InputAugmentation(Record, frozen=True):
+    """What stands between the target, which stays as it is, and what the encoder hears of it: room, others, noise, channel.
+
+    rt60_s: (low, high) reverberation time in seconds, with probability room_chance. noise_db: (low, high) signal-to-noise ratio
+    of added noise, with probability noise_chance; one time in two the noise is the other utterances of the batch. band_hz:
+    (low, high) sampling rate of a narrower channel, with probability band_chance. tilt_db: as in `Augmentation`.
+    """
+
+    rt60_s: tuple[float, float] = (0.1, 0.6)
+    room_chance: float = 0.0
+    noise_db: tuple[float, float] = (5.0, 25.0)
+    noise_chance: float = 0.0
+    band_hz: tuple[float, float] = (6800.0, 13000.0)
+    band_chance: float = 0.0
+    tilt_db: float = 6.0
+    tilt_chance: float = 0.0
+
+    @property
+    def any(self) -> bool:
+        """Whether the encoder ever hears anything but the target."""
+        return max(self.room_chance, self.noise_chance, self.band_chance, self.tilt_chance) > 0
+
+
 class Augmentation(Record, frozen=True):
-    """How crops are varied. Input and target stay the same signal: a codec should keep what it hears.
+    """How crops are varied. Input and target stay the same signal, a codec should keep what it hears, but for `input`.
 
     gain_db: (low, high), uniform. speed: (low, high) factor of pitch and tempo together, or None; with probability
     speed_chance. tilt_db: largest spectral tilt over the band, with probability tilt_chance. noise_db: (low, high)
@@ -38,6 +61,7 @@ class Augmentation(Record, frozen=True):
     tilt_chance: float = 0.0
     noise_db: tuple[float, float] = (20.0, 40.0)
     noise_chance: float = 0.0
+    input: InputAugmentation = InputAugmentation()
 
 
 class Corpus:
@@ -85,11 +109,15 @@ class Corpus:
 
 @dataclass(frozen=True)
 class Batch:
-    """waves: float32 [B, T]; where: index in the corpus of each item; number: which batch of the run."""
+    """waves: float32 [B, T]; where: index in the corpus of each item; number: which batch of the run.
+
+    heard: what the encoder is to hear instead of `waves`, [B, T], where that differs.
+    """
 
     waves: NDArray[np.float32]
     where: tuple[int, ...]
     number: int = 0
+    heard: NDArray[np.float32] | None = None
 
 
 class Crops:
@@ -118,7 +146,31 @@ class Crops:
         rng = np.random.default_rng([self.seed, number])
         where = rng.choice(len(self.chances), self.batch, p=self.chances)
         waves = np.stack([self._crop(self.corpus.waves[i], rng) for i in where])
-        return Batch(waves, tuple(int(i) for i in where), number)
+        heard = None
+        if self.augmentation.input.any:
+            # Draws of its own: the targets are the same with and without.
+            random = np.random.default_rng([self.seed, number, 1])
+            heard = np.stack([self._heard(place, waves, random) for place in range(self.batch)])
+        return Batch(waves, tuple(int(i) for i in where), number, heard)
+
+    def _heard(self, place: int, waves: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.float32]:
+        """Item `place` of the targets `waves` [B, T] as the encoder hears it, [T], in time with it and not above full scale."""
+        settings, rate = self.augmentation.input, self.corpus.rate_hz
+        wave = waves[place]
+        if random.random() < settings.room_chance:
+            wave = reverberation(wave, rate, float(random.uniform(*settings.rt60_s)), random)
+        if random.random() < settings.noise_chance:
+            snr_db, others = float(random.uniform(*settings.noise_db)), np.delete(waves, place, axis=0)
+            if len(others) and random.random() < 0.5:
+                wave = mix(wave, np.roll(others, int(random.integers(wave.size)), axis=1).sum(0), snr_db)
+            else:
+                wave = add_noise(wave, snr_db, random)
+        if random.random() < settings.tilt_chance:
+            wave = tilt(wave, float(random.uniform(-settings.tilt_db, settings.tilt_db)))
+        if random.random() < settings.band_chance:
+            # Whole hundreds of Hz: the resampler is slow at odd ratios.
+            wave = narrow_band(wave, rate, 100 * round(float(random.uniform(*settings.band_hz)) / 100), random)
+        return (wave * min(1.0, 0.99 / max(float(np.abs(wave).max()), 1e-9))).astype(np.float32)
 
     def _crop(self, wave: NDArray[np.int16], rng: np.random.Generator) -> NDArray[np.float32]:
         settings = self.augmentation

@@ -68,6 +68,8 @@ TRAINED = {
 class FocalCodecRecipe(Recipe):
     """Card tables: [model] config = preset name, overrides = {dotted path = value}; [loss] as in LOSSES."""
 
+    hears_apart = True
+
     def __init__(self, card: RecipeCard) -> None:
         super().__init__(card)
         self.loss = weights_of(card.loss, LOSSES, f"{card.path} [loss]")
@@ -118,14 +120,20 @@ class FocalCodecRecipe(Recipe):
 
     def forward(self, wave: Tensor, progress: float, extra: Mapping[str, Tensor]) -> dict[str, Tensor]:
         loss, codec = self.loss, self.codec
+        heard = extra.get("heard", wave)
         if self.mode == "encoder":
             assert self.whisper is not None
-            losses, feats = encoder_losses(codec.encoder, self.whisper, wave, self.margin)
+            losses, feats = encoder_losses(codec.encoder, self.whisper, wave, self.margin, heard)
             return {**losses, **self._mel_head(feats, wave)}
         with torch.set_grad_enabled("encoder" in self.trained and torch.is_grad_enabled()):
-            feats = self._features(wave)
+            feats = self._features(heard)
+        # Decompressed features are to be those of the target, whatever the encoder heard of it.
+        clean = feats.detach()
+        if heard is not wave and loss["features"]:
+            with torch.no_grad():
+                clean = self._features(wave)
         if self.mode == "compressor":
-            return self._quantization(feats, wave)
+            return self._quantization(feats, clean, wave)
         out: dict[str, Tensor] = {}
         decoded = feats
         if self.mode == "synthesis":
@@ -137,7 +145,7 @@ class FocalCodecRecipe(Recipe):
             if joint and loss["spread"]:
                 out["spread"] = loss["spread"] * bit_spread(lats)
             if loss["features"]:
-                target = feats.detach().float()
+                target = clean.float()
                 out["qfeats"] = loss["features"] * F.mse_loss(decoded.float(), target) / target.var()
             out.update(self._content(decoded, wave))
             if loss["bypass"] and self.training:
@@ -155,15 +163,14 @@ class FocalCodecRecipe(Recipe):
             return self.codec.sig_to_feats(wave)
         return stem_and_blocks(self.codec.encoder, wave)[1]
 
-    def _quantization(self, feats: Tensor, wave: Tensor) -> dict[str, Tensor]:
-        """Losses of compressor and decompressor, without a decoder: feats [B, T, C]."""
+    def _quantization(self, feats: Tensor, clean: Tensor, wave: Tensor) -> dict[str, Tensor]:
+        """Losses of compressor and decompressor, without a decoder: feats of what was heard, clean of the target [B, T, C]."""
         loss, codec = self.loss, self.codec
         lats = codec.feats_to_lats(feats)
         decoded = codec.codes_to_qfeats(codec.quantizer.straight_through(lats))[:, : feats.shape[1]]
-        feats = feats.detach()
-        error = (decoded.float() - feats.float()).square()
+        error = (decoded.float() - clean.float()).square()
         if loss["relative"]:
-            spread = feats.float().var(dim=(0, 1))
+            spread = clean.float().var(dim=(0, 1))
             error = error / (spread + 0.1 * spread.mean())
         out = {"features": loss["features"] * error.mean()}
         if loss["entropy"]:

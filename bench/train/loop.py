@@ -163,6 +163,8 @@ class Loop:
         _set_rate(self.optimiser, card.optimiser.lr * factor)
         wave = torch.from_numpy(batch.waves).to(self.device)
         extra = {k: v.to(self.device) for k, v in self.recipe.extra(batch).items()}
+        if batch.heard is not None:
+            extra["heard"] = torch.from_numpy(batch.heard).to(self.device)
         with self._autocast():
             losses = self.network(wave, progress, extra)
             judge = card.discriminator if self.judges is not None and "fake" in losses else None

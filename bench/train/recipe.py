@@ -29,12 +29,14 @@ if TYPE_CHECKING:
 class Recipe(nn.Module, ABC):
     """The network with its training losses; `forward` is one pass over a batch.
 
-    Attributes: rate_hz, the sampling rate; frame, samples: crops are made multiples of it (plus `margin`).
+    Attributes: rate_hz, the sampling rate; frame, samples: crops are made multiples of it (plus `margin`); hears_apart:
+    whether `forward` takes extra["heard"] [B, T], what the encoder hears instead of the target.
     """
 
     rate_hz: int = 16000
     frame: int = 320
     margin: int = 0
+    hears_apart: bool = False
 
     def __init__(self, card: RecipeCard) -> None:
         super().__init__()

@@ -11,7 +11,7 @@ from bench import audio
 from bench.distortions import add_noise
 from bench.errors import BenchError, DataMissing
 from bench.speech import Utterance
-from bench.train.data import Augmentation, Corpus, Crops, Prefetch, change_speed, held_out, tilt
+from bench.train.data import Augmentation, Corpus, Crops, InputAugmentation, Prefetch, change_speed, held_out, tilt
 
 
 @pytest.fixture
@@ -115,3 +115,27 @@ def test_tilt_and_noise_have_their_size() -> None:
 def test_gain_never_clips(utterances: list[Utterance]) -> None:
     loud = Crops(Corpus(utterances), 8, 1600, augmentation=Augmentation(gain_db=(40.0, 40.0))).draw(0)
     assert np.abs(loud.waves).max() <= 0.99 + 1e-6
+
+
+def test_the_encoder_hears_a_room_and_the_target_stays_clean(utterances: list[Utterance]) -> None:
+    corpus = Corpus(utterances)
+    clean = Crops(corpus, 3, 3200, seed=5)
+    heavy = Augmentation(input=InputAugmentation(room_chance=1.0, noise_chance=1.0, band_chance=1.0, tilt_chance=1.0))
+    heard = Crops(corpus, 3, 3200, seed=5, augmentation=heavy)
+    assert clean.draw(4).heard is None and not Augmentation().input.any
+    for number in (4, 5):
+        batch, again = heard.draw(number), heard.draw(number)
+        np.testing.assert_array_equal(batch.waves, clean.draw(number).waves)
+        np.testing.assert_array_equal(batch.heard, again.heard)
+        assert batch.heard is not None and batch.heard.shape == (3, 3200) and batch.heard.dtype == np.float32
+        assert np.abs(batch.heard).max() < 1 and all(not np.allclose(h, w) for h, w in zip(batch.heard, batch.waves, strict=True))
+
+
+def test_noise_at_the_input_has_the_level_that_was_asked_for(utterances: list[Utterance]) -> None:
+    noisy = Augmentation(input=InputAugmentation(noise_db=(10.0, 10.0), noise_chance=1.0))
+    crops = Crops(Corpus(utterances), 3, 3200, seed=1, augmentation=noisy)
+    for number in range(6):  # both kinds: others of the batch, and coloured noise
+        batch = crops.draw(number)
+        assert batch.heard is not None
+        for wave, heard in zip(batch.waves, batch.heard, strict=True):
+            assert 10 * np.log10(np.mean(wave**2) / np.mean((heard - wave) ** 2)) == pytest.approx(10.0, abs=0.05)

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bench import audio
+from bench.cards import CODECS
 from bench.errors import BadCard, BenchError, WeightsInvalid, WeightsMissing
 from bench.models.blocks.int8 import pack, unpack
 from bench.models.focalcodec import checkpoint as focal_file
@@ -19,6 +20,7 @@ from bench.models.funcodec import FunCodec
 from bench.models.funcodec import load as load_funcodec
 from bench.speech import Utterance
 from bench.train.checkpoint import load as load_checkpoint
+from bench.train.command import prepared
 from bench.train.data import Corpus, Crops
 from bench.train.focalcodec import FocalCodecRecipe
 from bench.train.freecodec import FreeCodecRecipe
@@ -27,7 +29,7 @@ from bench.train.initial.whisper_blocks import copy_blocks, stem_and_blocks
 from bench.train.interpolate import interpolate
 from bench.train.loop import Loop, Trained
 from bench.train.recipe import Recipe
-from bench.train.settings import parse
+from bench.train.settings import parse, read
 from bench.train.whisper import WhisperEncoder, feature_distance
 
 FOCAL = {
@@ -145,6 +147,35 @@ def test_focalcodec_stages(corpus: Corpus, tmp_path: Path) -> None:
     wave = torch.from_numpy(corpus.wave(0)[None, :16000])
     torch.testing.assert_close(codec.sig_to_toks(wave), made.codec.sig_to_toks(wave), rtol=0, atol=0)
     assert len(made.reconstruct(corpus.wave(1)[:5000])) == 5000
+
+
+def test_focalcodec_hears_apart_from_its_target(corpus: Corpus, tmp_path: Path) -> None:
+    """The encoder hears another wave; every target is the clean one. The same wave twice is the usual case, to the bit."""
+    losses = ({"mode": "compressor", "features": 1.0, "mel_head": 0.5}, {"mode": "synthesis", "multimel": 1.0, "features": 0.2})
+    wave = torch.from_numpy(Crops(corpus, 2, 6480).draw(0).waves)
+    for loss in losses:
+        _, made = build("focalcodec", FOCAL, corpus, loss)
+        asked: list[torch.Tensor] = []
+        features = made._features
+        made._features = lambda heard, asked=asked, features=features: asked.append(heard) or features(heard)
+        with torch.no_grad():
+            usual, same = made(wave, 0.0, {}), made(wave, 0.0, {"heard": wave.clone()})
+            other = made(wave, 0.0, {"heard": wave.flip(0)})
+        for name, value in usual.items():
+            torch.testing.assert_close(same[name], value, rtol=0, atol=0)
+        assert torch.equal(asked[3], wave.flip(0)) and torch.equal(asked[4], wave)
+        assert {"mel_head", "multimel"} & {name for name in usual if not torch.equal(usual[name], other[name])}
+        if "real" in other:
+            assert torch.equal(other["real"], usual["real"])
+
+
+def test_a_recipe_that_hears_its_target_refuses_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"data.augmentation": {"input": {"room_chance": 0.5}}, "data.sources": ["embedded"]}
+    card = read(CODECS / "freqcodec" / "recipe.tiny.toml", "", settings)
+    with pytest.raises(
+        BadCard, match=r"recipe\.tiny\.toml \[data\.augmentation\.input\]: the recipe 'freqcodec' hears its target"
+    ):
+        prepared(card)
 
 
 def test_focalcodec_decoder_stage_of_the_paper(corpus: Corpus, tmp_path: Path) -> None:

@@ -61,14 +61,16 @@ def taught(whisper: WhisperEncoder, wave: Tensor) -> tuple[Tensor, Tensor]:
     return stem.float(), x.float() - positions
 
 
-def encoder_losses(encoder: WavLM, whisper: WhisperEncoder, wave: Tensor, margin: int) -> tuple[dict[str, Tensor], Tensor]:
+def encoder_losses(
+    encoder: WavLM, whisper: WhisperEncoder, wave: Tensor, margin: int, heard: Tensor | None = None
+) -> tuple[dict[str, Tensor], Tensor]:
     """L1 to Whisper's stem and last block, every channel divided by its spread over the batch; and the features.
 
-    wave [B, N]; Whisper hears all but the last `margin` samples. With a margin the encoder's windows start at sample
-    320 t, while Whisper's are centred there: Whisper's frame t + 1 is its frame t.
+    wave [B, N]; Whisper hears all but the last `margin` samples, the encoder `heard` [B, N] where that is given. With a margin
+    the encoder's windows start at sample 320 t, while Whisper's are centred there: Whisper's frame t + 1 is its frame t.
     """
     losses = {}
-    given = stem_and_blocks(encoder, wave)
+    given = stem_and_blocks(encoder, wave if heard is None else heard)
     first = 1 if margin else 0
     pairs = zip(("stem", "blocks"), given, taught(whisper, wave[:, : wave.shape[1] - margin]), strict=True)
     for name, ours, theirs in pairs:
