@@ -138,7 +138,10 @@ class PointTable(Record, frozen=True):
 
 
 class Reported(Record, frozen=True):
-    """[[reported]]: scores that a paper prints for one operating point, column name -> the printed number."""
+    """[[reported]]: scores that a paper prints for one operating point, column name -> the printed number.
+
+    line: which of the lines that a task has for the point, as its table calls it: `500 ms chunks`.
+    """
 
     source: str
     data: str
@@ -147,6 +150,11 @@ class Reported(Record, frozen=True):
     note: str = ""
     condition: str = ""
     task: str = "resynthesis"
+    line: str = ""
+
+    def name(self, point: Point) -> str:
+        """How tables call what was scored."""
+        return f"{point.name} ({self.line})" if self.line else point.name
 
 
 class CardFile(Record, frozen=True):

@@ -45,8 +45,10 @@ class Speaker:
         self.kokoro = Kokoro.from_session(session, str(archive))
         self.styles, self.voices = styles, tuple(styles)
 
-    def say(self, text: str, voice: str | np.ndarray, speed: float = 1.0, accent: str = "") -> np.ndarray:
-        """`text` in `voice` as float32 [T] at 16 kHz, trimmed to 0.15 s of silence on both sides.
+    def say(
+        self, text: str, voice: str | np.ndarray, speed: float = 1.0, accent: str = "", silence_s: float = SILENCE_S
+    ) -> np.ndarray:
+        """`text` in `voice` as float32 [T] at 16 kHz, trimmed to `silence_s` of silence on both sides.
 
         voice: a name, or a table of style vectors [510, 1, 256]. accent: American or British, by default the voice's own.
         """
@@ -55,11 +57,11 @@ class Speaker:
         british = accent == "British" if accent else isinstance(voice, str) and voice.startswith("b")
         language = "en-gb" if british else "en-us"
         wave, rate = self.kokoro.create(text, voice=voice, speed=speed, lang=language, trim=False)
-        return trimmed(soxr.resample(np.asarray(wave, dtype=np.float32), rate, RATE_HZ, quality="VHQ"))
+        return trimmed(soxr.resample(np.asarray(wave, dtype=np.float32), rate, RATE_HZ, quality="VHQ"), silence_s)
 
 
-def trimmed(wave: np.ndarray) -> np.ndarray:
-    """`wave` [T] at 16 kHz with 0.15 s before and after the speech, faded over 10 ms, its peak at most 0.9.
+def trimmed(wave: np.ndarray, silence_s: float = SILENCE_S) -> np.ndarray:
+    """`wave` [T] at 16 kHz with `silence_s` before and after the speech, faded over 10 ms, its peak at most 0.9.
 
     Speech is where a 20 ms frame comes within 40 dB of the loudest one.
     """
@@ -67,7 +69,7 @@ def trimmed(wave: np.ndarray) -> np.ndarray:
     frames = wave[: len(wave) // hop * hop].reshape(-1, hop)
     level = 10 * np.log10(np.mean(frames.astype(np.float64) ** 2, axis=1) + 1e-12)
     loud = np.flatnonzero(level > level.max() - 40)
-    margin = int(SILENCE_S * RATE_HZ)
+    margin = int(silence_s * RATE_HZ)
     start, stop = loud[0] * hop - margin, (loud[-1] + 1) * hop + margin
     before, after = max(0, -start), max(0, stop - len(wave))
     out = wave[max(0, start) : min(stop, len(wave))].astype(np.float32)

@@ -13,27 +13,30 @@ from pathlib import Path
 
 DATA = Path(__file__).resolve().parent.parent / "bench" / "data"
 FOLDER = DATA / "splits"
+PARTS = ("train", "valid", "test")
 # Both genders and both accents on every side; chosen before any probe was trained.
 TEST_VOICES = ("af_nova", "af_sarah", "am_liam", "am_puck", "bf_lily", "bm_lewis")
 VALID_VOICES = ("af_bella", "am_eric", "bf_alice", "bm_daniel")
+MIXED = "-"
+"""Between the names of the voices that one is mixed of."""
 SHARED_SENTENCES = ("1", "2")
 FSDD_SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
 
 
-def embedded() -> list[dict[str, str]]:
-    with (DATA / "embedded" / "manifest.tsv").open(encoding="utf-8", newline="") as lines:
+def embedded(manifest: str = "manifest.tsv") -> list[dict[str, str]]:
+    with (DATA / "embedded" / manifest).open(encoding="utf-8", newline="") as lines:
         return list(csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
 
 
-def embedded_asr() -> list[tuple[str, str]]:
-    """Neither a voice nor a sentence of the test part is heard in training, where alone shared sentences count."""
-    rows = []
-    for row in embedded():
-        shared = row["sentence"] in SHARED_SENTENCES
-        part = "test" if row["speaker"] in TEST_VOICES else "valid" if row["speaker"] in VALID_VOICES else "train"
-        if part == "train" or not shared:
-            rows.append((row["id"], part))
-    return rows
+def part_of(voice: str) -> str:
+    """Where a voice of the embedded speech, and whatever is mixed of it, belongs."""
+    return "test" if voice in TEST_VOICES else "valid" if voice in VALID_VOICES else "train"
+
+
+def embedded_words() -> list[tuple[str, str]]:
+    """No voice, and no part of a mixed one, is in two parts; every word is in all of them."""
+    voices = dict.fromkeys(row["speaker"] for row in embedded("words.tsv"))
+    return [(voice, part) for voice in voices for [part] in [{part_of(one) for one in voice.split(MIXED)}]]
 
 
 def embedded_si() -> list[tuple[str, str]]:
@@ -59,21 +62,22 @@ def iemocap_focalcodec() -> list[tuple[str, str]]:
     return [*rows, ("Ses05F", "valid"), ("Ses05M", "test")]
 
 
-LISTS = {
-    "embedded_asr": ("id", "part", embedded_asr()),
-    "embedded_si": ("id", "part", embedded_si()),
-    "fsdd_digits": ("speaker", "fold", [(name, str(n)) for n, name in enumerate(FSDD_SPEAKERS, start=1)]),
-    "fsdd_speakers": ("id", "part", fsdd_speakers()),
-    "ravdess": ("speaker", "fold", ravdess()),
-    "iemocap": ("speaker", "fold", [(f"Ses0{n}{sex}", str(n)) for n in range(1, 6) for sex in "FM"]),
-    "iemocap_focalcodec": ("speaker", "part", iemocap_focalcodec()),
-}
+def lists() -> dict[str, tuple[str, str, list[tuple[str, str]]]]:
+    """Name -> what its first and its second column are, and the rows."""
+    return {
+        "embedded_words": ("speaker", "part", embedded_words()),
+        "embedded_si": ("id", "part", embedded_si()),
+        "fsdd_speakers": ("id", "part", fsdd_speakers()),
+        "ravdess": ("speaker", "fold", ravdess()),
+        "iemocap": ("speaker", "fold", [(f"Ses0{n}{sex}", str(n)) for n in range(1, 6) for sex in "FM"]),
+        "iemocap_focalcodec": ("speaker", "part", iemocap_focalcodec()),
+    }
 
 
 def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     sums = []
-    for name, (key, column, rows) in LISTS.items():
+    for name, (key, column, rows) in lists().items():
         text = "\n".join([f"{key}\t{column}", *("\t".join(row) for row in rows)]) + "\n"
         (FOLDER / f"{name}.tsv").write_text(text, encoding="utf-8")
         sums.append(f"{hashlib.sha256(text.encode()).hexdigest()}  {name}.tsv")

@@ -68,6 +68,7 @@ def _lines(point: Point, rows: pa.Table, known: Mapping[str, Column]) -> Iterato
         column: (value, entry.source, entry.data)
         for entry in reversed(point.card.reported)
         if entry.point == point.point
+        and entry.name(point) == str(first["codec"])
         and entry.task == first["task"]
         and (entry.condition or "clean") == (first["condition"] or "clean")
         for column, value in entry.scores.items()

@@ -165,7 +165,7 @@ def facts(point: Point, want: str | None = None, measure: bool = False) -> Itera
     for entry in card.reported:
         if entry.point == point.point:
             printed = ", ".join(f"{column} {value:g}" for column, value in entry.scores.items())
-            where = ", ".join(part for part in (entry.data, entry.condition) if part)
+            where = ", ".join(part for part in (entry.data, entry.condition, entry.line) if part)
             yield "reported", f"{printed}  ({where}; {entry.source}{'; ' + entry.note if entry.note else ''})"
 
 

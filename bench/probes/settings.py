@@ -77,7 +77,7 @@ PROTOCOLS: Mapping[str, Mapping[str, Settings]] = {
     "focalcodec": dict.fromkeys(("asr", "si", "ser"), _FOCALCODEC),
     "dasb": {"asr": _DASB_ASR, "si": _DASB_SER, "ser": _DASB_SER},
     "embedded": {
-        "asr": replace(_EMBEDDED, learning_rate=3e-3, batch=8, epochs=30, validate="cer"),
+        "asr": replace(_EMBEDDED, learning_rate=3e-3, batch=8, epochs=20, validate="cer"),
         "si": replace(_EMBEDDED, crop=50, epochs=40),
         "ser": replace(_EMBEDDED, hidden=64, crop=75, epochs=20),
     },

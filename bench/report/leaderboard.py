@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bench.metrics import Column
-from bench.report import agreement, rate_distortion
+from bench.report import agreement, papers, rate_distortion
 from bench.report import overview as first
 from bench.report.columns import column_of, fact_names, half_width, heading, number, score_names
 from bench.report.design import SHARED_VOICES
 from bench.report.overview import themes
+from bench.report.papers import Papers
 from bench.report.summary import DRAWS, STARRED_FROM, Cell, Summary, summaries
 from bench.report.text import clean, code, grid, markdown_table, markup
 from bench.stats.bootstrap import GROUPS, MOST_UNITS, SEED
@@ -34,19 +34,10 @@ CLAIM = {
 }
 
 
-@dataclass(frozen=True)
-class Reported:
-    """A number that a paper printed, in the column's display unit. data: what it was measured on."""
-
-    value: float
-    source: str
-    data: str = ""
-
-
 def markdown(
     rows: pd.DataFrame,
     columns: Mapping[str, Column],
-    reported: Mapping[tuple[str, str], Reported] | None = None,
+    reported: Papers | None = None,
     level: int = 2,
     draws: int = DRAWS,
     seed: int = SEED,
@@ -66,7 +57,7 @@ def markdown(
 def terminal(
     rows: pd.DataFrame,
     columns: Mapping[str, Column],
-    reported: Mapping[tuple[str, str], Reported] | None = None,
+    reported: Papers | None = None,
     width: int = 120,
     color: bool = False,
     draws: int = DRAWS,
@@ -98,7 +89,7 @@ def terminal(
             "",
             *_notes(summary, "bold" if color else "*", clean),
             *_agreed(summary, columns),
-            *_sources(summary, names, reported or {}, "in brackets"),
+            *papers.sources(summary, names, reported or {}, "in brackets"),
         ]
     return "\n".join(out) + "\n"
 
@@ -117,7 +108,7 @@ def _failed(summary: Summary, names: Sequence[str]) -> list[str]:
 def _markdown(
     summary: Summary,
     columns: Mapping[str, Column],
-    reported: Mapping[tuple[str, str], Reported],
+    reported: Papers,
     level: int,
 ) -> str:
     group = summary.group
@@ -138,8 +129,9 @@ def _markdown(
             for system in summary.systems
         ]
         out += [markdown_table(head, lines), ""]
-    under = (*_notes(summary, "**bold**", markup), *_agreed(summary, columns), *_sources(summary, names, reported, "paper"))
+    under = (*_notes(summary, "**bold**", markup), *_agreed(summary, columns), *papers.sources(summary, names, reported, "paper"))
     out += [*("- " + note for note in under), ""]
+    out += _details("What the authors report besides", papers.besides(summary, names, reported))
     out += _details("What the bits are worth", rate_distortion.footer(summary, columns))
     out += _details("Bit rates, speed, delay and level", _fact_table(summary, columns))
     out += _details("Intervals, counts and failures of every cell", _full_table(summary, names, columns))
@@ -249,7 +241,7 @@ def _cell(
     system: str,
     name: str,
     columns: Mapping[str, Column],
-    reported: Mapping[tuple[str, str], Reported],
+    reported: Papers,
 ) -> str:
     cell, column = summary.cells.get((system, name)), column_of(name, columns)
     if cell is None:
@@ -269,7 +261,7 @@ def _plain(
     system: str,
     name: str,
     columns: Mapping[str, Column],
-    reported: Mapping[tuple[str, str], Reported],
+    reported: Papers,
     color: bool,
 ) -> str:
     cell, column = summary.cells.get((system, name)), column_of(name, columns)
@@ -301,16 +293,6 @@ def _notes(summary: Summary, bold: str, name: Callable[[str], str]) -> list[str]
 def _agreed(summary: Summary, columns: Mapping[str, Column]) -> list[str]:
     told = agreement.line(summary, columns)
     return [told] if told else []
-
-
-def _sources(summary: Summary, names: Iterable[str], reported: Mapping[tuple[str, str], Reported], label: str) -> list[str]:
-    codecs = {system.split(" [")[0] for system in summary.systems}
-    shown = {
-        (f"{entry.source} ({entry.data})" if entry.data else entry.source)
-        for (codec, name), entry in reported.items()
-        if codec in codecs and name in set(names)
-    }
-    return [f"{label}: the number its authors report, on their data: " + "; ".join(sorted(shown))] if shown else []
 
 
 def _fact_table(summary: Summary, columns: Mapping[str, Column]) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bench.metrics import Column
-    from bench.report.leaderboard import Reported
+    from bench.report.papers import Reported
     from bench.report.plots import Printed
 
 RATE_DISTORTION, CONDITIONS, NONE = "rate_distortion", "conditions", "none"
@@ -104,7 +104,7 @@ def facts_table(rows: pd.DataFrame, known: Mapping[str, Column]) -> str:
 
 def reported(rows: pd.DataFrame) -> dict[tuple[str, str], Reported]:
     """(codec, column) -> what its paper prints for this task and condition, whichever recorded speech it used."""
-    from bench.report.leaderboard import Reported
+    from bench.report.papers import Reported
 
     task, condition = str(rows["task"].iloc[0]), str(rows["condition"].iloc[0])
     found: dict[tuple[str, str], Reported] = {}
@@ -113,7 +113,7 @@ def reported(rows: pd.DataFrame) -> dict[tuple[str, str], Reported]:
         for entry in card.reported:
             if entry.task == task and (entry.condition or "clean") == condition:
                 for column, value in entry.scores.items():
-                    found.setdefault((card.points[entry.point].name, column), Reported(value, entry.source, entry.data))
+                    found.setdefault((entry.name(card.points[entry.point]), column), Reported(value, entry.source, entry.data))
     return found
 
 
@@ -129,11 +129,11 @@ def printed(rows: pd.DataFrame) -> list[Printed]:
     for card in cards.readable()[0]:
         for entry in card.reported:
             point = card.points[entry.point]
-            if point.name in here or point.bitrate_kbps is None or _plain(entry.data) != _plain(data):
+            if entry.name(point) in here or point.bitrate_kbps is None or _plain(entry.data) != _plain(data):
                 continue
             if entry.task == task and (entry.condition or "clean") == condition:
                 for column, value in entry.scores.items():
-                    found.setdefault((point.name, column), Printed(point.name, point.bitrate_kbps, column, value))
+                    found.setdefault((entry.name(point), column), Printed(entry.name(point), point.bitrate_kbps, column, value))
     return list(found.values())
 
 

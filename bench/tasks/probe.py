@@ -77,7 +77,7 @@ def run(task: str, wanted: Options) -> outcome.Outcome:
     for source in wanted.data or (card.data[profile],):
         if wanted.limit is not None:
             raise BenchError(f"LIMIT does not fit TASK={task}: a probe on part of its division has another meaning")
-        dataset = data.load(source)
+        dataset = _speech(source, card)
         divisions = _divisions(task, dataset, data.Source.parse(source).name, card, protocol)
         needed = set().union(*(division.ids for division in divisions))
         dataset = dataset.select([u for u in dataset if u.id in needed])
@@ -99,6 +99,15 @@ def run(task: str, wanted: Options) -> outcome.Outcome:
                 store.need(f"{place.folder().resolve()}#{one.name}#probe {one.job.key[:8]}", [one.job.key])
         results.add(outcome.finish(fresh, place, plan, asked))
     return results
+
+
+def _speech(source: str, card: cards.TaskCard) -> Dataset:
+    """The data set; of one that is named without a subset the one that the task's card names, under the set's own name."""
+    asked = data.Source.parse(source)
+    subset = card.settings.get("subset", {}).get(asked.name)
+    if subset is None or asked.subsets:
+        return data.load(source)
+    return replace(data.load(f"{source}#{subset}"), name=asked.title())
 
 
 def _divisions(task: str, dataset: Dataset, name: str, card: cards.TaskCard, protocol: str) -> list[Division]:

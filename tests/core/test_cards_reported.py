@@ -62,3 +62,17 @@ def test_table_7(row: dict[str, str]) -> None:
     row = dict(row)
     told = facts(POINTS[row.pop("codec").partition(" (")[0]])
     assert {key: told.get(key) for key in row} == row
+
+
+TABLE_9 = rows("focalcodec_table9_chunked.csv") if REPORTED.is_dir() else []
+
+
+@pytest.mark.parametrize("row", TABLE_9, ids=lambda row: f"{row['codec']} {row['chunk_samples']}")
+def test_table_9(row: dict[str, str]) -> None:
+    """Its lines are those of the streaming task, and so stand beside ours."""
+    point = cards.resolve(POINTS[row["codec"]])
+    size = row["chunk_samples"].partition("(")[2].strip(")")
+    line = f"{size} chunks" if size else "whole signal"
+    [entry] = [one for one in point.card.reported if (one.point, one.task, one.line) == (point.point, "streaming", line)]
+    assert entry.name(point) == f"{point.name} ({line})" and entry.source.endswith("Table 9")
+    assert entry.scores == {"utmos": float(row["utmos"]), "dwer": float(row["dwer"]), "sim_wavlm": float(row["sim"])}

@@ -19,6 +19,11 @@ def speech() -> Dataset:
     return data.load("embedded")
 
 
+@pytest.fixture(scope="module")
+def words() -> Dataset:
+    return data.load("embedded#words")
+
+
 def test_enough_voices_and_sentences(speech: Dataset) -> None:
     assert len(speech.speakers) >= 24
     assert set(Counter(u.speaker for u in speech).values()) == {5}
@@ -37,11 +42,33 @@ def test_parallel_sentences_are_said_by_every_voice_and_no_other_is_said_twice(s
     assert all(7 <= len(str(u.text).split()) <= 11 for u in speech)
 
 
-def test_files_are_the_ones_of_the_manifest_and_no_more(speech: Dataset) -> None:
-    for u in speech:
+def test_files_are_the_ones_of_the_manifests_and_no_more(speech: Dataset, words: Dataset) -> None:
+    for u in [*speech, *words]:
         assert hashlib.sha256(u.path.read_bytes()).hexdigest() == u.extra["sha256"], u.id
-    assert sorted(embedded.FOLDER.rglob("*.flac")) == sorted(u.path for u in speech)
+    assert sorted(embedded.FOLDER.rglob("*.flac")) == sorted(u.path for u in [*speech, *words])
     assert sum(u.path.stat().st_size for u in speech) <= 12 * 2**20
+    assert sum(u.path.stat().st_size for u in words) <= 10_000_000
+
+
+def test_every_voice_says_every_word_once(words: Dataset) -> None:
+    said = Counter((u.speaker, u.text) for u in words)
+    assert set(said.values()) == {1} and len(said) == len(words.speakers) * len({u.text for u in words})
+    assert len({u.text for u in words}) == 10
+    assert words.synthetic and words.name == "embedded#words"
+    for voice in (u.speaker.split("-") for u in words):
+        assert len({name[0] for name in voice}) == 1, "mixed within an accent"
+
+
+def test_words_are_16_khz_and_neither_clipped_nor_silent(words: Dataset) -> None:
+    for u in words:
+        wave, rate = u.read()
+        assert rate == 16000 and len(wave) == u.extra["samples"] and 0.25 < len(wave) / rate < 1.6, u.id
+        assert 0.1 < float(np.abs(wave).max()) <= 0.901 and audio.level_dbfs(wave) > -36, u.id
+
+
+def test_words_are_chosen_as_sentences_are(words: Dataset) -> None:
+    british = data.load("embedded#words+british+female")
+    assert {(u.accent, u.gender) for u in british} == {("British", "female")} and set(british) < set(words)
 
 
 def test_audio_is_16_khz_and_neither_clipped_nor_silent(speech: Dataset) -> None:

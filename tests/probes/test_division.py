@@ -31,14 +31,11 @@ def test_tenths_of_every_speaker() -> None:
 
 
 def test_embedded_lists_divide_the_embedded_set() -> None:
-    dataset = data.load("embedded")
-    by_id = {u.id: u for u in dataset}
-    [si] = divide("si", dataset, "embedded_si")
+    [si] = divide("si", data.load("embedded"), "embedded_si")
     assert len(si.classes) == 28 and len(si.ids) == 140
-    [asr] = divide("asr", dataset, "embedded_asr")
-    voices = {part: {by_id[name].speaker for name in getattr(asr, part)} for part in ("train", "test")}
-    texts = {part: {by_id[name].text for name in getattr(asr, part)} for part in ("train", "test")}
-    assert not voices["train"] & voices["test"] and not texts["train"] & texts["test"]
+    words = data.load("embedded#words")
+    [asr] = divide("asr", words, "embedded_words")
+    assert asr.ids == {u.id for u in words} and set(asr.targets.values()) == {u.text for u in words}
 
 
 def test_cap_thins_training_and_never_the_test() -> None:

@@ -11,7 +11,7 @@ import pytest
 from bench.errors import BenchError
 from bench.metrics import Column
 from bench.report import leaderboard
-from bench.report.leaderboard import Reported
+from bench.report.papers import Reported
 from bench.report.summary import summaries
 from bench.report.text import display_width, grid, markdown_table
 
@@ -104,6 +104,21 @@ def test_paper_numbers_stand_beside_ours(baseline: Rows, columns: dict) -> None:
     text = leaderboard.terminal(baseline, columns, reported)
     assert "(2.2)" in text
     assert "in brackets: the number its authors report, on their data: arXiv 2502.04465, Table 2 (LibriSpeech test-clean)" in text
+
+
+def test_paper_numbers_in_columns_that_we_lack_have_a_table_of_their_own(baseline: Rows, columns: dict) -> None:
+    chunked = baseline.assign(codec=baseline["codec"].astype(str).replace("neural@1", "neural@1 (500 ms chunks)"))
+    reported = {
+        ("neural@1 (500 ms chunks)", "dwer"): Reported(4.55, "a paper, Table 9", "speech"),
+        ("neural@1 (500 ms chunks)", "utmos"): Reported(3.16, "a paper, Table 9", "speech"),
+        ("another@1", "sim_wavlm"): Reported(97.0, "a paper, Table 9", "speech"),
+    }
+    page = leaderboard.markdown(chunked, columns, reported)
+    assert "<sub>paper 4.5</sub>" in _cells(page, "neural@1 (500 ms chunks) [nano]")[5]
+    besides = page.split("What the authors report besides")[1].split("</details>")[0]
+    assert "| `neural@1 (500 ms chunks)` | 3.16 | a paper, Table 9 (speech) |" in besides.splitlines()
+    assert "dWER" not in besides and "another@1" not in besides, "what stands in the table, and codecs that do not"
+    assert "report besides" not in leaderboard.markdown(baseline, columns, reported)
 
 
 def test_marks_have_a_legend_with_counts(baseline: Rows, columns: dict) -> None:

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from bench import audio, data
+from bench.data import splits
 from bench.errors import BenchError, UnknownName
 from bench.probes import jobs, settings
 from bench.probes.division import Division
 from bench.results import files
 from bench.speech import Dataset, Utterance
-from bench.tasks import probe, probe_rows
+from bench.tasks import cards, probe, probe_rows
 from bench.tasks.options import Options
 
 SMALL = replace(settings.PROTOCOLS["embedded"]["si"], hidden=4, width=8, epochs=1, batch=8)
@@ -37,6 +38,20 @@ def two_voices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
     monkeypatch.setattr(data, "load", lambda source: dataset)
     monkeypatch.setitem(settings.PROTOCOLS, "embedded", dict.fromkeys(("asr", "si", "ser"), SMALL))  # type: ignore[arg-type]
     return dataset
+
+
+def test_a_set_without_a_subset_is_read_by_the_one_that_the_card_names() -> None:
+    card = cards.load("asr")
+    words, sentences = probe._speech("embedded", card), probe._speech("embedded#own", card)
+    assert {u.text for u in words} == {u.text for u in data.load("embedded#words")} and words.name == "embedded"
+    assert not {u.id for u in words} & {u.id for u in sentences}
+    assert len(probe._speech("embedded", cards.load("si"))) == 140
+
+
+def test_spoken_digits_are_divided_as_they_are_published() -> None:
+    listed = splits.load(cards.load("asr").settings["split"]["fsdd"])
+    assert not listed.folded, "one division, no folds"
+    assert {int(name.rpartition("_")[2]) for name, part in listed.places.items() if part == "test"} == set(range(5))
 
 
 def options(tmp_path: Path, *codecs: str, **more: object) -> Options:

@@ -1,0 +1,50 @@
+"""What papers print, beside our numbers: in the cells of the table, and in a table of its own for columns that it lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from bench.report.columns import column_of, heading
+from bench.report.summary import Summary
+from bench.report.text import code, markdown_table
+
+
+@dataclass(frozen=True)
+class Reported:
+    """A number that a paper printed, in the column's display unit. data: what it was measured on."""
+
+    value: float
+    source: str
+    data: str = ""
+
+    @property
+    def where(self) -> str:
+        """Paper and data."""
+        return f"{self.source} ({self.data})" if self.data else self.source
+
+
+Papers = Mapping[tuple[str, str], Reported]
+"""(codec, column) -> what its paper prints."""
+
+
+def sources(summary: Summary, names: Iterable[str], reported: Papers, label: str) -> list[str]:
+    """A line that says where the papers' numbers in the columns `names` are from; none without any."""
+    codecs = {system.split(" [")[0] for system in summary.systems}
+    shown = {entry.where for (codec, name), entry in reported.items() if codec in codecs and name in set(names)}
+    return [f"{label}: the number its authors report, on their data: " + "; ".join(sorted(shown))] if shown else []
+
+
+def besides(summary: Summary, names: Iterable[str], reported: Papers) -> str:
+    """What papers print of the table's codecs in columns other than `names`, as markdown; empty where there is nothing."""
+    codecs = dict.fromkeys(system.split(" [")[0] for system in summary.systems)
+    here = [(codec, name) for codec in codecs for of, name in reported if of == codec and name not in set(names)]
+    if not here:
+        return ""
+    shown = list(dict.fromkeys(name for _, name in here))
+    lines = []
+    for codec in dict.fromkeys(codec for codec, _ in here):
+        found = {name: reported[codec, name] for name in shown if (codec, name) in here}
+        cells = [f"{found[name].value:.{column_of(name, {}).decimals}f}" if name in found else "–" for name in shown]
+        lines.append([code(codec), *cells, "; ".join(dict.fromkeys(entry.where for entry in found.values()))])
+    return markdown_table(["codec", *(heading(column_of(name, {})) for name in shown), "source"], lines)
