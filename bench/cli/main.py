@@ -53,64 +53,15 @@ def _published(argv: Sequence[str]) -> int:
     return published.main(argv)
 
 
-def _tables(path: str) -> list[Path]:
-    """Folders of tables at or below a path; without one, all of one's own results and of those of this repository."""
-    from bench.results import files
-
-    bases = [Path(path)] if path else list(dict.fromkeys((options.RESULTS, options.COMMITTED)))
-    found = [table for base in bases for table in files.tables(base)]
-    if not found:
-        raise BenchError(f"{' or '.join(map(str, bases))}: no table of rows there; run a task first: make bench")
-    return found
-
-
 def _leaderboard(argv: Sequence[str]) -> int:
-    from bench.results import export, merge, publish
-    from bench.tasks import columns
+    from bench.cli import leaderboard
 
-    made = options.Parser(prog="bench leaderboard", description="Print (and renew) leaderboards from rows.")
-    made.add_argument("path", nargs="?", default="", help="folder of tables (default: one's own and this repository's)")
-    made.add_argument("--write", action="store_true", help="write leaderboard.md and the plots beside the rows")
-    made.add_argument("--format", default="text", help=", ".join(export.FORMATS))
-    made.add_argument("--by", default="", metavar="KIND", help="by groups: speaker, gender, accent, language, duration, level")
-    made.add_argument("--data", default="", metavar="SOURCE", help="with --by: where the speech lies, if not where its name says")
-    parsed = made.parse_args(argv)
-    if parsed.by:
-        return _by_groups(parsed.path, parsed.by, parsed.data)
-    told = sys.stdout if export.check(parsed.format) == "text" else sys.stderr
-    for table in _tables(parsed.path):
-        rows, stale = merge.read(table, publish.FIELDS)
-        print(f"{table}", file=told)
-        if not parsed.write:
-            print(export.leaderboard(rows, columns.shown(rows), parsed.format, stale))
-            continue
-        text, written = publish.publish(rows, table, columns.shown(rows), stale, plot=columns.plot(rows))
-        print(text if parsed.format == "text" else export.leaderboard(rows, columns.shown(rows), parsed.format, stale))
-        for path in written:
-            print(f"wrote {path}", file=told)
-    return 0
-
-
-def _by_groups(path: str, by: str, source: str) -> int:
-    from bench import data
-    from bench.report import slices
-    from bench.results import merge, publish
-    from bench.results.rows import split
-    from bench.tasks import columns
-
-    needs = slices.needs_speech(by)
-    for table in _tables(path):
-        rows = split(merge.read(table, [*publish.FIELDS, "language"])[0])[0]
-        if rows.empty:
-            continue
-        speech = data.load(source or str(rows["dataset"].iloc[0])) if needs else None
-        print(f"{table}")
-        print(slices.terminal(list(slices.slices(rows, columns.shown(rows), slices.membership(rows, by, speech))), by))
-    return 0
+    return leaderboard.main(argv)
 
 
 def _compare(argv: Sequence[str]) -> int:
     from bench.cli import waves
+    from bench.cli.leaderboard import tables
     from bench.columns import every_column
     from bench.report import compare, rate_distortion
     from bench.results import export, merge, publish
@@ -128,7 +79,7 @@ def _compare(argv: Sequence[str]) -> int:
         return waves.run(parsed)
     place = sys.stdout if export.check(parsed.format) == "text" else sys.stderr
     told, every = False, set()
-    for table in _tables(parsed.rows):
+    for table in tables(parsed.rows):
         rows = split(merge.read(table, publish.FIELDS)[0])[0]
         here = sorted(set(system_labels(rows)))
         every.update(here)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from bench.metrics import Column
-from bench.report import leaderboard
+from bench.report import bands, leaderboard
 from bench.report import overview as first
 from bench.report.columns import TOP_FAMILIES, column_of, family, half_width, heading, number, score_names
 from bench.report.palette import Style, style
@@ -65,6 +65,7 @@ def _section(i: int, summary: Summary, columns: Mapping[str, Column]) -> str:
     plot = [name for name in names if name not in summary.blind]
     rated = any(summary.kbps(system) > 0 for system in summary.systems)
     parts = [f'<section id="t{i}"><h2>{escape(_title(summary))}</h2>{header}', _table(i, summary, names, columns)]
+    parts.append(_bands(i, summary, columns))
     if rated and plot:
         figures = {column_of(name, columns).name: _figure(summary, column_of(name, columns)) for name in plot}
         options = "".join(f'<option value="{escape(name)}">{escape(heading(column_of(name, columns)))}</option>' for name in plot)
@@ -109,6 +110,37 @@ def _table(i: int, summary: Summary, names: Sequence[str], columns: Mapping[str,
         f'<div class="wide" role="region" tabindex="0" aria-label="table of {escape(_title(summary))}"><table class="board" '
         f'id="b{i}"><thead><tr>{heads}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
     )
+
+
+def _bands(i: int, summary: Summary, columns: Mapping[str, Column]) -> str:
+    """The best of each score within bands of the bit rate; empty where fewer than two bands hold a codec."""
+    found = bands.winners(summary, columns)
+    if len(found) < 2:
+        return ""
+    names = bands.told_columns(summary, columns)
+    heads = "".join(
+        f'<th scope="col">{escape(text)}</th>' for text in (*bands.HEAD, *(heading(column_of(n, columns)) for n in names))
+    )
+    lines = []
+    for won in found:
+        cells = [f'<th scope="row">{won.band.title}</th><td>{len(won.systems)}</td>']
+        for name in names:
+            told = [_won(summary, system, name, columns) for system in won.best.get(name, ())]
+            cells.append(f'<td class="won">{"".join(told) or "–"}</td>')
+        lines.append(f"<tr>{''.join(cells)}</tr>")
+    return (
+        f'<h3>Best by bit rate</h3><div class="wide" role="region" tabindex="0" aria-label="best by bit rate, '
+        f'{escape(_title(summary))}"><table class="bands" id="w{i}"><thead><tr>{heads}</tr></thead>'
+        f"<tbody>{''.join(lines)}</tbody></table></div>"
+        f"<p><small>{escape(bands.NOTE)}</small></p>"
+    )
+
+
+def _won(summary: Summary, system: str, name: str, columns: Mapping[str, Column]) -> str:
+    cell, column = summary.cells[system, name], column_of(name, columns)
+    spread = half_width(cell.low, cell.high, column)
+    swatch = f'<span class="swatch" style="background:{style(system).colour}"></span>'
+    return f"<div>{swatch}{escape(system)} <b>{number(cell.value, column)}</b> <small>{spread}</small></div>"
 
 
 def _count(summary: Summary, system: str, names: Sequence[str]) -> str:

@@ -203,6 +203,27 @@ def blind_columns(cells: Mapping[tuple[str, str], Cell], titles: Mapping[str, st
     return out
 
 
+def best_among(
+    summary: Summary, columns: Mapping[str, Column], names: Sequence[str], parts: Sequence[Sequence[str]]
+) -> list[dict[str, tuple[str, ...]]]:
+    """Of each part of a table's systems: column -> the best of the part and all that are not told from it, the best in front.
+    A system that is alone is its part's best."""
+    assert summary.scores is not None
+    data = summary.scores
+    sample, df = data.pick(names).draws(summary.scheme, summary.draws, summary.seed), data.df(summary.scheme)
+    made: list[dict[str, tuple[str, ...]]] = []
+    for part in parts:
+        among = [data.systems.index(system) for system in part]
+        made.append({})
+        for k, name in enumerate(names):
+            c, column = data.columns.index(name), column_of(name, columns)
+            found = _best(data, sample[:, :, k], c, column, df, summary.scheme, summary.draws, summary.seed, among)
+            lone = [s for s in among if data.scored[:, s, c].any()]
+            ranked = sorted(found or (lone if len(lone) == 1 else ()), key=lambda s: data.estimates[s, c])
+            made[-1][name] = tuple(data.systems[s] for s in (ranked[::-1] if column.better == "higher" else ranked))
+    return made
+
+
 def _seconds(rows: pd.DataFrame) -> float:
     """Seconds of speech that was coded: of each utterance the median over systems, ceilings and references apart."""
     coded = ~rows["role"].isin(["ceiling", "reference"]) if "role" in rows else rows["seconds"].notna()
@@ -232,12 +253,15 @@ def _best(
     scheme: Scheme,
     draws: int,
     seed: int,
+    among: Sequence[int] | None = None,
 ) -> set[int]:
-    """Indices of the best system of a column and of all whose paired 95 % interval against it holds 0."""
+    """Indices of the best system of a column (of those in `among`) and of all whose paired 95 % interval against it holds 0."""
     if column.better == "neither":
         return set()
     n = data.scored[:, :, c].sum(axis=0)
-    able = [s for s, system in enumerate(data.systems) if competes(system) and n[s] > 0 and n[s] >= STARRED_FROM * n.max()]
+    some = range(len(data.systems)) if among is None else among
+    most_n = max((n[s] for s in some), default=0)
+    able = [s for s in some if competes(data.systems[s]) and n[s] > 0 and n[s] >= STARRED_FROM * most_n]
     if len(able) < 2:
         return set()
     sign = 1.0 if column.better == "higher" else -1.0

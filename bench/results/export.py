@@ -1,4 +1,5 @@
-"""Leaderboards and comparisons in the forms that other programs read: csv, json, latex, html, markdown."""
+"""Leaderboards and comparisons in the forms that other programs read: csv, json, latex, html, markdown; and leaderboards in
+those of the Hugging Face hub (`bench.results.hub`)."""
 
 from __future__ import annotations
 
@@ -7,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from bench.errors import UnknownName
 from bench.metrics import Column
-from bench.results import publish
+from bench.results import hub, publish
 from bench.results.rows import split
+from bench.stats.labels import system_labels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,12 +18,14 @@ if TYPE_CHECKING:
     from bench.results.merge import Older, Stale
 
 FORMATS = ("text", "csv", "json", "latex", "html", "markdown")
+HUB_FORMATS = ("model-index", "board")
+"""Of the Hugging Face hub: for a model's card, and for leaderboard Spaces."""
 
 
-def check(format: str) -> str:
+def check(format: str, known: Sequence[str] = FORMATS) -> str:
     """`format`, or UnknownName with the nearest ones."""
-    if format not in FORMATS:
-        raise UnknownName("format", format, FORMATS)
+    if format not in known:
+        raise UnknownName("format", format, known)
     return format
 
 
@@ -32,7 +36,9 @@ def leaderboard(
     html are the table itself. Raises UnknownName."""
     from bench.report import leaderboard as board
 
-    check(format)
+    check(format, (*FORMATS, *HUB_FORMATS))
+    if format in HUB_FORMATS:
+        return hub_form([rows], known, format)
     if format == "text":
         return publish.terminal(rows, known, stale, width)
     spoken = split(rows)[0]
@@ -49,6 +55,35 @@ def comparison(table: pd.DataFrame, known: Mapping[str, Column], format: str) ->
         "text": compare.terminal, "markdown": compare.markdown,
     }  # fmt: skip
     return views[format](table, known) if check(format) in views else _written(table, format)
+
+
+def hub_form(tables: Sequence[pd.DataFrame], known: Mapping[str, Column], format: str) -> str:
+    """Several tables' rows in one of HUB_FORMATS: each system with all of its results."""
+    from bench.report.summary import summaries
+
+    found = [summary for rows in tables for summary in summaries(split(rows)[0], known)]
+    if format == "model-index":
+        return hub.model_index(found, known)
+    digests: dict[str, str] = {}
+    for rows in tables:
+        digests |= dict(zip(system_labels(rows), rows["weights_sha256"].astype(str), strict=True))
+    return hub.board(found, known, {system: digest for system, digest in digests.items() if digest not in ("none", "nan", "")})
+
+
+def bands(rows: pd.DataFrame, known: Mapping[str, Column], format: str, width: int = 140) -> str:
+    """The best codecs of each band of the bit rate. Raises UnknownName."""
+    import pandas as pd
+
+    from bench.report import bands
+    from bench.report.summary import summaries
+
+    check(format)
+    found = summaries(split(rows)[0], known)
+    if format == "text":
+        return "\n".join(bands.terminal(summary, known, width) for summary in found)
+    if format == "markdown":
+        return "\n".join(f"## {bands.title(summary)}\n\n{bands.markdown(summary, known)}" for summary in found)
+    return _written(pd.DataFrame([record for summary in found for record in bands.records(summary, known)]), format)
 
 
 def cells(rows: pd.DataFrame, known: Mapping[str, Column]) -> pd.DataFrame:
