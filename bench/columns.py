@@ -59,11 +59,14 @@ ODD: Mapping[str, Column] = _named(
     Column("input", "coded wave", "", "neither", role="trace"),
     Column("throughput_encode", "throughput encode", "s/s", "higher", 0.0, decimals=1, role="fact"),
     Column("throughput_decode", "throughput decode", "s/s", "higher", 0.0, decimals=1, role="fact"),
+    Column("process_cpu", "CPU of the codec's process", "s/s", "lower", 0.0, decimals=3, role="fact"),
+    Column("process_peak", "memory of the codec's process", "MiB", "lower", 0.0, decimals=0, role="fact"),
 )
 """What is odd about a wave (bench.validity.facts): a row stands only where there is something to tell. fresh_db: of one
 utterance of each system, the ratio of its wave to what a second codec makes otherwise of the same bytes. input: the hash
 of what the codec heard. throughput: audio seconds per second of computing, where an utterance was coded in a batch (`detail`
-tells how many); rtf_encode and rtf_decode stand only where it was coded by itself."""
+tells how many); rtf_encode and rtf_decode stand only where it was coded by itself. process: of a codec that runs in a process
+of its own, which tells its CPU seconds per second of audio and the most memory that it has held."""
 
 PROBES: Mapping[str, Column] = _named(
     Column("probe_wer", "WER of the probe", "%", "lower", 0.0, scale=100.0, decimals=1),

@@ -65,6 +65,13 @@ class Converts(Protocol):
 
 
 @runtime_checkable
+class OwnProcess(Protocol):
+    """A codec that computes in a process of its own. resources: what that spent so far, `cpu_s`, and most held, `peak_bytes`."""
+
+    resources: Mapping[str, float]
+
+
+@runtime_checkable
 class HasFeatures(Protocol):
     """Continuous features before quantization."""
 

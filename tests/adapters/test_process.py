@@ -137,6 +137,37 @@ def test_the_engine_counts_the_failure_of_one_utterance(codec: Any, tmp_path: Pa
     assert isinstance(made[1], ChildFailed) and made[1].kind == "codec_error" and "the reason is this" in str(made[1])
 
 
+def test_rows_tell_what_the_process_spends(codec: Any, tmp_path: Path) -> None:
+    """Its CPU seconds and memory stand in the record, as facts: of a run in a batch as of one alone; no other codec has them."""
+    import soundfile
+
+    from bench.adapters.identity import load as identity
+    from bench.columns import every_column
+    from bench.engine.producers import make_each
+    from bench.engine.producers.resynthesis import Resynthesis
+    from bench.results.rows import _engine_rows
+    from bench.speech import Utterance
+
+    items = []
+    for number, (first, length) in enumerate(((7, 8000), (0, 24000))):
+        path = tmp_path / f"{number}.wav"
+        soundfile.write(path, sound(first, length), 8000, subtype="FLOAT")
+        items.append(Utterance(str(number), path, "speaker"))
+    before = codec.resources["cpu_s"]
+    both: list[Any] = make_each(Resynthesis(), items, codec, Clock("cpu"))
+    spent = codec.resources["cpu_s"] - before
+    told = [{row["column"]: row for row in _engine_rows({}, one[""], ("", ""))} for one in both]
+    for name in ("process_cpu", "process_peak"):
+        assert every_column()[name].role == "fact"
+    assert spent > 0.05
+    assert sum(rows["process_cpu"]["num"] for rows in told) == pytest.approx(spent)
+    assert [rows["process_cpu"]["den"] for rows in told] == [1.0, 3.0]
+    assert told[0]["process_cpu"]["value"] == pytest.approx(spent / 4)
+    assert {rows["process_peak"]["value"] for rows in told} == {codec.resources["peak_bytes"] / 2**20}
+    ours: Any = make_each(Resynthesis(), items, identity(cards.resolve("identity"), weights.Weights("none"), "cpu"), Clock("cpu"))
+    assert "facts" not in ours[0][""]
+
+
 def test_an_error_of_the_codec_is_told_and_the_child_lives(codec: Any) -> None:
     process = codec._child.process.pid
     with pytest.raises(ChildFailed, match="fake: ValueError: this sound is not liked"):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.batches import out_of_memory
+from bench.coding.codec import OwnProcess
 from bench.engine.clock import Clock
 from bench.engine.records import Record
 from bench.errors import BadAudio, in_words, is_interrupt
@@ -71,10 +72,11 @@ def make_each(producer: Producer, items: Sequence[Utterance], codec: Any, clock:
     Any fault but memory that ran out for several, which is raised, tries the items alone, so that the guilty one fails
     alone. A codec that asks to exit has failed.
     """
+    before = codec.resources["cpu_s"] if isinstance(codec, OwnProcess) else 0.0
     try:
-        made: list[Made | Exception] = list(producer.make(items, codec, clock))
+        made = producer.make(items, codec, clock)
         if len(made) == len(items):
-            return made
+            return [*(_with_process(made, codec, before) if isinstance(codec, OwnProcess) else made)]
         raise BadAudio(f"{len(made)} records came back for {len(items)} utterances")
     except BaseException as error:
         if is_interrupt(error):
@@ -84,6 +86,20 @@ def make_each(producer: Producer, items: Sequence[Utterance], codec: Any, clock:
         if out_of_memory(error):
             raise
     return [one for item in items for one in make_each(producer, [item], codec, clock)]
+
+
+def _with_process(made: Sequence[Made], codec: OwnProcess, before: float) -> list[Made]:
+    """The records with what the codec's process spent on them, shared out by duration, and the most memory that it has held."""
+    lasts = sum(record["seconds"] for one in made for record in one.values())
+    rate = (codec.resources["cpu_s"] - before) / lasts if lasts else 0.0
+    peak = {"value": codec.resources["peak_bytes"] / 2**20}
+
+    def told(record: Record) -> Record:
+        seconds = record["seconds"]
+        process = {"process_cpu": {"value": rate, "num": rate * seconds, "den": seconds}, "process_peak": peak}
+        return {**record, "facts": {**record.get("facts", {}), **process}}
+
+    return [{name: told(record) for name, record in one.items()} for one in made]
 
 
 def _told(error: BaseException) -> Exception:
