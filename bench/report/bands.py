@@ -80,18 +80,13 @@ def within(summary: Summary, band: Band) -> tuple[str, ...]:
 
 def winners(summary: Summary, columns: Mapping[str, Column]) -> list[Winners]:
     """The bands that hold a codec, by rising rate, with the best of each main score."""
-    names = told_columns(summary, columns)
+    names = drawn_columns(summary, columns)
     some = [(band, within(summary, band)) for band in BANDS]
     some = [(band, systems) for band, systems in some if systems]
     if not names or not some:
         return []
     best = best_among(summary, columns, names, [systems for _, systems in some])
     return [Winners(band, systems, of_band) for (band, systems), of_band in zip(some, best, strict=True)]
-
-
-def told_columns(summary: Summary, columns: Mapping[str, Column]) -> list[str]:
-    """The main scores of a table; those that cannot tell anything are left out."""
-    return [name for name in drawn_columns(summary, columns) if name not in summary.blind]
 
 
 def title(summary: Summary) -> str:
@@ -102,7 +97,7 @@ def title(summary: Summary) -> str:
 
 def terminal(summary: Summary, columns: Mapping[str, Column], width: int = 120) -> str:
     """The winners of each band as text; of several in one cell, each on a line of its own."""
-    names = told_columns(summary, columns)
+    names = drawn_columns(summary, columns)
     lines: list[list[str]] = []
     for won in winners(summary, columns):
         cells = [[_told(summary, system, name, columns, "^") for system in won.best.get(name, ())] or ["–"] for name in names]
@@ -127,7 +122,7 @@ def terminal(summary: Summary, columns: Mapping[str, Column], width: int = 120) 
 
 def markdown(summary: Summary, columns: Mapping[str, Column]) -> str:
     """The winners of each band as a GitHub table."""
-    names = told_columns(summary, columns)
+    names = drawn_columns(summary, columns)
     lines = []
     for won in winners(summary, columns):
         cells = [

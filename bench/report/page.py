@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from bench.metrics import Column
-from bench.report import bands, leaderboard
+from bench.report import bands, leaderboard, rate_distortion
 from bench.report import overview as first
 from bench.report.columns import TOP_FAMILIES, column_of, family, half_width, heading, number, score_names
 from bench.report.palette import Style, style
@@ -117,7 +117,7 @@ def _bands(i: int, summary: Summary, columns: Mapping[str, Column]) -> str:
     found = bands.winners(summary, columns)
     if len(found) < 2:
         return ""
-    names = bands.told_columns(summary, columns)
+    names = rate_distortion.drawn_columns(summary, columns)
     heads = "".join(
         f'<th scope="col">{escape(text)}</th>' for text in (*bands.HEAD, *(heading(column_of(n, columns)) for n in names))
     )

@@ -63,10 +63,10 @@ def curves(summary: Summary) -> dict[str, tuple[str, ...]]:
 
 
 def drawn_columns(summary: Summary, columns: Mapping[str, Column]) -> list[str]:
-    """The main scores of the table, in the order of the plot."""
-    present = score_names(summary.columns, columns)
+    """The main scores of the table, in the order of the plot; where it has none of them (a probe), all that can tell codecs."""
+    present = [name for name in score_names(summary.columns, columns) if name not in summary.blind]
     found = [next((name for name in present if name.startswith(start)), "") for start in MAIN_COLUMNS]
-    return [name for name in dict.fromkeys(found) if name]
+    return [name for name in dict.fromkeys(found) if name] or present
 
 
 def _qualities(summary: Summary, columns: Mapping[str, Column], names: Sequence[str], draws: int) -> tuple[Floats, Floats]:

@@ -63,6 +63,7 @@ def publish(
             with files.in_place(picture) as beside:
                 draw(spoken, known, beside, made=made)
         except BenchError as error:
+            picture.unlink(missing_ok=True)  # an older run's would be of other numbers
             print(f"no plot: {error}")
         else:
             written.append(picture)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from bench.columns import every_column
 from bench.errors import BenchError
 from bench.metrics import Column
 from bench.report import leaderboard
 from bench.report.papers import Reported
 from bench.report.summary import summaries
 from bench.report.text import display_width, grid, markdown_table
+from bench.results import publish
 
 Rows = pd.DataFrame
 
@@ -232,7 +235,9 @@ def test_similarity_of_narrow_band_speech_is_marked_where_it_is_scored(baseline:
 
 
 @pytest.mark.parametrize(("topline", "blind"), [(0.998, True), (0.6, False)])
-def test_a_probe_that_learned_nothing_says_so_and_ranks_nobody(baseline: Rows, topline: float, blind: bool) -> None:
+def test_a_probe_that_learned_nothing_says_so_and_ranks_nobody(
+    baseline: Rows, topline: float, blind: bool, tmp_path: Path
+) -> None:
     column = Column("probe_wer", "WER of the probe", "%", "lower", 0, None, None, 1, 100.0)
     some = baseline[(baseline["codec"] == "mulaw@5") & (baseline["column"] == "stoi")].assign(column="probe_wer")
     jitter = np.where(np.arange(len(some)) % 2, 0.03, -0.03)
@@ -245,3 +250,12 @@ def test_a_probe_that_learned_nothing_says_so_and_ranks_nobody(baseline: Rows, t
     assert bool(found.blind) is blind
     assert any(cell.best for cell in found.cells.values()) is not blind
     assert ("WER of the probe cannot tell anything" in leaderboard.markdown(rows, {"probe_wer": column})) is blind
+    sent = baseline[(baseline["codec"] == "mulaw@5") & (baseline["column"] == "bitrate_packed")]
+    rates = [sent.assign(codec=name, value=sent["value"] * n, num=sent["num"] * n) for n, name in enumerate(("a@1", "b@1"), 1)]
+    known = {"probe_wer": column, "bitrate_packed": every_column()["bitrate_packed"]}
+    picture, page = tmp_path / "rate_distortion.png", tmp_path / "leaderboard.md"
+    picture.write_bytes(b"of an older run")
+    publish.publish(pd.concat([rows, *rates], ignore_index=True), tmp_path, known)
+    assert picture.exists() is not blind, "nothing is plotted, and no older plot stays"
+    assert ("What the bits are worth" in page.read_text(encoding="utf-8")) is not blind
+    assert ("**9" in page.read_text(encoding="utf-8")) is not blind and ("◆ |" in page.read_text(encoding="utf-8")) is not blind
