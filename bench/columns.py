@@ -95,6 +95,15 @@ an output sample the input is that changes it, found by perturbation (a lower bo
 first_sample_ms: from the first sample's coming in to the first one's going out, computing included. rtf_chunks: seconds of
 computing per second of speech. chunk_times: seconds of every chunk (JSON), from which the percentiles are pooled."""
 
+SYNTHESIS: Mapping[str, Column] = _named(
+    Column("rtf_synthesis", "RTF synthesis", "s/s", "lower", 0.0, decimals=2, role="fact"),
+    Column("tokens_alike", "tokens as in the recording", "%", "higher", 0.0, 1.0, scale=100.0, decimals=1, role="fact"),
+    Column("synthesis_choice", "sample that was kept", "", "neither", role="trace"),
+)
+"""rtf_synthesis: seconds of computing per second of speech, all samples together. tokens_alike: which share of the target
+recording's own tokens stands in its place; of interest where the sentence was learnt by heart. synthesis_choice: which
+sample of an utterance was kept (`detail`: the word error rate of each)."""
+
 LISTENING: Mapping[str, Column] = _named(
     Column("mushra", "MUSHRA", "", "higher", 0, 100, decimals=1),
     Column("abx", "ABX correct", "%", "lower", 0, 1, scale=100.0, decimals=1),
@@ -116,7 +125,7 @@ def every_column() -> dict[str, Column]:
     """
     known = {**ENGINE, **ODD}
     brought: list[tuple[str, Iterable[Column]]] = [("a metric", metrics.columns().values())]
-    brought += [("a task", some.values()) for some in (PROBES, STREAMING, LISTENING)]
+    brought += [("a task", some.values()) for some in (PROBES, STREAMING, SYNTHESIS, LISTENING)]
     brought += [(entry.value, entry.load()) for entry in entry_points(group="bench.columns")]
     for source, columns in brought:
         for column in columns:

@@ -15,6 +15,12 @@ import numpy as np
 from bench import audio
 from bench.errors import BenchError
 
+BY_HEART = "sentences known by heart"
+WHAT_CONDITIONS_MEAN = {
+    BY_HEART: "What was tested is what was trained on: this shows that the path is right, and tells nothing of a codec's worth.",
+}
+"""Condition of a data set -> the sentence that a table on it begins with."""
+
 
 @dataclass(frozen=True)
 class Utterance:

@@ -12,6 +12,14 @@ from bench.probes.inputs import Inputs
 from bench.probes.settings import Settings
 
 
+def tables(inputs: Inputs, width: int) -> list[nn.Embedding]:
+    """One trainable embedding for each codebook, from the codec's own table, else a random one of `width`."""
+    return [
+        nn.Embedding(size, width) if table is None else nn.Embedding.from_pretrained(torch.from_numpy(table.copy()), freeze=False)
+        for size, table in zip(inputs.sizes, inputs.tables, strict=True)
+    ]
+
+
 class Front(nn.Module):
     """Embeds each codebook (starting from the codec's own table) and pools them, with any continuous features.
 
@@ -21,12 +29,7 @@ class Front(nn.Module):
 
     def __init__(self, inputs: Inputs, settings: Settings) -> None:
         super().__init__()
-        books = [
-            nn.Embedding(size, settings.embedding_dim)
-            if table is None
-            else nn.Embedding.from_pretrained(torch.from_numpy(table.copy()), freeze=False)
-            for size, table in zip(inputs.sizes, inputs.tables, strict=True)
-        ]
+        books = tables(inputs, settings.embedding_dim)
         self.books = nn.ModuleList(books)
         widths = [book.embedding_dim for book in books]
         if inputs.feature_dim:

@@ -16,6 +16,7 @@ from bench.report.overview import themes
 from bench.report.papers import Papers
 from bench.report.summary import DRAWS, STARRED_FROM, Cell, Summary, summaries
 from bench.report.text import clean, code, grid, markdown_table, markup
+from bench.speech import WHAT_CONDITIONS_MEAN
 from bench.stats.bootstrap import GROUPS, MOST_UNITS, SEED
 from bench.stats.labels import UNWEIGHTED
 
@@ -199,6 +200,8 @@ def header(summary: Summary) -> list[str]:
     kind = "synthetic speech" if summary.synthetic else "recorded speech"
     sha = f", list {group.dataset_sha256[:12]}" if group.dataset_sha256 else ""
     out = [f"{summary.utterances} utterances, {summary.speakers} speakers, {minutes}, {kind}{sha}"]
+    if group.condition in WHAT_CONDITIONS_MEAN:
+        out.append(WHAT_CONDITIONS_MEAN[group.condition])
     if summary.partial:
         out.append("Partial: only some of the set's utterances were run; do not quote these numbers.")
     if shared := [system for system in summary.systems if SHARED in summary.marks.get(system, ())]:

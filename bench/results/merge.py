@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-CODED = ("resynthesis", "converted", "ceiling", "chunked", "degraded")
+CODED = ("resynthesis", "converted", "ceiling", "chunked", "degraded", "synthesis")
 """Roles whose settings are the card's."""
 
 

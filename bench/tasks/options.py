@@ -76,6 +76,7 @@ NOT_OF: Mapping[str, tuple[str, ...]] = {
     "asr": ("metrics", "channels", "language"), "si": ("metrics", "channels", "language"),
     "ser": ("metrics", "channels", "language"),
     "streaming": ("protocol", "seeds", "continuous"), "robustness": ("protocol", "seeds", "continuous"),
+    "synthesis": ("continuous", "channels", "language"),
 }  # fmt: skip
 """Flags that a task does not read: given to it, they are refused."""
 

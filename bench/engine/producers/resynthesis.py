@@ -35,7 +35,7 @@ class Resynthesis(Producer):
         return [keys.spoken(item, self.heard)]
 
     def has_what_it_needs(self, item: Utterance) -> bool:
-        return super().has_what_it_needs(item) and (not self.heard or self.heard in item.recordings)
+        return self.heard in item.recordings if self.heard else super().has_what_it_needs(item)
 
     def make(self, items: Sequence[Utterance], codec: Codec, clock: Clock) -> list[Made]:
         waves = [item.read(codec.sample_rate, self.heard)[0] for item in items]

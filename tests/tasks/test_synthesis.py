@@ -1,0 +1,135 @@
+"""Synthesis from speech to table: what its rows say, that nothing is trained twice, what is refused in one line."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench import data
+from bench.data import embedded
+from bench.errors import BenchError, UnknownName
+from bench.probes.synthesis import settings
+from bench.results import files
+from bench.speech import BY_HEART, Dataset, Utterance
+from bench.tasks import cards, speaking, speaking_training, synthesis
+from bench.tasks.options import Options
+
+TINY = replace(
+    settings.PROTOCOLS["embedded"], layers=1, width=48, feed_forward=96, text_width=48, embedding_dim=16, batch=2, epochs=2,
+    samples=2, length="target",
+)  # fmt: skip
+
+
+def options(tmp_path: Path, *codecs: str, **more: object) -> Options:
+    return Options(
+        "synthesis", codecs, ("embedded",), workers=1, store=tmp_path / "s.sqlite", results=tmp_path / "results",
+        quiet=True, device="cpu", executor="inline", **more,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+@pytest.fixture
+def two(monkeypatch: pytest.MonkeyPatch) -> Dataset:
+    """Two short shipped sentences, and a decoder too small to learn them."""
+    whole = embedded.load(data.Source("embedded"))
+    few = sorted(whole, key=lambda u: u.extra["samples"])[:2]
+    dataset = Dataset("embedded", tuple(few), synthetic=True)
+    monkeypatch.setattr(data, "load", lambda source: dataset)
+    monkeypatch.setitem(settings.PROTOCOLS, "embedded", TINY)  # type: ignore[arg-type]
+    return dataset
+
+
+def test_table_of_a_run(
+    tmp_path: Path, two: Dataset, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted = options(tmp_path, "focalcodec@12.5", seeds=(0, 1))
+    result = synthesis.run(wanted)
+    assert "tells nothing of a codec's worth" in capsys.readouterr().out
+    rows = files.read(result.folders[0]).astype({"codec": str, "column": str, "utterance": str, "role": str, "condition": str})
+    assert set(rows["condition"]) == {BY_HEART}
+    assert set(rows["codec"]) == {"recordings", "focalcodec@12.5", "focalcodec@12.5 (ceiling)"}
+    spoken = rows[rows["role"] == "synthesis"]
+    for column in (
+        "distillmos",
+        "wer",
+        "dwer",
+        "sim_resemblyzer",
+        "rtf_synthesis",
+        "tokens_alike",
+        "probe_params",
+        "probe_seed_sd",
+    ):
+        some = spoken[spoken["column"] == column]
+        assert sorted(some["utterance"]) == sorted(u.id for u in two), f"{column}: one row an utterance, seeds summed"
+        assert some["failure"].isna().all() and some["value"].notna().all(), column
+    words = {u.id: len(str(u.text).split()) for u in two}
+    for row in spoken[spoken["column"] == "wer"].to_dict("records"):
+        assert row["den"] == 2 * words[row["utterance"]], "two seeds"
+    ceiling = rows[(rows["role"] == "ceiling") & (rows["column"] == "sim_resemblyzer")]["value"].mean()
+    assert 0.5 < ceiling < 1 and (rows[(rows["codec"] == "recordings") & (rows["column"] == "dwer")]["value"] == 0).all()
+    text = (result.folders[0] / "leaderboard.md").read_text()
+    assert "What was tested is what was trained on" in text
+    assert not list((tmp_path / "synthesis").glob("*.pt")), "checkpoints are gone when all is trained"
+    monkeypatch.setattr(speaking_training, "_trained", lambda *_: pytest.fail("a finished decoder was trained again"))
+    again = files.read(synthesis.run(wanted).folders[0])
+    assert sorted(again["value"].dropna()) == sorted(rows["value"].dropna())
+    for path in (tmp_path / "synthesis").glob("*.decoder"):
+        path.write_bytes(b"damaged")
+    monkeypatch.undo()
+    monkeypatch.setattr(data, "load", lambda source: two)
+    monkeypatch.setitem(settings.PROTOCOLS, "embedded", TINY)
+    renewed = files.read(synthesis.run(wanted).folders[0])
+    timed = ~renewed["column"].astype(str).isin(["probe_train_s", "rtf_synthesis"])
+    before = rows[~rows["column"].isin(["probe_train_s", "rtf_synthesis"])]
+    assert sorted(renewed[timed]["value"].dropna()) == sorted(before["value"].dropna()), "one seed, one decoder"
+
+
+def test_processes_give_what_one_process_gives(tmp_path: Path, two: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = replace(two, utterances=two.utterances[:1])
+    monkeypatch.setattr(data, "load", lambda source: one)
+    found = []
+    for executor in ("inline", "processes"):
+        wanted = replace(options(tmp_path / executor, "focalcodec@12.5", seeds=(0,)), executor=executor, metrics=("sim_resemblyzer",))
+        (tmp_path / executor).mkdir()
+        rows = files.read(synthesis.run(wanted).folders[0])
+        same = rows[rows["column"].astype(str).isin(["sim_resemblyzer", "tokens_alike", "probe_epoch", "wave"])]
+        found.append(sorted(zip(same["codec"].astype(str), same["utterance"].astype(str), same["column"].astype(str),
+                                same["value"].astype(str), same["detail"].astype(str), strict=True)))  # fmt: skip
+    assert found[0] == found[1]
+
+
+def test_what_cannot_be_spoken_is_told(tmp_path: Path, two: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BenchError, match="opus@6: a decoder cannot write what it sends"):
+        synthesis.run(options(tmp_path, "opus@6"))
+    with pytest.raises(BenchError, match=r"mulaw@128: 1 codebooks at up to \d+ Hz"):
+        synthesis.run(options(tmp_path, "mulaw"))
+    with pytest.raises(UnknownName, match="synthesis protocol"):
+        synthesis.run(options(tmp_path, "focalcodec@12.5", protocol="paper"))
+    silent = replace(two, utterances=(replace(two.utterances[0], text=None),))
+    monkeypatch.setattr(data, "load", lambda source: silent)
+    with pytest.raises(BenchError, match="has no text to read"):
+        synthesis.run(options(tmp_path, "focalcodec@12.5"))
+
+
+def test_letters_outside_the_set_are_told() -> None:
+    speaking.check_text(Utterance("u", None, "s", "It's 5 o’clock — “no”, she said (twice)!"))
+    for text, told in (("Straße", "ß"), ("naïve", "ï"), ("日本語", ["日", "本", "語"][0])):
+        with pytest.raises(BenchError, match=f"u: its text holds .*{told}.* spell it") as caught:
+            speaking.check_text(Utterance("u", None, "s", text))
+        assert "\n" not in str(caught.value)
+    with pytest.raises(BenchError, match="no text to read"):
+        speaking.check_text(Utterance("u", None, "s", "..."))
+
+
+def test_division_of_librispeech(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By subsets; recordings beyond 20 s are not tested, beyond 60 s not learnt from."""
+    lasts = {"a": 10, "b": 30, "c": 70, "d": 5, "e": 19, "f": 25}
+    subsets = {"a": "train-clean-100", "b": "train-clean-360", "c": "train-clean-100", "d": "dev-clean", "e": "test-clean",
+               "f": "test-clean"}  # fmt: skip
+    spoken = tuple(Utterance(n, Path(f"/x/{n}"), "s", "hello", extra={"subset": subset}) for n, subset in subsets.items())
+    monkeypatch.setattr("soundfile.info", lambda path: type("Info", (), {"duration": lasts[Path(path).stem]}))
+    _, division = synthesis.divided(Dataset("librispeech", spoken), "librispeech", cards.load("synthesis"))
+    assert (division.train, division.valid, division.test) == (("a", "b"), ("d",), ("e",))
+    with pytest.raises(BenchError, match=r"no utterance for the valid part; synthesis needs train-, dev- and test- subsets"):
+        synthesis.divided(Dataset("librispeech", spoken[:3]), "librispeech", cards.load("synthesis"))
