@@ -299,6 +299,43 @@ def _probe() -> Cases:
     return found
 
 
+def _synthesis() -> Cases:
+    """Small decoders of two codebooks, trained for two epochs, and what they then write of one text."""
+    import torch
+
+    from bench.probes import inputs as reading
+    from bench.probes import text
+    from bench.probes.synthesis.sampling import generate, generators
+    from bench.probes.synthesis.settings import Settings
+    from bench.probes.synthesis.training import Trainer
+    from bench.probes.training import Example
+
+    rng = np.random.default_rng(0)
+    tokens = reading.Inputs("toy", 25.0, sizes=(8, 8), tables=(None, None))
+    voices = reading.Inputs("voices", 0.0)
+    examples = [Example(str(index), "to be"[: 2 + index]) for index in range(4)]
+    for index, example in enumerate(examples):
+        tokens.tokens[example.utterance] = rng.integers(0, 8, (5 + index, 2)).astype(np.int32)
+        voices.features[example.utterance] = rng.standard_normal((1, 6)).astype(np.float32)
+    small = Settings(
+        "tiny", layers=1, width=16, feed_forward=32, heads=2, text_width=8, embedding_dim=8, learning_rate=1e-2, batch=2,
+        epochs=2, clip=1.0, length="stop",
+    )  # fmt: skip
+    found: Cases = {}
+    for pattern in ("flatten", "delay"):
+        chosen = replace(small, pattern=pattern)
+        made = Trainer(tokens, voices, chosen, 0)
+        with tempfile.TemporaryDirectory() as folder:
+            made.fit(examples, examples, Path(folder) / "checkpoint.pt")
+        made.network.eval()
+        voice, letters = torch.from_numpy(voices.features["0"][0]), torch.tensor(text.encode("to"))
+        written = generate(made.network, voice, letters, chosen, generators(2, "toy"), 6)
+        sums = {name: float(value.double().sum()) for name, value in made.network.state_dict().items()}
+        told = {str(number): one.tolist() for number, one in enumerate(written)}
+        found[pattern] = {"tokens": of_numbers(told), "weights": of_numbers(sums)}
+    return found
+
+
 RECIPES: Mapping[str, Callable[[], Cases]] = {
     "audio": _audio,
     "mixing": _mixing,
@@ -309,5 +346,6 @@ RECIPES: Mapping[str, Callable[[], Cases]] = {
     "producer:published": _published_audio,
     "probe": _probe,
     "probe-inputs": _probe_inputs,
+    "synthesis": _synthesis,
 }
 """Definition -> how it is recomputed; adapters and metrics are recomputed by what their cards and columns say."""

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from bench import audio, definitions, metrics
-from bench import codec as coding
-from bench.codec import Codec, Wave
-from bench.codes import Codes
+from bench.coding import codec as coding
+from bench.coding.codec import Codec, Wave
+from bench.coding.codes import Codes
 from bench.engine.clock import Clock
 from bench.engine.producers import Made, Producer
 from bench.engine.records import audio_record

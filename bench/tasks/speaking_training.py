@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from bench import adapters, definitions, device, metrics
-from bench.codec import HasCodebooks
-from bench.codes import Codes
+from bench.coding.codec import HasCodebooks
+from bench.coding.codes import Codes
 from bench.engine import executors
 from bench.engine.executors import Executor, ExecutorOptions, Needs
 from bench.engine.keys import metric_key

@@ -54,30 +54,33 @@ def run(wanted: Options) -> outcome.Outcome:
         needed = dataset.select([u for u in dataset if u.id in division.ids])
         plan = Plan("synthesis", tuple(systems), needed, (), profile=wanted.profile, device=run_on, always=(), **wanted.engine)
         suffix = "" if protocol == usual else f"-{protocol}"
-        results.add(_run(plan, division, chosen, wanted.seeds or tuple(card.settings["seeds"]), columns, suffix, wanted))
+        seeds = wanted.seeds or tuple(card.settings["seeds"])
+        asked = replace(wanted, data=(source,), protocol=protocol, seeds=seeds)
+        results.add(_run(plan, division, chosen, columns, suffix, asked))
     return results
 
 
 def _run(
-    plan: Plan, division: Division, chosen: Settings, seeds: Sequence[int], columns: Sequence[str], suffix: str, wanted: Options
+    plan: Plan, division: Division, chosen: Settings, columns: Sequence[str], suffix: str, wanted: Options
 ) -> outcome.Outcome:
     outcome.announce(plan, wanted.results)
     print(
-        f"  protocol {chosen.protocol}, seeds {', '.join(map(str, seeds))}, {len(division.train)} training utterances", flush=True
+        f"  protocol {chosen.protocol}, seeds {', '.join(map(str, wanted.seeds))}, {len(division.train)} training utterances",
+        flush=True,
     )
     if plan.dataset.condition == BY_HEART:
         print(f"  {WHAT_CONDITIONS_MEAN[BY_HEART]}")
     with Store(wanted.store) as store:
         runner = Runner(plan, store)
         runner.run()
-        trained = speaking_training.train(runner, division, chosen, seeds)
+        trained = speaking_training.train(runner, division, chosen, wanted.seeds)
         spoken = plan.dataset.select([_spoken(u) for u in plan.dataset if u.id in set(division.test)]).limit(wanted.limit)
         against = tuple(c for c in columns if c not in {*ENGINE, *SYNTHESIS})
         speaking = replace(
             plan, dataset=spoken, lines=(_recordings(), *_lines(trained, chosen, plan.device), *_ceilings(plan.systems)),
             comparisons=(Comparison(against, against=TARGET),),
         )  # fmt: skip
-        where = outcome.place(wanted.results, plan.task, spoken, store, suffix)
+        where = outcome.checked_place(speaking, wanted, store, suffix)
         files.inspect(where.folder())
         second = Runner(speaking, store)
         second.run()
@@ -86,7 +89,7 @@ def _run(
         row_files.note_needs(speaking, store, where.folder())
         for one in trained:
             store.need(f"{where.folder().resolve()}#{one.system.name}#decoder {one.job.key[:8]}", [one.job.key])
-    return outcome.finish(rows, where, wanted)
+    return outcome.finish(rows, where, speaking, wanted)
 
 
 def divided(dataset: Dataset, name: str, card: cards.TaskCard) -> tuple[Dataset, Division]:

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import bench
-from bench.codes import Codes, Packets, Tokens, Vector
+from bench.coding.codes import Codes, Packets, Tokens, Vector
 from bench.errors import UnknownName
 from bench.probes import text
 from bench.probes.synthesis import patterns, sampling, streams

@@ -90,7 +90,9 @@ def test_processes_give_what_one_process_gives(tmp_path: Path, two: Dataset, mon
     monkeypatch.setattr(data, "load", lambda source: one)
     found = []
     for executor in ("inline", "processes"):
-        wanted = replace(options(tmp_path / executor, "focalcodec@12.5", seeds=(0,)), executor=executor, metrics=("sim_resemblyzer",))
+        wanted = replace(
+            options(tmp_path / executor, "focalcodec@12.5", seeds=(0,)), executor=executor, metrics=("sim_resemblyzer",)
+        )
         (tmp_path / executor).mkdir()
         rows = files.read(synthesis.run(wanted).folders[0])
         same = rows[rows["column"].astype(str).isin(["sim_resemblyzer", "tokens_alike", "probe_epoch", "wave"])]

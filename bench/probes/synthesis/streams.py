@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.codes import Codes, Part, Tokens
+from bench.coding.codes import Codes, Part, Tokens
 from bench.errors import BenchError
 from bench.probes import inputs as reading
 from bench.probes.inputs import Inputs
