@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from bench.columns import every_column
 from bench.report.columns import column_of, heading
 from bench.report.summary import Summary
 from bench.report.text import code, markdown_table
@@ -36,9 +37,10 @@ def sources(summary: Summary, names: Iterable[str], reported: Papers, label: str
 
 
 def besides(summary: Summary, names: Iterable[str], reported: Papers) -> str:
-    """What papers print of the table's codecs in columns other than `names`, as markdown; empty where there is nothing."""
+    """What papers print of the table's codecs in columns of ours other than `names`, as markdown; empty without any."""
     codecs = dict.fromkeys(system.split(" [")[0] for system in summary.systems)
-    here = [(codec, name) for codec in codecs for of, name in reported if of == codec and name not in set(names)]
+    others = every_column().keys() - set(names)
+    here = [(codec, name) for codec in codecs for of, name in reported if of == codec and name in others]
     if not here:
         return ""
     shown = list(dict.fromkeys(name for _, name in here))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench import cards
+from bench.columns import every_column
 from bench.errors import BadCard, UnknownName
 
 GOOD = """
@@ -160,3 +161,10 @@ def test_nominal_rates_of_the_papers() -> None:
     assert cards.nominal_bits_per_s(two) == pytest.approx(456)
     assert cards.nominal_bits_per_s(two, seconds=4.0) == pytest.approx(456 + 80 / 4)
     assert cards.nominal_bits_per_s([cards.Stream("packets", 50, bits=95)]) == pytest.approx(4750)
+
+
+def test_reported_scores_are_named_as_our_columns_are() -> None:
+    """Only so do they stand beside ours. A paper's RTF is seconds of audio per second of computing, which no column is."""
+    known = every_column().keys() | {"rtf"}
+    told = {(card.family, name) for card in cards.readable()[0] for entry in card.reported for name in entry.scores}
+    assert {(family, name) for family, name in told if name not in known} == set()
