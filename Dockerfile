@@ -6,11 +6,12 @@ FROM python:3.11-slim
 ARG TORCH=https://download.pytorch.org/whl/cpu
 ARG EXTRAS=default
 
+# hadolint ignore=DL3008
 RUN apt-get update && apt-get install -y --no-install-recommends g++ git && rm -rf /var/lib/apt/lists/*
 COPY tools/constraints.txt /opt/bench/constraints.txt
 RUN pip install --no-cache-dir --extra-index-url "$TORCH" -c /opt/bench/constraints.txt torch
 COPY . /opt/bench/source
-RUN pip install --no-cache-dir --extra-index-url "$TORCH" "/opt/bench/source[$EXTRAS]" && rm -rf /opt/bench/source
+RUN pip install --no-cache-dir --extra-index-url "$TORCH" -c /opt/bench/constraints.txt "/opt/bench/source[$EXTRAS]" && rm -rf /opt/bench/source
 
 ENV BENCH_CACHE=/work/.cache
 WORKDIR /work

@@ -47,8 +47,8 @@ def _declared() -> list[str]:
 
 def cure(package: str) -> str:
     """The command that installs a distribution: by its extra where one brings it, else by its own name."""
-    name = _normal(package)
-    with_it = [extra for extra, names in offered().items() if name in names and extra not in ("dev", "all")]
+    same = {_normal(name) for name in (package, *_SAME.get(package, ()))}
+    with_it = [extra for extra, names in offered().items() if same & set(names) and extra not in ("dev", "all")]
     with_it.sort(key=lambda extra: (extra not in _FIRST, len(offered()[extra])))
     return f"pip install '{NAME}[{with_it[0]}]'" if with_it else f"pip install {package}"
 

@@ -46,6 +46,7 @@ while wanted:
         wanted += inner[1].split(",") if inner else []
         every += [] if inner else [spec]
     every += own.get(f"with-{extra}", []) if extra != "dev" else []
+every = [own["instead"].get(spec, spec) for spec in every]
 alone = [spec for spec in every if re.split(r"[=<>\[]", spec)[0] in bare] + (own["with-dev"] if "dev" in seen else [])
 rest = [spec for spec in every if spec not in alone]
 print("\n".join(f"alone {spec}" for spec in dict.fromkeys(alone)) + "\n" + "\n".join(f"rest {spec}" for spec in dict.fromkeys(rest)))
