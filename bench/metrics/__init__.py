@@ -105,6 +105,8 @@ class Metric:
     one_sided: bool = False
     """True when the score reads the degraded signal only (MOS predictors): the reference's own score is its ceiling."""
     network: Network | None = None
+    knows: Callable[[str], bool] = field(default=lambda language: True, repr=False)
+    """Whether speech in a language (BCP 47) can be scored: a recogniser does not know every one."""
 
     def __post_init__(self) -> None:
         if self.network is not None:

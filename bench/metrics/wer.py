@@ -40,8 +40,12 @@ def _analyse(signals: Sequence[Signal]) -> list[Analysis | MetricFailure]:
     return out
 
 
+def _knows(language: str) -> bool:
+    return primary(language) == "en"
+
+
 def _checked(signal: Signal) -> Wave:
-    if primary(signal.language) != "en":
+    if not _knows(signal.language):
         raise MetricFailure("language", f"Moonshine reads English only, the utterance is '{signal.language}'")
     return check(check_rate(signal, RATE_HZ).wave, rate_hz=RATE_HZ, silence=False)
 
@@ -61,4 +65,5 @@ METRIC = of_texts(
     version="2",
     weights=lambda: [*moonshine.weights(), *normaliser_files()],
     packages=("moonshine-cpp", "whisper-normalizer", "rapidfuzz"),
+    knows=_knows,
 )

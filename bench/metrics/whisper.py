@@ -50,15 +50,19 @@ _NAMES = {"jv": "jw", "nb": "no"}
 """Codes of languages that Whisper calls otherwise."""
 
 
-def _language(signal: Signal) -> str:
-    code = primary(signal.language)
+def _language(language: str) -> str:
+    code = primary(language)
     return _NAMES.get(code, code)
 
 
-def _read(signal: Signal) -> Sequence[NDArray[np.float32]]:
+def _knows(language: str) -> bool:
     from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
-    if _language(signal) not in LANGUAGES:
+    return _language(language) in LANGUAGES
+
+
+def _read(signal: Signal) -> Sequence[NDArray[np.float32]]:
+    if not _knows(signal.language):
         raise MetricFailure("language", f"Whisper does not know the language '{signal.language}'")
     wave = check(check_rate(signal, RATE_HZ).wave, rate_hz=RATE_HZ, silence=False)
     return [wave[at : at + WINDOW] for at in range(0, wave.size, WINDOW)]
@@ -84,7 +88,7 @@ def _network(size: str) -> Network:
         run=lambda recogniser, batch: recogniser(batch),
         result=_result,
         weights=lambda: [*sources.locate(source).paths, *normaliser_files()],
-        kind=_language,
+        kind=lambda signal: _language(signal.language),
         row_s=lambda length: WINDOW / RATE_HZ,
         bytes_per_s=20e6,
         cpu_rows=8,
@@ -102,6 +106,7 @@ def _metric(size: str) -> Metric:
         ),
         network=NETWORKS[size],
         version="2",
+        knows=_knows,
         packages=("transformers", "torch", "whisper-normalizer", "rapidfuzz"),
     )
 

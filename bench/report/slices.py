@@ -19,7 +19,7 @@ from bench.errors import BenchError, UnknownName
 from bench.metrics import Column
 from bench.report.columns import column_of, half_width, heading, number, score_names
 from bench.report.summary import DRAWS, choose_scheme
-from bench.report.text import clean, grid
+from bench.report.text import clean, code, grid, markdown_table
 from bench.stats import bootstrap
 from bench.stats.bootstrap import SEED, Floats
 from bench.stats.labels import system_labels
@@ -172,16 +172,30 @@ def terminal(sliced: Sequence[Sliced], by: str, width: int = 160) -> str:
     out: list[str] = []
     for one in sliced:
         where = f"{one.group.task} | {one.group.dataset} | {one.group.condition}"
-        names = list(dict.fromkeys(name for cells in one.cells.values() for name in cells))
-        names.sort(key=_place)
-        sizes = {name: max(cells[name].n for cells in one.cells.values() if name in cells) for name in names}
-        head = ["codec", *(f"{name} (n {sizes[name]})" for name in names), "worst"]
-        lines = [
-            [system, *(_text(cells.get(name), one.column) for name in names), _worst(cells)]
-            for system, cells in one.cells.items()
-        ]
+        head, lines = _grid(one)
         out += [clean(f"{where} | {heading(one.column)} by {by}"), grid(head, lines, width, left=(0, len(head) - 1)), ""]
     return "\n".join([*out, NOTE]) + "\n"
+
+
+def _grid(one: Sliced) -> tuple[list[str], list[list[str]]]:
+    """(head, lines) of a column's table."""
+    names = list(dict.fromkeys(name for cells in one.cells.values() for name in cells))
+    names.sort(key=_place)
+    sizes = {name: max(cells[name].n for cells in one.cells.values() if name in cells) for name in names}
+    head = ["codec", *(f"{name} (n {sizes[name]})" for name in names), "worst"]
+    lines = [
+        [system, *(_text(cells.get(name), one.column) for name in names), _worst(cells)] for system, cells in one.cells.items()
+    ]
+    return head, lines
+
+
+def markdown(sliced: Sequence[Sliced], by: str) -> str:
+    """Every column as a table: systems down, groups across, the worst group at the end."""
+    out = [f"### By {by}"]
+    for one in sliced:
+        head, lines = _grid(one)
+        out.append(f"**{heading(one.column)}**\n\n{markdown_table(head, [[code(line[0]), *line[1:]] for line in lines])}")
+    return "\n" + "\n\n".join([*out, f"- {NOTE}"]) + "\n"
 
 
 NOTE = (

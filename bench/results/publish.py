@@ -27,7 +27,7 @@ PLOTS = (RATE_DISTORTION, CONDITIONS, NONE)
 """Scores over bit rate; or what a task's card says by `plot`: each codec's scores by condition, or no picture at all."""
 FIELDS = (
     "task", "profile", "dataset", "dataset_sha256", "partial", "synthetic", "condition", "role", "codec", "weights",
-    "weights_sha256", "device", "device_kind", "threads", "utterance", "speaker", "seconds", "column", "metric",
+    "weights_sha256", "device", "device_kind", "threads", "utterance", "speaker", "language", "seconds", "column", "metric",
     "metric_version", "value", "num", "den", "failure", "detail", "code_version",
 )  # fmt: skip
 """The fields of rows that tables and plots are made from."""
@@ -54,7 +54,7 @@ def publish(
     made, papers = summaries(spoken, known) if len(spoken) else [], reported(rows)
     text = leaderboard.markdown(spoken, known, reported=papers, made=made)
     left_out = "".join(f"\n> {line}\n" for line in stale)
-    files.write_text(page, text + facts_table(of_sets, known) + left_out)
+    files.write_text(page, text + by_language(spoken, known) + facts_table(of_sets, known) + left_out)
     written = [page]
     draw = conditions.conditions if plot == CONDITIONS else partial(plots.rate_distortion, printed=printed(spoken))
     if plot == CONDITIONS or (plot == RATE_DISTORTION and "bitrate_packed" in known):
@@ -83,6 +83,15 @@ def _left_out(stale: Sequence[Stale | Older]) -> str:
     return "".join(f"{line}\n" for line in stale)
 
 
+def by_language(rows: pd.DataFrame, known: Mapping[str, Column]) -> str:
+    """The scores of speech in several languages, language by language and the worst one named, as markdown."""
+    if rows.empty or rows["language"].astype(str).nunique() < 2:
+        return ""
+    from bench.report import slices
+
+    return slices.markdown(list(slices.slices(rows, known, slices.membership(rows, "language"))), "language")
+
+
 def facts_table(rows: pd.DataFrame, known: Mapping[str, Column]) -> str:
     """What belongs to a whole set (code usage, a probe's size and cost): means over seeds and folds, as markdown."""
     if rows.empty:
@@ -104,18 +113,26 @@ def facts_table(rows: pd.DataFrame, known: Mapping[str, Column]) -> str:
 
 
 def reported(rows: pd.DataFrame) -> dict[tuple[str, str], Reported]:
-    """(codec, column) -> what its paper prints for this task and condition, whichever recorded speech it used."""
+    """(codec, column) -> what its paper prints for this task and condition: on the same corpus, and where the paper has
+    nothing of that corpus, on whichever recorded speech it used."""
     from bench.report.papers import Reported
 
-    task, condition = str(rows["task"].iloc[0]), str(rows["condition"].iloc[0])
+    task, condition, data = (str(rows[key].iloc[0]) for key in ("task", "condition", "dataset"))
     found: dict[tuple[str, str], Reported] = {}
     for family in {str(name).split("@")[0] for name in rows["codec"].unique()} & set(cards.paths()):
         card = cards.load(family)
-        for entry in card.reported:
-            if entry.task == task and (entry.condition or "clean") == condition:
+        fitting = [entry for entry in card.reported if entry.task == task and (entry.condition or "clean") == condition]
+        same = {entry.point for entry in fitting if _corpus(entry.data) == _corpus(data)}
+        for entry in fitting:
+            if entry.point not in same or _corpus(entry.data) == _corpus(data):
                 for column, value in entry.scores.items():
                     found.setdefault((entry.name(card.points[entry.point]), column), Reported(value, entry.source, entry.data))
     return found
+
+
+def _corpus(data: str) -> str:
+    """The corpus that a set is of, as papers and tables write it: mls for `MLS-700`, `mls#dutch` and `minimls`."""
+    return _plain(data).partition(" ")[0].removeprefix("mini")
 
 
 def printed(rows: pd.DataFrame) -> list[Printed]:

@@ -6,11 +6,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bench import data
+from bench import data, metrics
 from bench.columns import ENGINE
 from bench.engine import systems
 from bench.engine.plan import Plan
+from bench.errors import BenchError
 from bench.guard import guarded
+from bench.speech import Dataset
 from bench.tasks import cards, options, outcome
 from bench.tasks.options import Options
 
@@ -32,12 +34,36 @@ def run(wanted: Options) -> outcome.Outcome:
         dataset = data.load(source, channels=wanted.channels, language=wanted.language).limit(wanted.limit)
         plan = Plan(
             task="resynthesis", systems=tuple(chosen), dataset=dataset,
-            columns=tuple(c for c in columns if c not in ENGINE),
+            columns=understood(tuple(c for c in columns if c not in ENGINE), dataset, asked=bool(wanted.metrics)),
             profile=wanted.profile, device=device, **wanted.engine,
             length=profile.protocol.length,
         )  # fmt: skip
         results.add(outcome.execute(plan, replace(wanted, data=(source,))))
     return results
+
+
+def understood(columns: Sequence[str], dataset: Dataset, *, asked: bool) -> tuple[str, ...]:
+    """`columns` less those whose metric does not know the languages of the speech; what is left out is told in a line.
+
+    A column that was asked for is left out where its metric knows none of the languages only. Raises BenchError where
+    nothing is left.
+    """
+    spoken = sorted({u.language for u in dataset})
+    kept: list[str] = []
+    lost: dict[str, list[str]] = {}
+    for name in columns:
+        unknown = [language for language in spoken if not metrics.find(name).knows(language)]
+        if unknown and (not asked or len(unknown) == len(spoken)):
+            lost.setdefault(", ".join(unknown), []).append(name)
+        else:
+            kept.append(name)
+    cure = "METRICS=dwer_whisper_small names a recogniser of many languages (its weights are on the hub)"
+    told = "; ".join(f"{', '.join(names)}: not for speech in {which}" for which, names in lost.items())
+    if not kept:
+        raise BenchError(f"{dataset.name}: {told}; {cure}")
+    if lost:
+        print(f"  left out: {told}. {cure}")
+    return tuple(kept)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
