@@ -32,7 +32,7 @@ from bench.models.focalcodec.streaming import StreamDecoder, StreamEncoder
 
 VERSION = "1"
 
-_SETTINGS = ("model", "topk", "batch_seconds")
+_SETTINGS = ("model", "codes", "topk", "batch_seconds")
 # Working memory that does not grow with the signal: blocks of patches and of attention.
 BLOCK_BYTES = 512 * 2**20
 MOST_BYTES = 12 * 2**30
@@ -253,7 +253,7 @@ def load(point: Point, weights: Weights, device: str) -> Codec:
     if model not in PRESETS:
         raise UnknownName("FocalCodec model", model, PRESETS)
     if weights.kind == "random":
-        network = FocalCodec.from_config(model, seed=weights.seed)
+        network = FocalCodec.from_config(model, _of_size(settings), seed=weights.seed)
     else:
         try:
             network = load_files(*_files(weights, point))
@@ -261,7 +261,8 @@ def load(point: Point, weights: Weights, device: str) -> Codec:
             raise WeightsInvalid(f"{point.name}: {error}") from error
     expected = PRESETS[model]
     found = (network.token_samples, network.config.quantizer.codebook_size, network.causal)
-    wanted = (network.config.hop * int(np.prod(expected.compressor.downscale_factors)), expected.quantizer.codebook_size)
+    size = int(settings.get("codes", expected.quantizer.codebook_size))
+    wanted = (network.config.hop * int(np.prod(expected.compressor.downscale_factors)), size)
     if found != (*wanted, expected.encoder.causal):
         raise WeightsInvalid(
             f"{point.name}: these weights make {network.token_rate:g} tokens/s of {found[1]} codes"
@@ -270,6 +271,15 @@ def load(point: Point, weights: Weights, device: str) -> Codec:
     options: dict[str, Any] = {key: settings[key] for key in ("topk", "batch_seconds") if key in settings}
     kind = CausalFocalCodecAdapter if network.causal else FocalCodecAdapter
     return kind(network, device=device, **options)
+
+
+def _of_size(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What a card that names its number of codes changes in the published model."""
+    if "codes" not in settings:
+        return {}
+    bits = int(settings["codes"]).bit_length() - 1
+    sizes = {"compressor_config.output_dim": bits, "decompressor_config.input_dim": bits}
+    return {"quantizer_config.codebook_size": int(settings["codes"]), **sizes}
 
 
 def _files(weights: Weights, point: Point) -> tuple[list[Path], Path | None]:

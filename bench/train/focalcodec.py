@@ -43,6 +43,7 @@ LOSSES: Mapping[str, Any] = {
     "mel": 0.0,  # L1 of the recipe's 80-band log-mel
     "entropy": 0.0,  # the paper's, with the full table of codewords
     "spread": 0.0,  # see losses.bit_spread: a cheaper guard against collapse
+    "commitment": 0.0,  # MSE between latents and codes, for a quantizer whose latents have no norm
     "features": 0.0,  # MSE between decompressed and encoder features
     "relative": False,  # that MSE of every channel as a share of its variance
     "mel_head": 0.0,  # L1 of a linear layer's guess of the log-mel, from the encoder's or the decompressed features
@@ -66,16 +67,17 @@ TRAINED = {
 
 
 class FocalCodecRecipe(Recipe):
-    """Card tables: [model] config = preset name, overrides = {dotted path = value}; [loss] as in LOSSES."""
+    """Card tables: [model] config = preset name, overrides = {dotted path = value}, variant = further ones, of a stage; [loss]
+    as in LOSSES."""
 
     hears_apart = True
 
     def __init__(self, card: RecipeCard) -> None:
         super().__init__(card)
         self.loss = weights_of(card.loss, LOSSES, f"{card.path} [loss]")
-        model = weights_of(card.model, {"config": "50hz", "overrides": {}}, f"{card.path} [model]")
+        model = weights_of(card.model, {"config": "50hz", "overrides": {}, "variant": {}}, f"{card.path} [model]")
         torch.manual_seed(card.run.seed)
-        self.codec = FocalCodec.from_config(model["config"], dict(model["overrides"]))
+        self.codec = FocalCodec.from_config(model["config"], {**model["overrides"], **model["variant"]})
         start_local(self.codec.encoder.encoder.relative_embedding)
         # With padding, frame t is centred at sample 320 t, as Whisper's are; without, its window starts there.
         self.padded = any(self.codec.config.encoder.padding)
@@ -175,6 +177,8 @@ class FocalCodecRecipe(Recipe):
         out = {"features": loss["features"] * error.mean()}
         if loss["entropy"]:
             out["entropy"] = loss["entropy"] * codec.quantizer.entropy_loss(lats.float())
+        if loss["commitment"]:
+            out["commitment"] = loss["commitment"] * F.mse_loss(lats.float(), codec.lats_to_codes(lats).float().detach())
         if loss["spread"]:
             out["spread"] = loss["spread"] * bit_spread(lats)
         return {**out, **self._content(decoded, wave), **self._mel_head(decoded, wave)}

@@ -160,7 +160,10 @@ def test_seed_fixes_the_weights_and_leaves_the_generator_alone() -> None:
         ({"encoder_config.unheard_of": 1}, "unheard_of"),
         ({"quantizer_config.codebook_size": 1000}, "power of two"),
         ({"compressor_config.output_dim": 12}, "compressor.output_dim"),
-        ({"decoder_name": "HiFiGAN"}, "HiFiGAN"),
+        ({"decoder_name": "MelGAN"}, "MelGAN.*Vocos, WaveNeXt, HiFiGAN"),
+        ({"quantizer_name": "VQ"}, "VQ.*LookupFreeQuantizer"),
+        ({"compressor_config.block": "mamba"}, "mamba.*conformer"),
+        ({"decompressor_config.activation": "relu"}, "relu.*leaky_relu"),
         ({"encoder_config.num_heads": 5}, "num_heads"),
     ],
 )

@@ -159,6 +159,8 @@ def build(config: FocalCodecConfig, state: Mapping[str, Tensor], where: str) -> 
     ]
     if problems:
         raise CheckpointError(f"{where} does not fit its config:\n  " + "\n  ".join(problems))
+    if any(buffer.is_meta for buffer in codec.buffers()):
+        codec = FocalCodec(config)  # constants that no file holds, such as an AMP block's low pass
     codec.load_state_dict({key: state[key].float() for key in wanted}, assign=True)
     return codec
 

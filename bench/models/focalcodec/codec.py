@@ -26,7 +26,6 @@ from .config import FocalCodecConfig, with_overrides
 from .decoder import DecoderState
 from .decompressor import DecompressorState
 from .presets import preset
-from .quantizer import normalize
 from .steps import Steps, check_signal
 from .wavlm import EncoderState
 
@@ -183,7 +182,7 @@ class FocalCodec(Steps):
         lats, compressor = self.compressor(feats, state=None if state is None else state.compressor)
         assert encoder is not None
         samples = sig.shape[1] + (0 if state is None else state.samples)
-        return self.lats_to_toks(normalize(lats)), EncodeState(samples, encoder, compressor)
+        return self.lats_to_toks(self.quantizer.prepared(lats)), EncodeState(samples, encoder, compressor)
 
     def decode_chunk(self, toks: Tensor, state: DecodeState | None = None) -> tuple[Tensor, DecodeState]:
         """One chunk of a stream: tokens [B, t] and the state so far -> waveform [B, t * hop] and the next state.

@@ -8,23 +8,22 @@ from torch import Tensor, nn
 from ..blocks.context import extend_left
 from ..blocks.fast_linear import Linear, PatchConv1d
 from ..blocks.lengths import zero_padding
-from ..blocks.snake import Snake
 from .config import CompressorConfig
-from .focal import FocalBlock
+from .variants import make_activation, make_block
 
 # Per layer: the context of the downscaling convolution, then one per focal level.
 CompressorState = tuple[tuple[Tensor, ...], ...]
 
 
 class DownScale(nn.Module):
-    """Convolution with kernel = stride = factor, then Snake."""
+    """Convolution with kernel = stride = factor, then the activation (Snake)."""
 
-    def __init__(self, in_dim: int, out_dim: int, factor: int, causal: bool) -> None:
+    def __init__(self, in_dim: int, out_dim: int, factor: int, config: CompressorConfig) -> None:
         super().__init__()
         self.factor = factor
-        self.causal = causal
+        self.causal = config.causal
         self.downscale = PatchConv1d(in_dim, out_dim, factor, factor)
-        self.activation = Snake(out_dim)
+        self.activation = make_activation(out_dim, config)
 
     def forward(self, x: Tensor, lengths: Tensor | None, context: Tensor | None) -> tuple[Tensor, Tensor]:
         """x [B, T, C] -> [B, ceil(T / factor), C'] and the next context [B, factor - 1, C]."""
@@ -42,8 +41,8 @@ class CompressorLayer(nn.Module):
 
     def __init__(self, in_dim: int, out_dim: int, factor: int, config: CompressorConfig) -> None:
         super().__init__()
-        self.downscale = DownScale(in_dim, out_dim, factor, config.causal)
-        self.focal_block = FocalBlock(out_dim, config, config.window_size)
+        self.downscale = DownScale(in_dim, out_dim, factor, config)
+        self.focal_block = make_block(out_dim, config, config.window_size)  # named as in published checkpoints
 
     def forward(
         self, x: Tensor, lengths: Tensor | None, contexts: tuple[Tensor, ...] | None

@@ -46,7 +46,10 @@ class EncoderConfig:
 
 @dataclass(frozen=True)
 class FocalOptions:
-    """What the focal blocks of compressor and decompressor share."""
+    """What the blocks of compressor and decompressor share.
+
+    block, activation (ours): the published models are of "focal" and "snake"; the others are those of the paper's ablation.
+    """
 
     focal_window: int = 14
     focal_level: int = 2
@@ -59,6 +62,8 @@ class FocalOptions:
     normalize_modulator: bool = False
     causal: bool = False
     window_size: int = 512
+    block: str = "focal"
+    activation: str = "snake"
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,11 @@ class QuantizerConfig:
     """Binary spherical quantizer; codebook_size is a power of two."""
 
     codebook_size: int = 4096
+
+
+@dataclass(frozen=True)
+class LookupFreeConfig(QuantizerConfig):
+    """Lookup-free quantizer: signs of latents that keep their length (the paper's ablation)."""
 
 
 @dataclass(frozen=True)
@@ -117,13 +127,36 @@ class WaveNeXtConfig:
     causal: bool = False
 
 
-DECODERS: dict[str, type[VocosConfig] | type[WaveNeXtConfig]] = {"Vocos": VocosConfig, "WaveNeXt": WaveNeXtConfig}
+@dataclass(frozen=True)
+class HiFiGANConfig:
+    """HiFi-GAN's generator V1 (the paper's ablation): features [B, T, input_dim] -> wave [B, T * product of strides]."""
+
+    input_dim: int = 1024
+    dim: int = 512
+    strides: tuple[int, ...] = (10, 8, 2, 2)
+    kernels: tuple[int, ...] = (20, 16, 4, 4)
+    causal: bool = False
+
+    @property
+    def hop_length(self) -> int:
+        """Samples that a frame becomes."""
+        return prod(self.strides)
+
+
+AnyDecoder = VocosConfig | WaveNeXtConfig | HiFiGANConfig
+DECODERS: dict[str, type[AnyDecoder]] = {"Vocos": VocosConfig, "WaveNeXt": WaveNeXtConfig, "HiFiGAN": HiFiGANConfig}
+QUANTIZERS: dict[str, type[QuantizerConfig]] = {
+    "BinarySphericalQuantizer": QuantizerConfig,
+    "LookupFreeQuantizer": LookupFreeConfig,
+}
+BLOCKS = ("focal", "conformer", "amp", "linear")
+ACTIVATIONS = ("snake", "leaky_relu")
 PART_NAMES = {
     "encoder": "WavLM",
     "compressor": "FocalEncoder",
-    "quantizer": "BinarySphericalQuantizer",
     "decompressor": "FocalDecoder",
 }
+PARTS = ("encoder", "compressor", "quantizer", "decompressor", "decoder")
 # Keys of older files that change nothing here: the bias table is never built, and attention has one implementation.
 IGNORED = {"encoder": {"max_cached_steps", "use_flex_attention"}, "decoder": {"padding"}}
 RENAMED = {"decoder": {"input_channels": "input_dim"}}
@@ -137,7 +170,7 @@ class FocalCodecConfig:
     compressor: CompressorConfig = field(default_factory=CompressorConfig)
     quantizer: QuantizerConfig = field(default_factory=QuantizerConfig)
     decompressor: DecompressorConfig = field(default_factory=DecompressorConfig)
-    decoder: VocosConfig | WaveNeXtConfig = field(default_factory=WaveNeXtConfig)
+    decoder: AnyDecoder = field(default_factory=WaveNeXtConfig)
 
     def __post_init__(self) -> None:
         enc, comp, dec = self.encoder, self.compressor, self.decompressor
@@ -153,6 +186,12 @@ class FocalCodecConfig:
             raise ConfigError("encoder: window_size must be a multiple of 1 + lookahead_size")
         if any(part.dropout for part in (enc, comp, dec)):
             raise ConfigError("dropout is 0 in every FocalCodec model and is not implemented")
+        for part in (comp, dec):
+            for what, value, known in (("block", part.block, BLOCKS), ("activation", part.activation, ACTIVATIONS)):
+                if value not in known:
+                    raise ConfigError(f"{what} is {value!r}; known: {', '.join(known)}")
+            if part.causal and (part.block, part.activation) != ("focal", "snake"):
+                raise ConfigError(f"block {part.block!r} with {part.activation!r} has no causal form; only focal with snake has")
         bits = self.quantizer.codebook_size.bit_length() - 1
         if self.quantizer.codebook_size < 2 or 2**bits != self.quantizer.codebook_size:
             raise ConfigError(f"quantizer: codebook_size {self.quantizer.codebook_size} is not a power of two")
@@ -178,30 +217,32 @@ class FocalCodecConfig:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> FocalCodecConfig:
         """From the published JSON form. Unknown keys are errors; old names are mapped; missing keys take defaults."""
-        known = {f"{part}_{what}" for part in (*PART_NAMES, "decoder") for what in ("name", "config")}
-        unknown = sorted(set(values) - known)
+        unknown = sorted(set(values) - {f"{part}_{what}" for part in PARTS for what in ("name", "config")})
         if unknown:
             raise ConfigError(f"unknown keys in a FocalCodec config: {', '.join(unknown)}")
         for part, name in PART_NAMES.items():
             found = values.get(f"{part}_name", name)
             if found != name:
                 raise ConfigError(f"{part}_name is {found!r}; only {name!r} exists")
-        decoder = values.get("decoder_name", "WaveNeXt")
-        if decoder not in DECODERS:
-            raise ConfigError(f"decoder_name is {decoder!r}; known: {', '.join(DECODERS)}")
-        classes = (EncoderConfig, CompressorConfig, QuantizerConfig, DecompressorConfig, DECODERS[decoder])
-        parts = {
-            part: _part(part, kind, values.get(f"{part}_config", {}))
-            for part, kind in zip((*PART_NAMES, "decoder"), classes, strict=True)
-        }
-        return cls(**parts)
+        kinds: dict[str, type] = {"encoder": EncoderConfig, "compressor": CompressorConfig, "decompressor": DecompressorConfig}
+        choices: tuple[tuple[str, str, Mapping[str, type]], ...] = (
+            ("quantizer", "BinarySphericalQuantizer", QUANTIZERS), ("decoder", "WaveNeXt", DECODERS),
+        )  # fmt: skip
+        for part, usual, known in choices:
+            name = values.get(f"{part}_name", usual)
+            if name not in known:
+                raise ConfigError(f"{part}_name is {name!r}; known: {', '.join(known)}")
+            kinds[part] = known[name]
+        return cls(**{part: _part(part, kinds[part], values.get(f"{part}_config", {})) for part in PARTS})
 
     def to_dict(self) -> dict[str, Any]:
         """The published JSON form, with every key."""
-        decoder = "Vocos" if isinstance(self.decoder, VocosConfig) else "WaveNeXt"
+        names = dict(PART_NAMES)
+        for part, known in (("quantizer", QUANTIZERS), ("decoder", DECODERS)):
+            names[part] = next(name for name, kind in known.items() if kind is type(getattr(self, part)))
         out: dict[str, Any] = {}
-        for part, name in {**PART_NAMES, "decoder": decoder}.items():
-            out[f"{part}_name"] = name
+        for part in PARTS:
+            out[f"{part}_name"] = names[part]
             out[f"{part}_config"] = json.loads(json.dumps(dataclasses.asdict(getattr(self, part))))
         return out
 

@@ -1,15 +1,18 @@
-"""Decoders: features to waveform. Vocos (Siuzdak 2023, arXiv 2306.00814) and WaveNeXt (Okamoto et al. 2023)."""
+"""Decoders: features to waveform. Vocos (Siuzdak 2023, arXiv 2306.00814), WaveNeXt (Okamoto et al. 2023) and, of the
+ablation, HiFi-GAN (Kong et al. 2020, arXiv 2010.05646)."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from ..blocks.context import Fill
 from ..blocks.convnext import ConvNeXtBlock, pad_frames
 from ..blocks.fast_linear import Linear, PatchConv1d
+from ..blocks.hifigan import Generator
 from ..blocks.lengths import zero_padding
 from ..blocks.vocos import VocosHead
-from .config import VocosConfig, WaveNeXtConfig
+from .config import AnyDecoder, HiFiGANConfig, VocosConfig, WaveNeXtConfig
 
 # Contexts of the embedding convolution and of each block, [B, kernel - 1, C].
 DecoderState = tuple[Tensor, ...]
@@ -51,6 +54,31 @@ class WaveNeXtHead(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         """x [B, T, dim] -> wave [B, T * hop] in [-1, 1]."""
         return self.proj(x).flatten(1).clamp(-1, 1)
+
+
+class HiFiGANDecoder(nn.Module):
+    """HiFi-GAN's generator: features [B, T, input_dim] -> wave [B, T * hop_length]. Not causal."""
+
+    def __init__(self, config: HiFiGANConfig) -> None:
+        super().__init__()
+        self.hop = config.hop_length
+        self.generator = Generator(config.input_dim, config.dim, config.strides, config.kernels)
+
+    def forward(
+        self, feats: Tensor, lengths: Tensor | None = None, state: DecoderState | None = None
+    ) -> tuple[Tensor, DecoderState]:
+        """feats [B, T, input_dim], lengths [B] frames -> wave [B, T * hop], zero beyond lengths; there is no state."""
+        if lengths is None:
+            return self.generator(feats.transpose(1, 2))[:, 0], ()
+        rows = [
+            self.generator(row[None, :length].transpose(1, 2))[0, 0] for row, length in zip(feats, lengths.tolist(), strict=True)
+        ]
+        return torch.stack([nn.functional.pad(row, (0, feats.shape[1] * self.hop - len(row))) for row in rows]), ()
+
+
+def make_decoder(config: AnyDecoder) -> nn.Module:
+    """The decoder that the config names."""
+    return HiFiGANDecoder(config) if isinstance(config, HiFiGANConfig) else Decoder(config)
 
 
 class Decoder(nn.Module):

@@ -7,20 +7,19 @@ from torch import Tensor, nn
 
 from ..blocks.fast_linear import Linear, PatchTranspose1d
 from ..blocks.lengths import zero_padding
-from ..blocks.snake import Snake
 from .config import DecompressorConfig
-from .focal import FocalBlock
+from .variants import make_activation, make_block
 
 # Per layer: one context per focal level. Upscaling needs none: its kernel equals its stride.
 DecompressorState = tuple[tuple[Tensor, ...], ...]
 
 
 class UpScale(nn.Module):
-    """Snake, then a transposed convolution with kernel = stride = factor."""
+    """The activation (Snake), then a transposed convolution with kernel = stride = factor."""
 
-    def __init__(self, in_dim: int, out_dim: int, factor: int) -> None:
+    def __init__(self, in_dim: int, out_dim: int, factor: int, config: DecompressorConfig) -> None:
         super().__init__()
-        self.activation = Snake(in_dim)
+        self.activation = make_activation(in_dim, config)
         self.upscale = PatchTranspose1d(in_dim, out_dim, factor, factor)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -34,8 +33,8 @@ class DecompressorLayer(nn.Module):
     def __init__(self, in_dim: int, out_dim: int, factor: int, config: DecompressorConfig, window_size: int) -> None:
         super().__init__()
         self.factor = factor
-        self.focal_block = FocalBlock(in_dim, config, window_size)
-        self.upscale = UpScale(in_dim, out_dim, factor)
+        self.focal_block = make_block(in_dim, config, window_size)  # named as in published checkpoints
+        self.upscale = UpScale(in_dim, out_dim, factor, config)
 
     def forward(
         self, x: Tensor, lengths: Tensor | None, contexts: tuple[Tensor, ...] | None

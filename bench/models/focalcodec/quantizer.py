@@ -17,6 +17,10 @@ class BinarySphericalQuantizer(nn.Module):
         super().__init__()
         self.bits = bits
 
+    def prepared(self, lats: Tensor) -> Tensor:
+        """What the compressor gave [..., D] as latents: at unit norm."""
+        return normalize(lats)
+
     def lats_to_toks(self, lats: Tensor) -> Tensor:
         """Latents or codes [..., D] -> tokens [...], int64."""
         weights = 2 ** torch.arange(self.bits - 1, -1, -1, device=lats.device)
@@ -55,6 +59,17 @@ class BinarySphericalQuantizer(nn.Module):
         flat = lats.flatten(0, -2) if mask is None else lats[mask]
         p = torch.softmax(2 * inverse_temperature * flat @ self.codebook(lats.device).to(lats.dtype).t(), dim=-1)
         return _entropy(p).mean() - gamma * _entropy(p.mean(0))
+
+
+class LookupFreeQuantizer(BinarySphericalQuantizer):
+    """Lookup-free quantization (Yu et al. 2024, arXiv 2310.05737): codes of D values +-1, latents of any length."""
+
+    def prepared(self, lats: Tensor) -> Tensor:
+        """What the compressor gave, as it is."""
+        return lats
+
+    def _signs(self, bits: Tensor) -> Tensor:
+        return 2 * bits - 1
 
 
 def _entropy(p: Tensor) -> Tensor:

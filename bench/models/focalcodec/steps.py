@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .compressor import Compressor
-from .config import FocalCodecConfig
-from .decoder import Decoder
+from .config import FocalCodecConfig, LookupFreeConfig
+from .decoder import make_decoder
 from .decompressor import Decompressor
-from .quantizer import BinarySphericalQuantizer, normalize
+from .quantizer import BinarySphericalQuantizer, LookupFreeQuantizer
 from .wavlm import WavLM
 
 
@@ -24,9 +24,10 @@ class Steps(nn.Module):
         self.config = config
         self.encoder = WavLM(config.encoder)
         self.compressor = Compressor(config.compressor)
-        self.quantizer = BinarySphericalQuantizer(config.bits)
+        free = isinstance(config.quantizer, LookupFreeConfig)
+        self.quantizer = LookupFreeQuantizer(config.bits) if free else BinarySphericalQuantizer(config.bits)
         self.decompressor = Decompressor(config.decompressor)
-        self.decoder = Decoder(config.decoder)
+        self.decoder = make_decoder(config.decoder)
 
     # -- facts ---------------------------------------------------------------------------------------------------------
 
@@ -111,8 +112,9 @@ class Steps(nn.Module):
         return self.encoder(sig, attention_lengths=valid)[0]
 
     def feats_to_lats(self, feats: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """feats [B, T, 1024], lengths [B] frames -> unit-norm latents [B, T', bits]."""
-        return normalize(self.compressor(feats, lengths)[0])
+        """feats [B, T, 1024], lengths [B] frames -> latents [B, T', bits], of unit norm but for a
+        lookup-free quantizer."""
+        return self.quantizer.prepared(self.compressor(feats, lengths)[0])
 
     def lats_to_toks(self, lats: Tensor) -> Tensor:
         """lats [..., bits] -> tokens [...]."""
