@@ -20,7 +20,7 @@ bench run --task vc --codec "$converting" --data embedded
 bench run --task vc --codec "$converting" --data "vctk:$speech/VCTK"
 # Small on purpose: every codec has many lines.
 bench run --task streaming --codec focalcodec@50,focalcodec@12.5,freqcodec@2 --data "embedded#british+parallel"
-bench run --task robustness --codec identity,opus@12,codec2@1200 --metrics pesq_wb,stoi,dwer \
+bench run --task robustness --codec identity,opus@12,codec2@1200,focalcodec@50 --metrics pesq_wb,stoi,dwer \
     --data "embedded#british+parallel+female"
 # Probes train networks: every codec with weights (v1's tokens are v2's), and two more, one of them heard decoded
 # (packets are no tokens).
