@@ -10,7 +10,7 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 CONTENT = (
-    "codecs/*.toml", "codecs/*/*.toml", "codecs/*/*.md", "codecs/*/*.safetensors",
+    "codecs/*.toml", "codecs/*/*.toml", "codecs/*/*.md", "codecs/*/*.safetensors", "codecs/*/*.tflite", "codecs/*/LICENSE",
     "tasks/*.toml", "tasks/profiles/*.toml",
     "results/gate/*.parquet", "results/*/*/*.parquet", "results/*/*/*/*.parquet", "results/README.md",
 )  # fmt: skip

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import csv
-import os
 from pathlib import Path
 
 import pytest
 
 from bench import cards
 
-REPORTED = Path(os.environ.get("BENCH_SHARED", "../shared")) / "specs" / "reported"
+REPORTED = Path(__file__).resolve().parents[1] / "fixtures" / "reported"
 POINTS = {
     "EnCodec": "encodec@1.5", "DAC": "dac@1", "WavLM6-KM": "wavlm6km@6", "SpeechTokenizer": "speechtokenizer@1",
     "SemantiCodec": "semanticodec@0.65", "Mimi": "mimi@0.69", "WavTokenizer": "wavtokenizer@40", "BigCodec": "bigcodec",
     "Stable Codec": "stablecodec@0.7", "FocalCodec@50": "focalcodec@50", "FocalCodec@25": "focalcodec@25",
     "FocalCodec@12.5": "focalcodec@12.5",
 }  # fmt: skip
-
-pytestmark = pytest.mark.skipif(not REPORTED.is_dir(), reason="needs: the reference folder with specs/reported")
 
 
 def rows(table: str) -> list[dict[str, str]]:
@@ -54,7 +51,7 @@ def test_table_1(codec: str) -> None:
     assert told["source"].startswith("arXiv 2502.04465v1, Tables 1 ")
 
 
-TABLE_7 = rows("focalcodec_table7_baselines.csv") if REPORTED.is_dir() else []
+TABLE_7 = rows("focalcodec_table7_baselines.csv")
 
 
 @pytest.mark.parametrize("row", TABLE_7, ids=lambda row: row["codec"])
@@ -64,7 +61,7 @@ def test_table_7(row: dict[str, str]) -> None:
     assert {key: told.get(key) for key in row} == row
 
 
-TABLE_9 = rows("focalcodec_table9_chunked.csv") if REPORTED.is_dir() else []
+TABLE_9 = rows("focalcodec_table9_chunked.csv")
 
 
 @pytest.mark.parametrize("row", TABLE_9, ids=lambda row: f"{row['codec']} {row['chunk_samples']}")
