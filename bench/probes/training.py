@@ -30,12 +30,13 @@ class Example:
 
 @dataclass(frozen=True)
 class Batch:
-    """Padded: tokens [B, N, K] int64, features [B, N, H], either None; lengths [B] on the CPU."""
+    """Padded: tokens [B, N, K] int64, features [B, N, H], either None; lengths [B] on the CPU; starts [B] of stretches."""
 
     examples: Sequence[Example]
     tokens: Tensor | None
     features: Tensor | None
     lengths: Tensor
+    starts: Sequence[int] = ()
 
 
 def batches(
@@ -58,7 +59,7 @@ def batches(
         spans = [_span(inputs.length(example.utterance), crop, shuffle) for example in some]
         tokens, features = (_padded(held, some, spans, device) for held in (inputs.tokens, inputs.features))
         lengths = torch.tensor([span.stop - span.start for span in spans])
-        yield Batch(some, None if tokens is None else tokens.long(), features, lengths)
+        yield Batch(some, None if tokens is None else tokens.long(), features, lengths, [span.start for span in spans])
 
 
 def _span(length: int, crop: int, random: np.random.Generator | None) -> slice:

@@ -1,0 +1,1 @@
+"""Networks from a codec's tokens to other tokens of it: speech enhancement and separation."""

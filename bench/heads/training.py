@@ -1,0 +1,159 @@
+"""A head: its loss, with the best order of sources (permutation-invariant training), and what it predicts.
+
+`bench.probes.fitting` trains it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import groupby, permutations
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bench.device import to_device
+from bench.errors import BenchError
+from bench.heads.networks import Restorer
+from bench.heads.pairs import Pairs
+from bench.heads.settings import Settings
+from bench.probes.fitting import Trained, fit
+from bench.probes.inputs import Ints
+from bench.probes.training import Batch, Example, batches
+
+
+class Head:
+    """A network from `pairs.inputs` to `pairs.targets`, trained with one seed."""
+
+    def __init__(self, pairs: Pairs, settings: Settings, seed: int, device: str = "cpu") -> None:
+        torch.manual_seed(seed)
+        self.pairs, self.settings, self.device = pairs, settings, device
+        self.network = Restorer(pairs, settings).to(device)
+        self.optimiser = torch.optim.AdamW(
+            self.network.parameters(), lr=settings.learning_rate, betas=settings.betas, weight_decay=settings.weight_decay
+        )
+        self.order = np.random.default_rng(seed)
+        self.orders = list(permutations(range(pairs.sources)))
+
+    def _targets(self, batch: Batch) -> Tensor:
+        """int64 [B, S, N, K]; what lies beyond a length is 0."""
+        longest = int(batch.lengths.max())
+        rows = np.zeros((len(batch.examples), self.pairs.sources, longest, len(self.pairs.sizes)), np.int64)
+        for row, example, start, length in zip(rows, batch.examples, batch.starts, batch.lengths.tolist(), strict=True):
+            row[:, :length] = self.pairs.targets[example.utterance][:, start : start + length]
+        return to_device(torch.from_numpy(rows), self.device)
+
+    def costs(self, scores: Sequence[Tensor], targets: Tensor, lengths: Tensor) -> Tensor:
+        """[B, S, S]: mean cross entropy of every output against every source, over frames and codebooks."""
+        longest = targets.shape[2]
+        mask = (torch.arange(longest, device=targets.device)[None] < lengths.to(targets.device)[:, None]).float()
+        total: Tensor | float = 0.0
+        for k, score in enumerate(scores):
+            wanted = targets[..., k].transpose(1, 2)[:, None].expand(-1, score.shape[1], -1, -1)  # [B, S, N, S]
+            total = total - (score.gather(-1, wanted) * mask[:, None, :, None]).sum(dim=2)
+        assert isinstance(total, Tensor)
+        return total / (len(scores) * mask.sum(dim=1))[:, None, None]
+
+    def matched(self, costs: Tensor) -> tuple[Tensor, Tensor]:
+        """costs [B, S, S] -> (mean cost [B] under the best order, that order's number [B])."""
+        sources = list(range(len(costs[0])))
+        each = torch.stack([costs[:, sources, list(order)].mean(dim=-1) for order in self.orders], dim=-1)
+        best = each.min(dim=-1)
+        return best.values, best.indices
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Cross entropy per token; of several sources the mean over utterances, each under its best order."""
+        scores = self.network(batch.tokens, batch.features, batch.lengths)
+        cost, _ = self.matched(self.costs(scores, self._targets(batch), batch.lengths))
+        if self.pairs.sources > 1:
+            return cost.mean()
+        share = batch.lengths.to(cost.device) / batch.lengths.sum()
+        return (cost * share).sum()
+
+    def step(self, batch: Batch) -> float:
+        """One update of the weights; returns the loss. Raises BenchError when it is not finite."""
+        self.optimiser.zero_grad(set_to_none=True)
+        loss = self.loss(batch)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise BenchError(f"{self.pairs.inputs.name}: the head's loss is {value}; lower its learning_rate")
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
+        self.optimiser.step()
+        return value
+
+    @torch.inference_mode()
+    def validate(self, examples: Sequence[Example]) -> tuple[float, float]:
+        """(share of wrong tokens, mean loss per utterance), each utterance under its best order."""
+        self.network.eval()
+        wrong = total = torch.zeros((), device=self.device)
+        count = 0
+        for batch in self._alike(examples):
+            scores, targets = self.network(batch.tokens, batch.features, batch.lengths), self._targets(batch)
+            cost, order = self.matched(self.costs(scores, targets, batch.lengths))
+            right = targets[torch.arange(len(order))[:, None], torch.tensor(self.orders, device=order.device)[order]]
+            wrong = wrong + sum((score.argmax(-1) != right[..., k]).sum() for k, score in enumerate(scores))
+            total, count = total + cost.sum(), count + right.numel()
+        return float(wrong) / max(1, count), float(total) / len(examples)
+
+    @torch.inference_mode()
+    def predict(self, examples: Sequence[Example]) -> dict[str, list[list[Ints]]]:
+        """Utterance -> for each source, in the order of the targets, the indices [N_s, K_s] of every token stream."""
+        self.network.eval()
+        found = {}
+        for batch in self._alike(examples):
+            scores = self.network(batch.tokens, batch.features, batch.lengths)
+            _, order = self.matched(self.costs(scores, self._targets(batch), batch.lengths))
+            for row, example in enumerate(batch.examples):
+                by_target = self.orders[int(order[row])]
+                mine = [[score[row, by_target.index(s)] for score in scores] for s in range(self.pairs.sources)]
+                found[example.utterance] = [self._indices(one, self.pairs.rows[example.utterance]) for one in mine]
+        return found
+
+    def _indices(self, scores: Sequence[Tensor], rows: Sequence[int]) -> list[Ints]:
+        """Scores [N, V_k] of one source -> indices of each stream: of frames that share a token, their scores are summed."""
+        made, at = [], 0
+        for books, count in zip(self.pairs.streams, rows, strict=True):
+            columns = [_summed(score, count).argmax(-1) for score in scores[at : at + books]]
+            made.append(torch.stack(columns, dim=-1).cpu().numpy().astype(np.int32))
+            at += books
+        return made
+
+    def _alike(self, examples: Sequence[Example]) -> list[Batch]:
+        """Batches of utterances of one length: nothing is padded, and no prediction depends on who else is there."""
+        length = self.pairs.inputs.length
+        ordered = sorted(examples, key=lambda example: (length(example.utterance), example.utterance))
+        groups = [list(some) for _, some in groupby(ordered, key=lambda example: length(example.utterance))]
+        return [batch for some in groups for batch in batches(some, self.pairs.inputs, self.settings.batch, self.device)]
+
+    def fit(
+        self,
+        train: Sequence[Example],
+        valid: Sequence[Example],
+        checkpoint: Path,
+        told: Callable[[int, float], None] = lambda epoch, error: None,
+    ) -> Trained:
+        """Train to the end of the schedule (or go on where a killed run was) and take the best epoch's weights."""
+        return fit(
+            self.network, self.optimiser, self.order, self.settings,
+            lambda: self._epoch(train), lambda: self.validate(valid), checkpoint, told,
+        )  # fmt: skip
+
+    def _epoch(self, train: Sequence[Example]) -> int:
+        shuffle = self.order if self.settings.order == "shuffled" else None
+        crop = round(self.settings.crop_s * self.pairs.inputs.rate_hz)
+        frames = 0
+        for batch in batches(train, self.pairs.inputs, self.settings.batch, self.device, shuffle, crop):
+            self.step(batch)
+            frames += int(batch.lengths.sum())
+        return frames
+
+
+def _summed(scores: Tensor, count: int) -> Tensor:
+    """[N, V] -> [count, V], the sums over the frames that `bench.probes.inputs.stretch` gave to one token."""
+    if count == len(scores):
+        return scores
+    at = torch.clamp(torch.arange(len(scores), device=scores.device) * count // max(1, len(scores)), max=count - 1)
+    return torch.zeros(count, scores.shape[1], device=scores.device).index_add_(0, at, scores)
