@@ -80,6 +80,11 @@ PROBES: Mapping[str, Column] = _named(
 )
 """Errors of a trained probe, and what is told beside them."""
 
+RESTORATION: Mapping[str, Column] = _named(
+    Column("wrong_tokens", "wrong tokens", "%", "lower", 0.0, scale=100.0, decimals=1, role="fact"),
+)
+"""wrong_tokens: share of the tokens that are not those of the clean recording, all codebooks together."""
+
 STREAMING: Mapping[str, Column] = _named(
     Column("latency_ms", "latency", "ms", "lower", 0.0, decimals=0),
     Column("look_ahead_ms", "look-ahead", "ms", "lower", 0.0, decimals=0),
@@ -125,7 +130,7 @@ def every_column() -> dict[str, Column]:
     """
     known = {**ENGINE, **ODD}
     brought: list[tuple[str, Iterable[Column]]] = [("a metric", metrics.columns().values())]
-    brought += [("a task", some.values()) for some in (PROBES, STREAMING, SYNTHESIS, LISTENING)]
+    brought += [("a task", some.values()) for some in (PROBES, RESTORATION, STREAMING, SYNTHESIS, LISTENING)]
     brought += [(entry.value, entry.load()) for entry in entry_points(group="bench.columns")]
     for source, columns in brought:
         for column in columns:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -81,15 +82,20 @@ def load(source: Source, noise: Path | str | None = None, seed: int = 0, **optio
     return add(clean, folder, seed, named + mark + tail)
 
 
-def add(clean: Dataset, folder: Path | None = None, seed: int = 0, name: str | None = None) -> Dataset:
-    """Noisy version of any set. Ids stay; `extra` gains noise and snr_db. Raises DataMissing for an empty folder."""
+def add(
+    clean: Dataset, folder: Path | None = None, seed: int = 0, name: str | None = None, babble: Sequence[Utterance] = ()
+) -> Dataset:
+    """Noisy version of any set. Ids stay; `extra` gains noise and snr_db. Raises DataMissing for an empty folder.
+
+    babble: the utterances that babble is made of, in place of the embedded ones.
+    """
     recordings = audio_files(folder) if folder is not None and folder.is_dir() else []
     if folder is not None and not recordings:
         raise DataMissing(f"no noise recordings (.wav, .flac, .ogg) under {folder}; name a folder that holds some")
-    voices = [] if recordings else list(module("embedded").load(Source("embedded")))
+    voices = [] if recordings else list(babble or module("embedded").load(Source("embedded")))
     noisy = tuple(_noisy(u, seed, folder, recordings, voices) for u in clean)
     # What the noise is drawn from is part of the list's identity.
-    drawn = [u.extra["sha256"] for u in voices]
+    drawn = [str(u.extra.get("sha256", u.id)) for u in voices]
     if folder is not None:
         drawn = [path.relative_to(folder).as_posix() for path in recordings]
     digest = hashlib.sha256("\n".join([VERSION, str(seed), *drawn]).encode()).hexdigest()[:12]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-CODED = ("resynthesis", "converted", "ceiling", "chunked", "degraded", "synthesis")
+CODED = ("resynthesis", "converted", "ceiling", "chunked", "degraded", "synthesis", "enhanced", "separated")
 """Roles whose settings are the card's."""
 
 

@@ -45,7 +45,7 @@ SCHEMA: Mapping[str, str] = {
     "weights": "none, official, nano, random or path:hash",
     "weights_sha256": "digest of the weights; of audio decoded elsewhere, of its files",
     "system_key": "identity of codec, settings, weights, definitions and packages",
-    "role": "what the system does: resynthesis, chunked, degraded, converted, ceiling, reference, probe",
+    "role": "what the system does: resynthesis, chunked, degraded, converted, enhanced, separated, ceiling, reference, probe",
     "output": "which of the waves that were made, where there are several",
     "against": "the recording that the score refers to, where it is not the original",
     "settings": "settings of the operating point (JSON)",
@@ -224,12 +224,13 @@ def _score_rows(
         values = {name: {"failure": kind, "detail": detail} for name in names}
     of_metric = {**row, **about[due.metric], "output": due.output, "against": due.against}
     for name in names:
-        yield of_metric | {"column": name + suffix(due.against)} | _value(values[name])
+        yield of_metric | {"column": name + suffix(due.against, due.output)} | _value(values[name])
 
 
-def suffix(against: str) -> str:
-    """What is added to a column's name when it is not about the usual recording: "_to_source" and the like."""
-    return "" if against in ("", "target") else f"_to_{against}"
+def suffix(against: str, output: str = "") -> str:
+    """What is added to a column's name when it is not about the usual recording: "_to_source" and the like. An output that
+    is called as a recording is its own (the two voices of a separation)."""
+    return "" if against in ("", "target", output) else f"_to_{against}"
 
 
 def base(plan: Plan) -> dict[str, Any]:

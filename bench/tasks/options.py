@@ -77,6 +77,7 @@ NOT_OF: Mapping[str, tuple[str, ...]] = {
     "ser": ("metrics", "channels", "language"),
     "streaming": ("protocol", "seeds", "continuous"), "robustness": ("protocol", "seeds", "continuous"),
     "synthesis": ("continuous", "channels", "language"),
+    "enhancement": ("channels", "language"), "separation": ("channels", "language"),
 }  # fmt: skip
 """Flags that a task does not read: given to it, they are refused."""
 

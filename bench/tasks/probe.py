@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
 from bench import adapters, audio, data, definitions, device
@@ -140,7 +141,7 @@ def _subjects(runner: Runner, continuous: bool) -> Iterator[Subject]:
             some = f"{len(lost)} of {len(coded)} utterances could not be coded, for example {coded[lost[0]]}"
             raise BenchError(f"{system.label}: {some}: {kind}, {detail}")
         record = store.get(next(iter(coded)))
-        if record is not None and "codes" in record and _readable(Codes.from_bytes(record["codes"])):
+        if record is not None and "codes" in record and readable(Codes.from_bytes(record["codes"])):
             yield subject(system.name, "tokens", line, list(coded))
         else:
             name = system.name + DECODED
@@ -150,7 +151,7 @@ def _subjects(runner: Runner, continuous: bool) -> Iterator[Subject]:
             yield subject(system.name + FEATURES, "features", line, originals)
 
 
-def _readable(codes: Codes) -> bool:
+def readable(codes: Codes) -> bool:
     """Whether there are tokens for a recurrent network to read: none as fast as samples (mu-law)."""
     return reading.has_tokens(codes) and max(stream.rate_hz for stream in codes.tokens) <= FASTEST_HZ
 
@@ -180,11 +181,12 @@ def _train(
         for subject in subjects:
             if path[subject.key] in wanted:
                 _inputs(subject, runner).save(path[subject.key])
-        results |= _run_jobs(due, plan, store) if due else {}
+        results |= run_jobs(due, plan, store) if due else {}
     return [Probed(one.name, one.system, one.division, one.seed, one.job, results[one.job.key]) for one in found]
 
 
-def _run_jobs(due: Sequence[Job], plan: Plan, store: Store) -> dict[str, dict[str, Any]]:
+def run_jobs(due: Sequence[Any], plan: Plan, store: Store, kind: ModuleType = jobs) -> dict[str, dict[str, Any]]:
+    """Results of trainings by key; `kind`: the module whose `run` does a job, and which is told when it is stored."""
     results = {}
     away = not device.is_cpu(plan.device)
     # Probes are small: several seeds share a device, so that one computes while another waits for its next batch.
@@ -194,13 +196,13 @@ def _run_jobs(due: Sequence[Job], plan: Plan, store: Store) -> dict[str, dict[st
         Progress(len(due), f"{plan.task} probes", unit="training") as progress,
         executors.make(plan.executor, options) as executor,
     ):
-        pending = {executor.submit(jobs.run, job, "gpu" if away else "cpu"): job for job in due}
+        pending = {executor.submit(kind.run, job, "gpu" if away else "cpu"): job for job in due}
         executor.flush()
         for future in as_completed(pending):
             job = pending[future]
             results[job.key] = future.result()
             store.put(job.key, "probe", results[job.key])
-            jobs.finished(job)
+            kind.finished(job)
             progress.advance(1, f"seed {job.seed}")
     return results
 
@@ -214,7 +216,7 @@ def _inputs(subject: Subject, runner: Runner) -> Inputs:
         return made
     line, system = subject.line, subject.line.system
     if subject.kind == "features":
-        codec = _codec(system)
+        codec = loaded(system)
         if not isinstance(codec, HasFeatures):
             raise BenchError(f"{system.name} has no continuous features; leave out --continuous for it")
         made.rate_hz = codec.feature_rate_hz
@@ -226,11 +228,12 @@ def _inputs(subject: Subject, runner: Runner) -> Inputs:
             made.features[u.id] = reading.log_mel(audio.resample(wave, rate, 16000))
         return made
     codes = {u.id: Codes.from_bytes(record["codes"]) for u, record in _records(line, runner)}
-    codec = _codec(system)
+    codec = loaded(system)
     return reading.from_codes(subject.name, codes, codec.codebooks() if isinstance(codec, HasCodebooks) else None)
 
 
-def _codec(system: System) -> Codec:
+def loaded(system: System) -> Codec:
+    """The codec of a system, on the CPU, for what only it can tell: tables, features."""
     return adapters.load(system.point, system.weights, "cpu")
 
 

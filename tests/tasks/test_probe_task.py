@@ -74,7 +74,7 @@ def test_table_of_a_run(tmp_path: Path, two_voices: Dataset, monkeypatch: pytest
         "probe_er", "probe_params", "probe_train_s", "probe_epoch", "probe_seed_sd", "bitrate_packed"
     }  # fmt: skip
     assert not list((tmp_path / "probes").iterdir()), "checkpoints and inputs are gone when all is trained"
-    monkeypatch.setattr(probe, "_run_jobs", lambda *_: pytest.fail("a finished probe was trained again"))
+    monkeypatch.setattr(probe, "run_jobs", lambda *_: pytest.fail("a finished probe was trained again"))
     again = files.read(probe.run("si", wanted).folders[0])
     assert sorted(again["value"].dropna()) == sorted(rows["value"].dropna())
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from bench.heads.pairs import Pairs
-from bench.heads.settings import Settings
 from bench.probes.networks import Front
+from bench.probes.restoration.pairs import Pairs
+from bench.probes.restoration.settings import Settings
 
 
 class Restorer(nn.Module):

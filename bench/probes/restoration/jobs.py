@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from bench import device
-from bench.heads.settings import Settings
+from bench.probes.restoration.settings import Settings
 
-DEFINITION = "head"
+DEFINITION = "restoration"
 VERSION = "1"
 PACKAGES = ("torch", "speechbrain")
 
@@ -43,8 +43,8 @@ def run(job: Job) -> dict[str, Any]:
     """Train (or go on with a training that was killed) and predict: tokens per test utterance, curve and cost."""
     import torch
 
-    from bench.heads.pairs import Pairs
-    from bench.heads.training import Head
+    from bench.probes.restoration.pairs import Pairs
+    from bench.probes.restoration.training import Head
     from bench.probes.training import Example
 
     where = os.environ.get("BENCH_WORKER_DEVICE", job.device) if job.device == "cuda" else job.device

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from bench.device import to_device
 from bench.errors import BenchError
-from bench.heads.networks import Restorer
-from bench.heads.pairs import Pairs
-from bench.heads.settings import Settings
 from bench.probes.fitting import Trained, fit
 from bench.probes.inputs import Ints
+from bench.probes.restoration.networks import Restorer
+from bench.probes.restoration.pairs import Pairs
+from bench.probes.restoration.settings import Settings
 from bench.probes.training import Batch, Example, batches
 
 

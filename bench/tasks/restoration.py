@@ -1,0 +1,261 @@
+"""What enhancement and separation share: codes of mixtures and of the clean speech in them, heads over seeds, their rows.
+
+Every table has rows of reference: the clean recording, the noisy or mixed one, and for each codec its ceiling (the clean
+recording through it) and the line "untreated" (the noisy or mixed one through it).
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench import cards as codec_cards
+from bench import definitions
+from bench.codec import HasCodebooks, HasFeatures
+from bench.codes import Codes
+from bench.data.two_voices import VOICES
+from bench.engine import systems as known
+from bench.engine.plan import ALWAYS, ORIGINAL, Comparison, Line, Plan
+from bench.engine.producers import Producer
+from bench.engine.producers.resynthesis import Resynthesis
+from bench.engine.runner import Runner
+from bench.engine.systems import System
+from bench.errors import BenchError
+from bench.probes.restoration import jobs, pairs
+from bench.probes.restoration.jobs import Job
+from bench.probes.restoration.pairs import Pairs
+from bench.probes.restoration.settings import Settings, settings
+from bench.results import files
+from bench.results import rows as row_files
+from bench.store import Store, key_of
+from bench.tasks import cards, encoded, mixtures, options, outcome, probe, restored_rows
+from bench.tasks.encoded import EachVoice, Encoded, Predicted, PredictedVoices
+from bench.tasks.mixtures import CLEAN, Material
+from bench.tasks.options import Options
+from bench.tasks.probe import FEATURES
+from bench.tasks.restored_rows import Restored
+
+DEFAULT_CODECS = ("focalcodec@50", "freqcodec@1")
+CEILING, UNTREATED = "ceiling", "untreated"
+_SOME = 200
+"""Utterances whose codes are read at a time."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """name: of the task. role: of its rows. mixed: how the mixture's row of reference is called."""
+
+    name: str
+    role: str
+    mixed: str
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the waves: one, or the two voices."""
+        return VOICES if self.name == "separation" else ("",)
+
+    def through_codec(self, role: str, heard: str) -> Producer:
+        """The clean recordings (heard "clean") or what is heard (""), through the codec."""
+        if self.name == "separation":
+            return EachVoice(role=role, heard=VOICES if heard else ("", ""))
+        return Resynthesis(role=role, heard=heard)
+
+    def predicted(self, path: Path, key: str) -> Producer:
+        """The waves of predicted tokens."""
+        kind = PredictedVoices if self.name == "separation" else Predicted
+        return kind(role=self.role, path=str(path), key=key)
+
+    def comparisons(self, columns: tuple[str, ...]) -> tuple[Comparison, ...]:
+        """Each wave against its own clean recording."""
+        if self.name == "separation":
+            return tuple(Comparison(columns, against=voice, output=voice) for voice in VOICES)
+        return (Comparison(columns, against=ORIGINAL, always=ALWAYS),)
+
+
+ENHANCEMENT = Task("enhancement", "enhanced", "noisy")
+SEPARATION = Task("separation", "separated", "mixture")
+
+
+def run(task: Task, wanted: Options) -> outcome.Outcome:
+    """Train and test heads of every system on every data set asked for; rows and table of each are written and told."""
+    card = cards.load(task.name)
+    profile = wanted.profile.split(":")[0]
+    run_on = options.device(wanted.device)
+    usual = card.settings["protocol"].get(profile, "focalcodec")
+    protocol = wanted.protocol or usual
+    chosen, seeds = settings(protocol), wanted.seeds or tuple(card.settings["seeds"])
+    systems = known.systems(_sending_tokens(wanted.codecs or DEFAULT_CODECS), profile=profile, want=wanted.weights, device=run_on)
+    for system in systems:
+        _check_tokens(task, system)
+    columns = wanted.metrics or tuple(card.settings["columns"][profile])
+    results = outcome.Outcome()
+    for source in wanted.data or (card.data[profile],):
+        if wanted.limit is not None:
+            raise BenchError(f"LIMIT does not fit TASK={task.name}: a head trained on part of its data has another meaning")
+        material = mixtures.make(task.name, source, card.settings)
+        suffix = "" if protocol == usual else f"-{protocol}"
+        results.add(_run(task, systems, material, columns, chosen, seeds, suffix, wanted, run_on))
+    return results
+
+
+def _run(
+    task: Task, systems: Sequence[System], material: Material, columns: tuple[str, ...], chosen: Settings,
+    seeds: Sequence[int], suffix: str, wanted: Options, run_on: str,
+) -> outcome.Outcome:  # fmt: skip
+    coding = tuple(Line(system, Encoded(heard=name)) for system in systems for name in ("", *material.clean))
+    plan = Plan(
+        task.name, tuple(systems), material.dataset, (), profile=wanted.profile, device=run_on, always=(), lines=coding,
+        length=cards.profile(wanted.profile).protocol.length, **wanted.engine,
+    )  # fmt: skip
+    outcome.announce(plan, wanted.results)
+    parts = f"{len(material.train)} mixtures train, {len(material.valid)} validate, {len(material.test)} are tested"
+    print(f"  protocol {chosen.protocol}, seeds {', '.join(map(str, seeds))}; {parts}", flush=True)
+    with Store(wanted.store) as store:
+        tested = material.tested
+        place = outcome.place(wanted.results, task.name, tested, store, suffix)
+        files.inspect(place.folder())
+        coder = Runner(plan, store)
+        coder.run()
+        restored = [one for system in systems for one in _heads(coder, system, material, chosen, seeds, wanted.continuous)]
+        scored = replace(
+            plan, dataset=tested, lines=tuple(_lines(task, systems, restored)), comparisons=task.comparisons(columns)
+        )  # fmt: skip
+        runner = Runner(scored, store, failures=wanted.failures)
+        runner.run()
+        rows = row_files.frame(scored, store, runner.failures)
+        row_files.note_needs(scored, store, place.folder())
+        for one in restored:
+            store.need(f"{place.folder().resolve()}#{one.name}#head {one.job.key[:8]}", [one.job.key])
+    return outcome.finish(restored_rows.told(rows, restored, task.role, chosen, UNTREATED), place, wanted)
+
+
+def _sending_tokens(names: Sequence[str]) -> list[str]:
+    """`all` means every codec here whose card tells of tokens."""
+    if "all" not in names:
+        return list(names)
+    every = (system.name for system in known.systems(["all"]) if system.point.kind == "neural" and _token_streams(system))
+    return [*(name for name in names if name != "all"), *every]
+
+
+def _token_streams(system: System) -> bool:
+    return any(stream.sizes and 0 < stream.rate_hz <= probe.FASTEST_HZ for stream in system.point.streams)
+
+
+def _check_tokens(task: Task, system: System) -> None:
+    """Raises BenchError for a codec whose card tells that it sends no tokens."""
+    if system.point.adapter == "published" or (system.point.streams and not _token_streams(system)):
+        some = [name for name in codec_cards.paths() if name in ("focalcodec", "encodec", "mimi", "dac")]
+        raise BenchError(
+            f"{system.name} sends no tokens that a network could predict; TASK={task.name} needs a codec of tokens, "
+            f"such as {', '.join(some)}"
+        )
+
+
+def _lines(task: Task, systems: Sequence[System], restored: Sequence[Restored]) -> Iterator[Line]:
+    identity = known.system("identity")
+    yield Line(identity, task.through_codec("reference", CLEAN), name="reference@clean")
+    yield Line(identity, task.through_codec("reference", ""), name=f"reference@{task.mixed}")
+    for system in systems:
+        yield Line(system, task.through_codec(CEILING, CLEAN), name=f"{system.name} ({CEILING})")
+        yield Line(system, task.through_codec("resynthesis", ""), name=f"{system.name} ({UNTREATED})")
+    for one in restored:
+        yield Line(one.system, task.predicted(one.path, one.job.key), name=restored_rows.seeded(one.name, one.seed))
+
+
+def _heads(
+    runner: Runner, system: System, material: Material, chosen: Settings, seeds: Sequence[int], with_features: bool
+) -> Iterator[Restored]:
+    """Trained heads of one system on its tokens and, where asked for, on its continuous features, with what they predict."""
+    store, plan = runner.store, runner.plan
+    heard, clean = _lines_of(runner, system, material)
+    keys = [key for line in (heard, *clean) for key in _keys(runner, line, material)]
+    codec = probe.loaded(system)
+    if with_features and not isinstance(codec, HasFeatures):
+        raise BenchError(f"{system.name} has no continuous features; leave out --continuous for it")
+    folder = store.path.parent / "restoration"
+    about = ("restoration", keys, material.sha256, chosen.asdict(), definitions.get("restoration").identity)
+    kind = plan.device.split(":")[0]
+    with tempfile.TemporaryDirectory(prefix="bench-restoration-") as scratch:
+        found: list[tuple[str, Job]] = []
+        for name in (system.name, *((system.name + FEATURES,) if with_features else ())):
+            for seed in seeds:
+                key = key_of(*about, name.removeprefix(system.name), seed, kind, system.key)
+                path = Path(scratch) / f"{len(name)}.npz"
+                lists = (material.train, material.valid, material.test)
+                found.append((name, Job(path, *lists, chosen, seed, folder, key, plan.device)))
+        results = store.get_many([job.key for _, job in found])
+        due = [(name, job) for name, job in found if job.key not in results]
+        codes = {line: _codes(runner, line, material, None if due else material.test) for line in (heard, *clean)}
+        said = {u: [codes[line][u] for line in clean] for u in codes[heard]}
+        made: dict[str, Pairs] = {}
+        if due:
+            tables = codec.codebooks() if isinstance(codec, HasCodebooks) else None
+            made[system.name] = pairs.from_codes(system.name, codes[heard], said, tables)
+        for name, job in due:
+            if name not in made:
+                assert isinstance(codec, HasFeatures)
+                features = {u.id: codec.features(u.read(codec.sample_rate)[0]) for u in plan.dataset}
+                made[name] = pairs.continuous(made[system.name], features, name)
+            if not job.pairs.is_file():
+                made[name].save(job.pairs)
+        results |= probe.run_jobs([job for _, job in due], plan, store, jobs) if due else {}
+    for name, job in found:
+        told = results[job.key]
+        predicted = {u: [pairs.replaced(codes[heard][u], source) for source in told["tokens"][u]] for u in material.test}
+        path = folder / f"{job.key}.npz"
+        if not path.is_file():
+            names = VOICES if len(material.clean) > 1 else ("",)
+            encoded.save(path, {
+                f"{u}/{output}": one for u, some in predicted.items() for output, one in zip(names, some, strict=True)
+            })  # fmt: skip
+        wrong = {u: _wrong(some, said[u]) for u, some in predicted.items()}
+        heard_wrong = {u: _wrong([codes[heard][u]] * len(said[u]), said[u]) for u in predicted}
+        yield Restored(name, system, job.seed, job, told, path.resolve(), wrong, heard_wrong)
+
+
+def _wrong(predicted: Sequence[Codes], said: Sequence[Codes]) -> tuple[int, int]:
+    """(tokens that are not those of the clean recordings, all tokens)."""
+    wrong = total = 0
+    for one, clean in zip(predicted, said, strict=True):
+        for mine, due in zip(one.tokens, clean.tokens, strict=True):
+            wrong += int(np.sum(mine.indices != due.indices))
+            total += due.indices.size
+    return wrong, total
+
+
+def _lines_of(runner: Runner, system: System, material: Material) -> tuple[Line, list[Line]]:
+    """The lines that encode what is heard, and each clean recording."""
+    mine = [line for line in runner.plan.lines if line.system.key == system.key]
+    by_name = {line.producer.heard: line for line in mine if isinstance(line.producer, Encoded)}
+    return by_name[""], [by_name[name] for name in material.clean]
+
+
+def _keys(runner: Runner, line: Line, material: Material) -> list[str]:
+    """Keys of the codes of every mixture. Raises BenchError where some could not be coded, or hold no tokens."""
+    keys = {runner.schedule.keys.wave(line, u): u.id for u in material.dataset}
+    there = runner.store.has_many(list(keys))
+    lost = [key for key in keys if key not in there]
+    if lost:
+        kind, detail = runner.failures.get(lost[0], ("missing", "not in the store"))
+        some = f"{len(lost)} of {len(keys)} recordings could not be coded, for example {keys[lost[0]]}"
+        raise BenchError(f"{line.system.label}: {some}: {kind}, {detail}")
+    record = runner.store.get(next(iter(keys)))
+    if record is None or "codes" not in record or not probe.readable(Codes.from_bytes(record["codes"])):
+        raise BenchError(f"{line.system.name} sends no tokens that a network could predict; name a codec of tokens")
+    return list(keys)
+
+
+def _codes(runner: Runner, line: Line, material: Material, only: Sequence[str] | None) -> dict[str, Codes]:
+    wanted = None if only is None else set(only)
+    everything = [u for u in material.dataset if wanted is None or u.id in wanted]
+    found: dict[str, Codes] = {}
+    for start in range(0, len(everything), _SOME):
+        keys = {u.id: runner.schedule.keys.wave(line, u) for u in everything[start : start + _SOME]}
+        records: Mapping[str, Any] = runner.store.get_many(list(keys.values()))
+        found |= {name: Codes.from_bytes(records[key]["codes"]) for name, key in keys.items()}
+    return found

@@ -1,0 +1,136 @@
+"""Rows of enhancement and separation: those of several seeds as one, and what is told of the heads.
+
+Averaging over seeds keeps the utterance the unit of every interval; the spread over seeds is told beside.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+from typing import TYPE_CHECKING, Any
+
+from bench import definitions
+from bench.engine.systems import System
+from bench.probes.restoration.jobs import DEFINITION, Job
+from bench.probes.restoration.settings import Settings
+from bench.results import rows as row_files
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SEED = " #"
+"""Between the name of a line and its seed, until the seeds are one row."""
+SPREAD = ("dwer_whisper_small", "dwer")
+"""The first of these columns that is there tells the spread over seeds."""
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A trained head. path: the codes it predicted. wrong: utterance -> (wrong tokens, all tokens); untreated: those of what
+    was heard."""
+
+    name: str
+    system: System
+    seed: int
+    job: Job
+    result: Mapping[str, Any]
+    path: Path
+    wrong: Mapping[str, tuple[int, int]]
+    untreated: Mapping[str, tuple[int, int]]
+
+
+def seeded(name: str, seed: int) -> str:
+    """Name of the line of one seed."""
+    return f"{name}{_SEED}{seed}"
+
+
+def told(rows: pd.DataFrame, restored: Sequence[Restored], role: str, chosen: Settings, untreated: str) -> pd.DataFrame:
+    """`rows` with one row per system, utterance, output and column, and with the facts of the heads.
+
+    role: of their rows. untreated: what the line of a codec without a head has in brackets.
+    """
+    ours = rows["role"].astype(str) == role
+    mine = rows[ours].copy()
+    seed = mine["codec"].astype(str).str.rpartition(_SEED)[2]
+    mine["codec"] = mine["codec"].astype(str).str.rpartition(_SEED)[0]
+    names = ["codec", "system_key", "utterance", "output", "column", "against"]
+    about = json.dumps(chosen.asdict() | {"seeds": sorted({one.seed for one in restored})}, sort_keys=True)
+    made = []
+    for _, some in mine.groupby(names, observed=True, sort=False, dropna=False):
+        row = _joined(some.to_dict("records"))
+        made.append(row | {"definitions": _with_ours(row["definitions"])})
+    for name in dict.fromkeys(one.name for one in restored):
+        of_line = mine[mine["codec"] == name]
+        heads = [one for one in restored if one.name == name]
+        if len(of_line):
+            made += _wrong_tokens(of_line, [one.wrong for one in heads])
+            made += _facts(heads, of_line.assign(seed_of=seed.loc[of_line.index]), about)
+        plain = rows[rows["codec"].astype(str) == f"{name} ({untreated})"]
+        if len(plain):
+            made += _wrong_tokens(plain, [heads[0].untreated])
+    return row_files.joined([rows[~ours], row_files.typed(made)])
+
+
+def _with_ours(known: Any) -> str:
+    return json.dumps(json.loads(str(known)) | definitions.versions([definitions.get(DEFINITION)]), sort_keys=True)
+
+
+def _joined(some: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """One row of the rows of several seeds: rates add up, other values are averaged; one failure is a failure of all."""
+    first = dict(some[0])
+    lost = next((row for row in some if isinstance(row["failure"], str)), None)
+    if lost is not None:
+        return {**first, "value": None, "num": None, "den": None, "failure": lost["failure"], "detail": lost["detail"]}
+    numbers = {name: [row[name] for row in some if row[name] == row[name]] for name in ("value", "num", "den")}
+    if len(numbers["num"]) == len(some):
+        num, den = sum(numbers["num"]), sum(numbers["den"])
+        first |= {"num": num, "den": den, "value": num / den if den else None}
+    elif numbers["value"]:
+        first["value"] = mean(numbers["value"])
+    return first
+
+
+def _start(rows: pd.DataFrame) -> dict[str, Any]:
+    """The fields of a line that its facts share."""
+    first = rows.iloc[0].to_dict()
+    plain = {"value": None, "num": None, "den": None, "failure": None, "detail": None, "output": "", "against": ""}
+    return first | row_files.engine_facts() | plain | {"definitions": _with_ours(first["definitions"])}
+
+
+def _wrong_tokens(rows: pd.DataFrame, counts: Sequence[Mapping[str, tuple[int, int]]]) -> Iterator[dict[str, Any]]:
+    """Wrong tokens of every utterance, over the seeds."""
+    start = _start(rows)
+    known = rows.drop_duplicates("utterance").set_index("utterance")[["speaker", "language", "seconds"]]
+    for name, about in known.to_dict("index").items():
+        if str(name) in counts[0]:
+            wrong, total = (float(sum(part)) for part in zip(*(one[str(name)] for one in counts), strict=True))
+            terms = {"num": wrong, "den": total, "value": wrong / total if total else None}
+            yield start | about | terms | {"utterance": name, "column": "wrong_tokens"}
+
+
+def _facts(heads: Sequence[Restored], rows: pd.DataFrame, settings: str) -> Iterator[dict[str, Any]]:
+    """Of the whole set: size and cost of the heads, and the spread over their seeds."""
+    start = _start(rows.drop(columns="seed_of"))
+    start |= {"utterance": "(set)", "speaker": row_files.WHOLE_SET, "language": "-", "detail": settings}
+    facts = {
+        "probe_params": mean(one.result["parameters"] / 1e6 for one in heads),
+        "probe_train_s": mean(one.result["seconds"] for one in heads),
+        "probe_epoch": mean(one.result["best_epoch"] for one in heads),
+    }
+    if (spread := _spread(rows)) is not None:
+        facts["probe_seed_sd"] = spread
+    yield from (start | {"column": column, "value": float(value)} for column, value in facts.items())
+
+
+def _spread(rows: pd.DataFrame) -> float | None:
+    """Standard deviation over seeds of the corpus error rate; None where there is one seed, or no error rate."""
+    there = set(rows["column"].astype(str))
+    name = next((column for column in SPREAD if column in there), None)
+    if name is None:
+        return None
+    sums = rows[rows["column"].astype(str) == name].groupby("seed_of")[["num", "den"]].sum()
+    rates = sums["num"] / sums["den"]
+    return float(stdev(rates)) if len(rates) > 1 and rates.notna().all() else None
