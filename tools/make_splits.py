@@ -39,6 +39,15 @@ def embedded_words() -> list[tuple[str, str]]:
     return [(voice, part) for voice in voices for [part] in [{part_of(one) for one in voice.split(MIXED)}]]
 
 
+def embedded_sentences() -> list[tuple[str, str]]:
+    """Neither a voice nor a sentence of the test part is heard in training, where alone shared sentences count."""
+    return [
+        (row["id"], part_of(row["speaker"]))
+        for row in embedded()
+        if part_of(row["speaker"]) == "train" or row["sentence"] not in SHARED_SENTENCES
+    ]
+
+
 def embedded_si() -> list[tuple[str, str]]:
     """Every voice in every part; the test sentence is one that all voices speak, so that its words give nobody away."""
     parts = {SHARED_SENTENCES[0]: "valid", SHARED_SENTENCES[1]: "test"}
@@ -66,6 +75,7 @@ def lists() -> dict[str, tuple[str, str, list[tuple[str, str]]]]:
     """Name -> what its first and its second column are, and the rows."""
     return {
         "embedded_words": ("speaker", "part", embedded_words()),
+        "embedded_sentences": ("id", "part", embedded_sentences()),
         "embedded_si": ("id", "part", embedded_si()),
         "fsdd_speakers": ("id", "part", fsdd_speakers()),
         "ravdess": ("speaker", "fold", ravdess()),

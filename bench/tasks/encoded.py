@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from bench import codec as coding
-from bench.codec import Codec
-from bench.codes import Codes
+from bench.coding import codec as coding
+from bench.coding.codec import Codec
+from bench.coding.codes import Codes
 from bench.data.two_voices import VOICES
 from bench.engine.clock import Clock
 from bench.engine.producers import Made, Producer

@@ -16,8 +16,8 @@ import numpy as np
 
 from bench import cards as codec_cards
 from bench import definitions
-from bench.codec import HasCodebooks, HasFeatures
-from bench.codes import Codes
+from bench.coding.codec import HasCodebooks, HasFeatures
+from bench.coding.codes import Codes
 from bench.data.two_voices import VOICES
 from bench.engine import systems as known
 from bench.engine.plan import ALWAYS, ORIGINAL, Comparison, Line, Plan
@@ -190,12 +190,12 @@ def _heads(
                 found.append((name, Job(path, *lists, chosen, seed, folder, key, plan.device)))
         results = store.get_many([job.key for _, job in found])
         due = [(name, job) for name, job in found if job.key not in results]
-        codes = {line: _codes(runner, line, material, None if due else material.test) for line in (heard, *clean)}
-        said = {u: [codes[line][u] for line in clean] for u in codes[heard]}
+        codes, *of_clean = (_codes(runner, line, material, None if due else material.test) for line in (heard, *clean))
+        said = {u: [some[u] for some in of_clean] for u in codes}
         made: dict[str, Pairs] = {}
         if due:
             tables = codec.codebooks() if isinstance(codec, HasCodebooks) else None
-            made[system.name] = pairs.from_codes(system.name, codes[heard], said, tables)
+            made[system.name] = pairs.from_codes(system.name, codes, said, tables)
         for name, job in due:
             if name not in made:
                 assert isinstance(codec, HasFeatures)
@@ -206,7 +206,7 @@ def _heads(
         results |= probe.run_jobs([job for _, job in due], plan, store, jobs) if due else {}
     for name, job in found:
         told = results[job.key]
-        predicted = {u: [pairs.replaced(codes[heard][u], source) for source in told["tokens"][u]] for u in material.test}
+        predicted = {u: [pairs.replaced(codes[u], source) for source in told["tokens"][u]] for u in material.test}
         path = folder / f"{job.key}.npz"
         if not path.is_file():
             names = VOICES if len(material.clean) > 1 else ("",)
@@ -214,7 +214,7 @@ def _heads(
                 f"{u}/{output}": one for u, some in predicted.items() for output, one in zip(names, some, strict=True)
             })  # fmt: skip
         wrong = {u: _wrong(some, said[u]) for u, some in predicted.items()}
-        heard_wrong = {u: _wrong([codes[heard][u]] * len(said[u]), said[u]) for u in predicted}
+        heard_wrong = {u: _wrong([codes[u]] * len(said[u]), said[u]) for u in predicted}
         yield Restored(name, system, job.seed, job, told, path.resolve(), wrong, heard_wrong)
 
 

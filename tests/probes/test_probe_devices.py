@@ -11,6 +11,9 @@ import torch
 
 from bench.probes.inputs import Inputs
 from bench.probes.networks import Classifier, Recogniser
+from bench.probes.restoration import settings as restoration
+from bench.probes.restoration.pairs import Pairs
+from bench.probes.restoration.training import Head
 from bench.probes.settings import Settings
 from bench.probes.training import Example, Probe, batches
 
@@ -36,6 +39,22 @@ def test_steps_on_a_device_equal_the_cpus(task: str, target: str | int, classes:
         losses[device].append(probe._evaluate(examples)[1])
     assert losses["lane"] == pytest.approx(losses["cpu"], rel=1e-4)
     assert losses["cpu"][-1] < losses["cpu"][0]
+
+
+def test_steps_of_a_head_on_a_device_equal_the_cpus() -> None:
+    lane.register()
+    inputs = _inputs()
+    targets = {name: np.stack([rows[::-1], (rows + 3) % 8]) for name, rows in inputs.tokens.items()}
+    rows = {name: (len(some),) for name, some in inputs.tokens.items()}
+    made = Pairs(inputs, targets, inputs.sizes, inputs.tables, (2,), rows)
+    small = restoration.Settings("tiny", dim=8, attention_heads=2, ffn=16, layers=1, kernel=3, dropout=0.0, learning_rate=1e-2)
+    examples = [Example(name, "") for name in inputs.tokens]
+    losses = {}
+    for device in ("cpu", "lane"):
+        head = Head(made, small, 0, device)
+        losses[device] = [head.step(batch) for _ in range(3) for batch in batches(examples, inputs, 4, device)]
+        losses[device] += head.validate(examples)
+    assert losses["lane"] == pytest.approx(losses["cpu"], rel=1e-3)
 
 
 @pytest.mark.parametrize("make", [Recogniser, Classifier])

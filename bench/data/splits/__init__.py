@@ -1,7 +1,8 @@
 """How data sets are divided for the probes: lists that ship, with their hashes. Written by tools/make_splits.py.
 
-embedded_words: no voice, and no part of a mixed one, is in two parts. embedded_si: every voice in every part, sentences
-apart. ravdess, iemocap: folds of speakers (test: the fold named; valid: the next; train: the others).
+embedded_sentences: no voice and no sentence is in two parts. embedded_words: no voice, and no part of a mixed one, is in
+two parts. embedded_si: every voice in every part, sentences apart. ravdess, iemocap: folds of speakers (test: the fold
+named; valid: the next; train: the others).
 fsdd_speakers: the release's own test part. iemocap_focalcodec: the single division of the FocalCodec paper.
 """
 

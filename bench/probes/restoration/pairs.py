@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.codes import Codes, Part, Tokens
+from bench.coding.codes import Codes, Part, Tokens
 from bench.errors import BadCodes
 from bench.probes import inputs as reading
 from bench.probes.inputs import Floats, Inputs, Ints

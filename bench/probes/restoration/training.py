@@ -58,8 +58,8 @@ class Head:
 
     def matched(self, costs: Tensor) -> tuple[Tensor, Tensor]:
         """costs [B, S, S] -> (mean cost [B] under the best order, that order's number [B])."""
-        sources = list(range(len(costs[0])))
-        each = torch.stack([costs[:, sources, list(order)].mean(dim=-1) for order in self.orders], dim=-1)
+        sums = [sum(costs[:, output, source] for output, source in enumerate(order)) for order in self.orders]
+        each = torch.stack(sums, dim=-1) / self.pairs.sources  # type: ignore[arg-type]
         best = each.min(dim=-1)
         return best.values, best.indices
 
@@ -93,7 +93,8 @@ class Head:
         for batch in self._alike(examples):
             scores, targets = self.network(batch.tokens, batch.features, batch.lengths), self._targets(batch)
             cost, order = self.matched(self.costs(scores, targets, batch.lengths))
-            right = targets[torch.arange(len(order))[:, None], torch.tensor(self.orders, device=order.device)[order]]
+            places = to_device(torch.tensor(self.orders), self.device).index_select(0, order)
+            right = targets.gather(1, places[:, :, None, None].expand_as(targets))
             wrong = wrong + sum((score.argmax(-1) != right[..., k]).sum() for k, score in enumerate(scores))
             total, count = total + cost.sum(), count + right.numel()
         return float(wrong) / max(1, count), float(total) / len(examples)
