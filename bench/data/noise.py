@@ -116,7 +116,7 @@ def _noisy(u: Utterance, seed: int, folder: Path | None, recordings: list[Path],
     else:
         kind = label = str(rng.choice(MADE))
         others = [v for v in voices if v.speaker != u.speaker]
-        picked = [int(i) for i in rng.choice(len(others), VOICES, replace=False)] if kind == "babble" else []
+        picked = [int(i) for i in rng.choice(len(others), VOICES, replace=len(others) < VOICES)] if kind == "babble" else []
         files = tuple(others[i].recording() for i in picked)
     mix = Mixture(u.id, kind, snr_db, seed, files)
     return replace(u, mix=mix, extra={**u.extra, "noise": label, "snr_db": snr_db})

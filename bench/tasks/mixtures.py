@@ -87,21 +87,24 @@ def _mixed(task: str, source: str, name: str, settings: Mapping[str, Any]) -> di
     if name in settings["split"]:
         single = splits.load(settings["split"][name]).parts(dataset)
     else:
-        single = by_speakers(dataset, 2 if task == "separation" else 1)
+        single = by_speakers(dataset)
     return {part: _drawn(task, some, int(settings["draws"][part])) for part, some in single.items()}
 
 
-def by_speakers(dataset: Dataset, fewest: int) -> dict[str, Dataset]:
-    """Of all speakers a tenth (at least `fewest`) for test, as many for validation, the rest to train, by a hash of their names.
+FEWEST = 2
+"""Speakers of a part: a second voice, or babble, is somebody else's."""
+
+
+def by_speakers(dataset: Dataset) -> dict[str, Dataset]:
+    """Of all speakers a tenth (at least two) for test, as many for validation, the rest to train, by a hash of their names.
 
     Raises BenchError where there are too few.
     """
     ordered = sorted(dataset.speakers, key=lambda speaker: key_of("speakers", speaker))
-    if len(ordered) < 3 * fewest:
-        raise BenchError(
-            f"{dataset.name}: {len(ordered)} speaker(s); {3 * fewest} are needed so that training, validation and test share none"
-        )
-    tenth = max(fewest, len(ordered) // 10)
+    if len(ordered) < 3 * FEWEST:
+        some = f"{len(ordered)} speaker(s); {3 * FEWEST} are needed so that training, validation and test share none"
+        raise BenchError(f"{dataset.name}: {some}")
+    tenth = max(FEWEST, len(ordered) // 10)
     of = {"test": set(ordered[:tenth]), "valid": set(ordered[tenth : 2 * tenth]), "train": set(ordered[2 * tenth :])}
     return {part: dataset.select([u for u in dataset if u.speaker in of[part]]) for part in PARTS}
 

@@ -56,7 +56,7 @@ class Settings:
 
 _EMBEDDED = Settings(
     "embedded", dim=128, ffn=256, layers=3, kernel=15, output="table", learning_rate=1e-3, order="shuffled", crop_s=2.0,
-    epochs=30, anneal=0.7, clip=1.0, width=128,
+    epochs=20, anneal=0.7, clip=1.0, width=128,
 )  # fmt: skip
 
 PROTOCOLS: Mapping[str, Settings] = {"focalcodec": Settings("focalcodec"), "embedded": _EMBEDDED}

@@ -1,0 +1,159 @@
+"""Enhancement and separation from mixtures to rows: what is mixed of whom, what the table says, what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench import audio, data
+from bench.data import noise, two_voices
+from bench.data.two_voices import TwoVoices
+from bench.errors import BenchError, UnknownName
+from bench.probes.restoration import settings
+from bench.results import files
+from bench.speech import Dataset, Utterance
+from bench.tasks import cards, encoded, mixtures, probe, restoration
+from bench.tasks.options import Options
+
+TINY = replace(
+    settings.PROTOCOLS["embedded"], dim=8, attention_heads=2, ffn=8, layers=1, kernel=3, epochs=1, batch=8, crop_s=0.2, width=8
+)
+RATE = 16000
+CARD: dict[str, Any] = {"parts": {}, "split": {}, "draws": {"train": 1, "valid": 1, "test": 1}}
+
+
+def toy(folder: Path, speakers: int, rates: tuple[int, ...] = (RATE,)) -> Dataset:
+    """Two utterances of 0.5 and 0.4 s of each speaker, with words of their own."""
+    random, made = np.random.default_rng(0), []
+    for speaker in range(speakers):
+        rate = rates[speaker % len(rates)]
+        for n in range(2):
+            time = np.arange((5 - n) * rate // 10) / rate
+            wave = 0.2 * np.sign(np.sin(2 * np.pi * (110 + 30 * speaker) * time)) + random.normal(0, 0.02, time.size)
+            path = folder / "toy" / f"s{speaker}_{n}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            audio.write(path, wave.astype(np.float32), rate)
+            made.append(Utterance(path.stem, path, f"s{speaker}", f"text {speaker} {n}"))
+    return Dataset("toy", tuple(made))
+
+
+@pytest.fixture
+def six_voices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
+    dataset = toy(tmp_path, 6)
+    monkeypatch.setattr(data, "load", lambda source: dataset)
+    monkeypatch.setitem(settings.PROTOCOLS, "embedded", TINY)  # type: ignore[index]
+    return dataset
+
+
+def wanted(tmp_path: Path, task: str, *codecs: str, **more: Any) -> Options:
+    return Options(
+        task, codecs, ("folder:/toy",), metrics=("stoi",), workers=1, store=tmp_path / "s.sqlite",
+        results=tmp_path / "results", quiet=True, device="cpu", **more,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("task", "outputs"), [("enhancement", {""}), ("separation", {"s1", "s2"})])
+def test_table_of_a_run(
+    tmp_path: Path, six_voices: Dataset, monkeypatch: pytest.MonkeyPatch, task: str, outputs: set[str]
+) -> None:
+    asked = wanted(tmp_path, task, "codec2@1200", seeds=(0, 1))
+    module = cards.module(task)
+    [folder] = module.run(asked).folders
+    rows = files.read(folder).astype(dict.fromkeys(("codec", "column", "utterance", "output", "against", "role"), str))
+    mixed = "mixture" if task == "separation" else "noisy"
+    assert set(rows["codec"]) == {
+        "reference@clean", f"reference@{mixed}", "codec2@1200", "codec2@1200 (ceiling)", "codec2@1200 (untreated)",
+    }  # fmt: skip
+    scores = rows[rows["column"] == "stoi"]
+    assert set(scores["output"]) == outputs and (scores["output"] == scores["against"]).all()
+    assert not scores.duplicated(["codec", "utterance", "output"]).any(), "seeds are one row"
+    means = scores.groupby("codec")["value"].mean()
+    assert means["reference@clean"] == pytest.approx(1.0, abs=1e-3) and means[f"reference@{mixed}"] < 0.99
+    wrong = rows[rows["column"] == "wrong_tokens"].groupby("codec")["value"].mean()
+    assert set(wrong.index) == {"codec2@1200", "codec2@1200 (untreated)"} and wrong.between(0, 1).all()
+    assert {"probe_params", "probe_train_s", "probe_epoch"} <= set(rows["column"])
+    assert not [path for path in (tmp_path / "restoration").iterdir() if path.suffix == ".pt"]
+    monkeypatch.setattr(probe, "run_jobs", lambda *_: pytest.fail("a finished head was trained again"))
+    again = files.read(module.run(asked).folders[0])
+    assert sorted(again["value"].dropna()) == sorted(rows["value"].dropna())
+    page = (folder / "leaderboard.md").read_text()
+    assert "codec2@1200 (untreated)" in page
+
+
+def test_no_part_shares_a_speaker(six_voices: Dataset) -> None:
+    for task in ("enhancement", "separation"):
+        made = mixtures.make(task, "folder:/toy", CARD)
+        by_id = {u.id: u for u in made.dataset}
+        heard = [set(mixtures.voices(made.dataset.select([by_id[name] for name in some]))) for some in (made.train, made.test)]
+        assert not heard[0] & heard[1]
+        assert len(by_id) == 12
+        if task == "enhancement":
+            folders = {path.stem.split("_")[0] for u in (by_id[name] for name in made.test) for path in u.mix.files}  # type: ignore[union-attr]
+            assert folders <= heard[1] | set()
+
+
+def test_embedded_parts() -> None:
+    for task, names in (("enhancement", ("clean",)), ("separation", ("s1", "s2"))):
+        made = mixtures.make(task, "embedded", cards.load(task).settings)
+        by_id = {u.id: u for u in made.dataset}
+        texts = [{str(by_id[name].path) for name in some} for some in (made.train, made.valid, made.test)]
+        assert not texts[0] & texts[1] and not texts[0] & texts[2]
+        assert made.clean == names and all(set(names) == set(u.recordings) for u in made.dataset)
+        assert made.tested.name == "embedded" and len(made.tested.speakers) == 6
+        again = mixtures.make(task, "embedded", cards.load(task).settings)
+        assert [repr(u.mix) for u in again.dataset] == [repr(u.mix) for u in made.dataset], "seeded"
+
+
+def test_two_voices_add_up(tmp_path: Path) -> None:
+    single = toy(tmp_path, 3)
+    for u in two_voices.mix(single):
+        first, second = (u.read(RATE, name)[0] for name in ("s1", "s2"))
+        mixed = u.read(RATE)[0]
+        assert len(mixed) == max(len(first), len(second))
+        gain = np.linalg.lstsq(
+            np.stack([np.pad(one, (0, len(mixed) - len(one))) for one in (first, second)], axis=1), mixed, rcond=None
+        )[0]  # fmt: skip
+        levels = [10 * np.log10(np.mean(np.square(g * one))) for g, one in zip(gain, (first, second), strict=True)]
+        assert levels[0] - levels[1] == pytest.approx(u.mix.ratio_db, abs=0.05)  # type: ignore[union-attr]
+        assert u.extra["speakers"][0] != u.extra["speakers"][1]
+        assert len(encoded.as_long(u, RATE, "s1")) == len(encoded.as_long(u, RATE, "s2")) == len(mixed)
+
+
+def test_babble_is_of_the_voices_that_are_given(tmp_path: Path) -> None:
+    single = toy(tmp_path, 5)
+    noisy = noise.add(single, babble=single.utterances)
+    files_of = {path for u in noisy for path in u.mix.files}  # type: ignore[union-attr]
+    assert files_of and files_of <= {u.path for u in single}
+
+
+def test_what_cannot_be_done_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = wanted(tmp_path, "enhancement", "opus@6")
+    with pytest.raises(BenchError, match=r"opus@6 sends no tokens that a network could predict; TASK=enhancement needs"):
+        restoration.run(restoration.ENHANCEMENT, asked)
+    with pytest.raises(BenchError, match="LIMIT does not fit TASK=separation"):
+        restoration.run(restoration.SEPARATION, replace(asked, codecs=("codec2@1200",), limit=3))
+    with pytest.raises(UnknownName, match="protocol"):
+        restoration.run(restoration.SEPARATION, replace(asked, codecs=("codec2@1200",), protocol="large"))
+    with pytest.raises(BenchError, match="write DATA=embedded"):
+        mixtures.make("enhancement", "embedded-noisy", CARD)
+    dataset = toy(tmp_path, 5)
+    monkeypatch.setattr(data, "load", lambda source: dataset)
+    with pytest.raises(BenchError, match=r"toy: 5 speaker\(s\); 6 are needed so that training, validation and test share none"):
+        mixtures.make("separation", "folder:/toy", CARD)
+    dataset = toy(tmp_path / "rates", 6, (16000, 8000))
+    with pytest.raises(BenchError, match=r"toy: .* has recordings at 8000 and 16000 Hz; bring the set to one rate first"):
+        for _ in range(8):
+            mixtures.make("separation", "folder:/toy", CARD | {"draws": {"train": 6, "valid": 6, "test": 6}})
+    [first, *_, last] = dataset.utterances
+    with pytest.raises(BenchError, match="a mixture of voices at 16000 and 8000 Hz"):
+        TwoVoices("a", last.recording(), 0.0)(first.read()[0], 16000)
+
+
+def test_a_speaker_in_two_parts_is_told(tmp_path: Path) -> None:
+    some = toy(tmp_path, 2)
+    with pytest.raises(BenchError, match="speaker s0 is in both its train and its test part"):
+        mixtures._check_speakers("toy", {"train": some, "valid": some.select([]), "test": some})
