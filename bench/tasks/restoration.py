@@ -99,13 +99,14 @@ def run(task: Task, wanted: Options) -> outcome.Outcome:
             raise BenchError(f"LIMIT does not fit TASK={task.name}: a head trained on part of its data has another meaning")
         material = mixtures.make(task.name, source, card.settings)
         suffix = "" if protocol == usual else f"-{protocol}"
-        results.add(_run(task, systems, material, columns, chosen, seeds, suffix, wanted, run_on))
+        asked = replace(wanted, data=(source,), protocol=protocol, seeds=seeds)
+        results.add(_run(task, systems, material, columns, chosen, suffix, asked, run_on))
     return results
 
 
 def _run(
     task: Task, systems: Sequence[System], material: Material, columns: tuple[str, ...], chosen: Settings,
-    seeds: Sequence[int], suffix: str, wanted: Options, run_on: str,
+    suffix: str, wanted: Options, run_on: str,
 ) -> outcome.Outcome:  # fmt: skip
     encoding = tuple(Line(system, Encoded(heard=name)) for system in systems for name in ("", *material.clean))
     plan = Plan(
@@ -114,20 +115,20 @@ def _run(
     )  # fmt: skip
     outcome.announce(plan, wanted.results)
     parts = f"{len(material.train)} mixtures train, {len(material.valid)} validate, {len(material.test)} are tested"
-    print(f"  protocol {chosen.protocol}, seeds {', '.join(map(str, seeds))}; {parts}", flush=True)
+    print(f"  protocol {chosen.protocol}, seeds {', '.join(map(str, wanted.seeds))}; {parts}", flush=True)
     with Store(wanted.store) as store:
-        tested = material.tested
-        place = outcome.place(wanted.results, task.name, tested, store, suffix)
+        scored = replace(plan, dataset=material.tested, comparisons=task.comparisons(columns))
+        place = outcome.checked_place(scored, wanted, store, suffix)
         files.inspect(place.folder())
         coder = Runner(plan, store)
         coder.run()
-        restored = [one for system in systems for one in _heads(coder, system, material, chosen, seeds, wanted.continuous)]
-        scored = replace(
-            plan, dataset=tested, lines=tuple(_lines(task, systems, restored)), comparisons=task.comparisons(columns)
-        )  # fmt: skip
+        restored = [
+            one for system in systems for one in _heads(coder, system, material, chosen, wanted.seeds, wanted.continuous)
+        ]  # fmt: skip
+        scored = replace(scored, lines=tuple(_lines(task, systems, restored)))
         runner = Runner(scored, store, failures=wanted.failures)
         runner.run()
-        rows = row_files.frame(scored, store, runner.failures)
+        rows = restored_rows.apart(row_files.frame(scored, store, runner.failures), scored.dataset)
         row_files.note_needs(scored, store, place.folder())
         for one in restored:
             store.need(f"{place.folder().resolve()}#{one.name}#head {one.job.key[:8]}", [one.job.key])
@@ -207,7 +208,7 @@ def _heads(
             if not job.pairs.is_file():
                 made[name].save(job.pairs)
         results |= probe.run_jobs([job for _, job in due], plan, store, jobs) if due else {}
-    for name, job in found:
+    for line, job in found:
         told = results[job.key]
         predicted = {u: [pairs.replaced(codes[u], source) for source in told["tokens"][u]] for u in material.test}
         path = folder / f"{job.key}.npz"
@@ -216,19 +217,17 @@ def _heads(
             encoded.save(path, {
                 f"{u}/{output}": one for u, some in predicted.items() for output, one in zip(names, some, strict=True)
             })  # fmt: skip
-        wrong = {u: _wrong(some, said[u]) for u, some in predicted.items()}
-        heard_wrong = {u: _wrong([codes[u]] * len(said[u]), said[u]) for u in predicted}
-        yield Restored(name, system, job.seed, job, told, path.resolve(), wrong, heard_wrong)
+        wrong = {name: count for u, some in predicted.items() for name, count in _wrong(u, some, said[u])}
+        heard_wrong = {name: count for u in predicted for name, count in _wrong(u, [codes[u]] * len(said[u]), said[u])}
+        yield Restored(line, system, job.seed, job, told, path.resolve(), wrong, heard_wrong)
 
 
-def _wrong(predicted: Sequence[Codes], said: Sequence[Codes]) -> tuple[int, int]:
-    """(tokens that are not those of the clean recordings, all tokens)."""
-    wrong = total = 0
-    for one, clean in zip(predicted, said, strict=True):
-        for mine, due in zip(one.tokens, clean.tokens, strict=True):
-            wrong += int(np.sum(mine.indices != due.indices))
-            total += due.indices.size
-    return wrong, total
+def _wrong(utterance: str, predicted: Sequence[Codes], said: Sequence[Codes]) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Utterance as rows call it, and (tokens that are not those of its clean recording, all tokens)."""
+    for output, one, clean in zip(VOICES if len(said) > 1 else ("",), predicted, said, strict=True):
+        pairs_of = list(zip(one.tokens, clean.tokens, strict=True))
+        wrong = sum(int(np.sum(mine.indices != due.indices)) for mine, due in pairs_of)
+        yield restored_rows.called(utterance, output), (wrong, sum(due.indices.size for _, due in pairs_of))
 
 
 def _lines_of(runner: Runner, system: System, material: Material) -> tuple[Line, list[Line]]:

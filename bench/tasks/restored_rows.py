@@ -1,6 +1,7 @@
 """Rows of enhancement and separation: those of several seeds as one, and what is told of the heads.
 
-Averaging over seeds keeps the utterance the unit of every interval; the spread over seeds is told beside.
+Averaging over seeds keeps the utterance the unit of every interval; the spread over seeds is told beside. Each voice of a
+mixture is an utterance of its own, by its own speaker.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
 from bench import definitions
+from bench.data.two_voices import VOICES
 from bench.engine.systems import System
 from bench.probes.restoration.jobs import DEFINITION, Job
 from bench.probes.restoration.settings import Settings
 from bench.results import rows as row_files
+from bench.speech import Dataset
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,8 +32,8 @@ SPREAD = ("dwer_whisper_small", "dwer")
 
 @dataclass(frozen=True)
 class Restored:
-    """A trained head. path: the codes it predicted. wrong: utterance -> (wrong tokens, all tokens); untreated: those of what
-    was heard."""
+    """A trained head. path: the codes it predicted. wrong: utterance, as rows call it -> (wrong tokens, all tokens);
+    untreated: those of what was heard."""
 
     name: str
     system: System
@@ -45,6 +48,22 @@ class Restored:
 def seeded(name: str, seed: int) -> str:
     """Name of the line of one seed."""
     return f"{name}{_SEED}{seed}"
+
+
+def called(utterance: str, output: str) -> str:
+    """How rows call an utterance, or one voice of a mixture."""
+    return f"{utterance}_{output}" if output else utterance
+
+
+def apart(rows: pd.DataFrame, mixtures: Dataset) -> pd.DataFrame:
+    """`rows` with each voice of a mixture as an utterance of its own speaker."""
+    speakers = {
+        (u.id, voice): speaker for u in mixtures for voice, speaker in zip(VOICES, u.extra.get("speakers", ()), strict=False)
+    }
+    places = list(zip(rows["utterance"].astype(str), rows["output"].astype(str), strict=True))
+    names = [called(name, output) if output in VOICES else name for name, output in places]
+    who = [speakers.get(place, speaker) for place, speaker in zip(places, rows["speaker"].astype(str), strict=True)]
+    return row_files.joined([rows.assign(utterance=names, speaker=who).astype({"utterance": "category", "speaker": "category"})])
 
 
 def told(rows: pd.DataFrame, restored: Sequence[Restored], role: str, chosen: Settings, untreated: str) -> pd.DataFrame:
@@ -103,7 +122,8 @@ def _start(rows: pd.DataFrame) -> dict[str, Any]:
 def _wrong_tokens(rows: pd.DataFrame, counts: Sequence[Mapping[str, tuple[int, int]]]) -> Iterator[dict[str, Any]]:
     """Wrong tokens of every utterance, over the seeds."""
     start = _start(rows)
-    known = rows.drop_duplicates("utterance").set_index("utterance")[["speaker", "language", "seconds"]]
+    fields = ["speaker", "language", "seconds", "output", "against"]
+    known = rows[rows["seconds"].notna()].drop_duplicates("utterance").set_index("utterance")[fields]
     for name, about in known.to_dict("index").items():
         if str(name) in counts[0]:
             wrong, total = (float(sum(part)) for part in zip(*(one[str(name)] for one in counts), strict=True))

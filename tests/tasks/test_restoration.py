@@ -70,7 +70,11 @@ def test_table_of_a_run(
     }  # fmt: skip
     scores = rows[rows["column"] == "stoi"]
     assert set(scores["output"]) == outputs and (scores["output"] == scores["against"]).all()
-    assert not scores.duplicated(["codec", "utterance", "output"]).any(), "seeds are one row"
+    assert not scores.duplicated(["codec", "utterance"]).any(), "seeds are one row, voices are utterances"
+    if task == "separation":
+        for name, voice, speaker in set(zip(scores["utterance"], scores["output"], scores["speaker"].astype(str), strict=True)):
+            of_voice = dict(zip(("s1", "s2"), name.removesuffix(f"_{voice}").split("+"), strict=True))
+            assert of_voice[voice].startswith(f"{speaker}_"), "each voice has its own speaker"
     means = scores.groupby("codec")["value"].mean()
     assert means["reference@clean"] == pytest.approx(1.0, abs=1e-3) and means[f"reference@{mixed}"] < 0.99
     wrong = rows[rows["column"] == "wrong_tokens"].groupby("codec")["value"].mean()
