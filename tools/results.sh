@@ -30,3 +30,7 @@ for task in asr si; do
     bench run --task "$task" --codec "$probed" --data "fsdd:$speech/FSDD"
 done
 bench run --task ser --codec "$probed" --data "ravdess:$speech/RAVDESS"
+# Heads between encoder and decoder: one seed, since each takes a quarter of an hour on one core.
+for task in enhancement separation; do
+    bench run --task "$task" --codec focalcodec@50 --seeds 0 --data embedded
+done

@@ -299,6 +299,56 @@ def _probe() -> Cases:
     return found
 
 
+def _two_voices() -> Cases:
+    from bench.data.two_voices import TwoVoices
+
+    other = cases.FOLDER / "noisy.flac"
+    return {
+        f"{case}, {ratio:g} dB": {"mixture": of_wave(TwoVoices(case, other, ratio)(cases.at(case, 16_000), 16_000), 16_000)}
+        for case in cases.waves()
+        for ratio in (-5.0, 0.0, 5.0)
+    }
+
+
+def _restoration() -> Cases:
+    """Small heads of one and of two sources on two codebooks, trained for two epochs, and what they predict."""
+    from bench.probes.restoration import pairs
+    from bench.probes.restoration.settings import Settings
+    from bench.probes.restoration.training import Head
+    from bench.probes.training import Example
+
+    rng = np.random.default_rng(0)
+
+    def some(frames: int) -> Codes:
+        streams = (
+            Tokens("tokens", 50.0, (8, 8), rng.integers(0, 8, (frames, 2))),
+            Tokens("slow", 12.5, (4,), rng.integers(0, 4, (-(-frames // 4), 1))),
+        )
+        return Codes(streams, 320 * frames, 16_000)
+
+    small = Settings("tiny", dim=8, attention_heads=2, ffn=16, layers=1, kernel=3, learning_rate=1e-2, batch=2, epochs=2,
+                     clip=1.0, embedding_dim=8, order="shuffled", crop_s=0.2)  # fmt: skip
+    examples = [Example(str(index), "") for index in range(6)]
+    table = [rng.standard_normal((8, 3)).astype(np.float32)] * 2
+    found: Cases = {}
+    for sources, output in ((1, "linear"), (2, "table")):
+        heard = {example.utterance: some(12 + index) for index, example in enumerate(examples)}
+        said = {name: [some(12 + int(name)) for _ in range(sources)] for name in heard}
+        made = pairs.from_codes("toy", heard, said, {"tokens": table})
+        head = Head(made, replace(small, output=output), 0)  # type: ignore[arg-type]
+        with tempfile.TemporaryDirectory() as folder:
+            head.fit(examples[:4], examples[4:5], Path(folder) / "checkpoint.pt")
+        told = {
+            f"{name} {source} {stream}": str(rows.tolist())
+            for name, several in head.predict(examples[5:]).items()
+            for source, streams in enumerate(several)
+            for stream, rows in enumerate(streams)
+        }
+        sums = {name: float(value.double().sum()) for name, value in head.network.state_dict().items()}
+        found[f"{sources} of {output}"] = {"tokens": of_numbers(told), "weights": of_numbers(sums)}
+    return found
+
+
 def _synthesis() -> Cases:
     """Small decoders of two codebooks, trained for two epochs, and what they then write of one text."""
     import torch
@@ -346,6 +396,8 @@ RECIPES: Mapping[str, Callable[[], Cases]] = {
     "producer:published": _published_audio,
     "probe": _probe,
     "probe-inputs": _probe_inputs,
+    "restoration": _restoration,
+    "two-voices": _two_voices,
     "synthesis": _synthesis,
 }
 """Definition -> how it is recomputed; adapters and metrics are recomputed by what their cards and columns say."""

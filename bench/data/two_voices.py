@@ -19,6 +19,7 @@ from bench.data.noise import PEAK, generator
 from bench.errors import BenchError
 from bench.speech import Dataset, Utterance
 
+DEFINITION = "two-voices"
 VERSION = "1"
 RATIO_DB = (-5.0, 5.0)
 VOICES = ("s1", "s2")
