@@ -12,6 +12,7 @@ import soundfile
 from bench import audio, validity
 from bench.coding.codec import Codec, encode, fit
 from bench.coding.codes import Codes, Vector
+from bench.stats.tables import tables
 from bench.validity import pair_facts
 from bench.validity.bits import fresh_decode
 from bench.validity.facts import decoded_facts, original_facts
@@ -115,7 +116,8 @@ def test_notes_on_originals(tmp_path: Path) -> None:
         found[path.stem] = original_facts(path, None, recording.wave, recording.rate_hz)
     assert found["plain"] == {}
     table = pd.concat([rows(stoi=1.0, **facts).assign(utterance=name) for name, facts in found.items()], ignore_index=True)
-    assert validity.original_notes(table) == [
+    [whole] = tables(table)
+    assert validity.original_notes(whole.parts, whole.items) == [
         "originals: 1 of 4 (anti) silent after averaging channels",
         "originals: 1 of 4 (hot) exceeded full scale and were divided by their peak",
         "originals: 1 of 4 (wrapped) with samples that run over full scale and go on at the other end (overflowed integers)",

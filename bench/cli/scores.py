@@ -13,9 +13,11 @@ from bench.cards import Point
 from bench.metrics import Column
 from bench.report.columns import column_of, half_width, heading, number, score_names
 from bench.report.design import caveats
-from bench.report.summary import CLUSTERS_NEEDED, DRAWS
+from bench.report.summary import DRAWS
 from bench.results import files, merge
 from bench.stats import bootstrap
+from bench.stats.items import CLUSTERS_NEEDED
+from bench.stats.resampling import Scheme
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -83,7 +85,7 @@ def _lines(point: Point, rows: pa.Table, known: Mapping[str, Column]) -> Iterato
             continue
         speakers = fields["speaker"][mine][good].astype(str)
         count = len(set(speakers))
-        scheme: bootstrap.Scheme = (
+        scheme: Scheme = (
             "cluster" if count >= CLUSTERS_NEEDED else "stratified" if 1 < count < int(good.sum()) else "utterance"
         )
         found = bootstrap.interval(top[good], bottom[good], speakers, scheme, "expanded", draws=DRAWS)

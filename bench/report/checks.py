@@ -13,6 +13,7 @@ from bench.fingerprint import equal_frames
 from bench.metrics import Column
 from bench.report.columns import RATE_COLUMNS, column_of, margin_of, number, score_names
 from bench.stats import bootstrap
+from bench.stats.resampling import draw_sums
 from bench.stats.scores import Scores, scores
 from bench.stats.verdict import Verdict, judge
 
@@ -234,7 +235,7 @@ def _failures(system: str, where: str, both: Scores) -> list[Finding]:
         ran = both.present[:, was, c] & both.present[:, now, c]
         before, after = (int((both.failed[:, s, c] & ran).sum()) for s in (was, now))
         if after > before:
-            names = [both.utterances[i] for i in np.flatnonzero(both.failed[:, now, c] & ~both.failed[:, was, c] & ran)]
+            names = both.items.names(np.flatnonzero(both.failed[:, now, c] & ~both.failed[:, was, c] & ran))
             out.append(Finding("FAIL", system, where, f"{name} failures", str(before), str(after), _some(names)))
     return out or [Finding("ok", system, where, "failures", "", "", "none new")]
 
@@ -274,11 +275,11 @@ def _score_lines(
     blocks = [np.where(common, x[:, s, at], 0.0) for s in (was, now) for x in (both.num, both.den)]
     terms = np.stack(blocks, axis=2)  # [n, C, 4]
     ran = common.any(axis=1)
-    terms, speakers = terms[ran], both.speakers[ran]
-    design = bootstrap.plan(len(terms), speakers, "stratified")
+    terms = terms[ran]
+    design = both.items.only(np.asarray(ran)).plan("stratified")
     sample = None
     if design.units > 1 and not np.array_equal(terms[:, :, :2], terms[:, :, 2:]):
-        sums = bootstrap.draw_sums(terms.reshape(len(terms), -1), design, draws, seed)
+        sums = draw_sums(terms.reshape(len(terms), -1), design, draws, seed)
         sample = bootstrap.difference(sums.reshape(len(sums), len(names), 4))
     out = []
     for i, name in enumerate(names):

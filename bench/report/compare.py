@@ -7,19 +7,20 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench.errors import BenchError
 from bench.metrics import Column
 from bench.report.columns import column_of, heading, margin_of, number, score_names
-from bench.report.summary import CLUSTERS_NEEDED
 from bench.report.text import grid, markdown_table
 from bench.stats import bootstrap
-from bench.stats.bootstrap import DRAWS, SEED
-from bench.stats.labels import find_system, system_labels
+from bench.stats.items import CLUSTERS_NEEDED, Items
+from bench.stats.labels import find_system
 from bench.stats.multiple import benjamini_hochberg, holm
-from bench.stats.scores import groups, scores, tidy
-from bench.stats.verdict import judge
+from bench.stats.parts import Part
+from bench.stats.resampling import DRAWS, SEED
+from bench.stats.scores import read_scores
+from bench.stats.tables import tables
+from bench.stats.verdict import judge_terms
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,7 +60,7 @@ class Line:
 
 
 def compare(
-    rows: pd.DataFrame,
+    rows: pd.DataFrame | Sequence[Part],
     a: str,
     b: str,
     columns: Mapping[str, Column],
@@ -73,25 +74,24 @@ def compare(
     """
     import pandas as pd
 
-    rows = tidy(rows)
-    labels = system_labels(rows)
-    first, second = find_system(sorted(set(labels)), a), find_system(sorted(set(labels)), b)
+    every = tables(rows)
+    known = sorted({system for table in every for system in table.systems})
+    first, second = find_system(known, a), find_system(known, b)
     if first == second:
         raise BenchError(f"'{a}' and '{b}' are the same system, {first}: name two")
     lines: list[Line] = []
-    for group, part in groups(rows[labels.isin([first, second])]):
-        there = part["column"].unique()
-        names = score_names(there, columns) + [name for name in TOLD if name in set(there)]
-        data = scores(part, labels, names)
-        if set(data.systems) != {first, second}:
+    for whole in every:
+        if not {first, second} <= set(whole.systems):
             continue
-        at = (data.systems.index(first), data.systems.index(second))
+        table = whole.of((first, second))
+        there = table.kinds["column"].unique()
+        data = read_scores(table, score_names(there, columns) + [name for name in TOLD if name in set(there)])
         for c, name in enumerate(data.columns):
-            terms, speakers = data.pair(*at, c)
+            terms, common = data.pair(0, 1, c)
             if len(terms):
-                where = (group.task, group.condition, group.dataset)
+                where = (table.group.task, table.group.condition, table.group.dataset)
                 column = column_of(name, columns)
-                line = _line(where, column, terms, speakers, draws, seed)
+                line = _line(where, column, terms, common, draws, seed)
                 nan = float("nan")
                 lines.append(replace(line, verdict="", margin=nan, visible=nan, p=nan) if name in TOLD else line)
     if not lines:
@@ -108,26 +108,16 @@ def _line(
     where: tuple[str, str, str],
     column: Column,
     terms: bootstrap.Floats,
-    speakers: NDArray[np.str_],
+    items: Items,
     draws: int,
     seed: int,
 ) -> Line:
     total = terms.sum(axis=0)
-    estimate = float(bootstrap.difference(total))
-    design = bootstrap.plan(len(terms), speakers, "stratified")
-    equal = np.array_equal(terms[:, :2], terms[:, 2:])
-    unknown = design.units < 2 and not equal
-    sample = (
-        np.full(1, np.nan)
-        if unknown
-        else np.zeros(1)
-        if equal
-        else bootstrap.difference(bootstrap.draw_sums(terms, design, draws, seed))
-    )
-    found = judge(estimate, sample, design.df, len(terms), margin_of(column), column.better == "higher", scheme=design.scheme)
+    up = column.better == "higher"
+    found = judge_terms(terms, items.plan("stratified"), margin_of(column), up, draws=draws, seed=seed)
     wide = (float("nan"), float("nan"))
-    if len(np.unique(speakers)) >= CLUSTERS_NEEDED:
-        over = bootstrap.statistic_interval(terms, bootstrap.difference, speakers, "cluster", "expanded", 0.95, draws, seed)
+    if len(items.speakers) >= CLUSTERS_NEEDED:
+        over = bootstrap.planned_interval(terms, bootstrap.difference, items.plan("cluster"), "expanded", 0.95, draws, seed)
         wide = (over.low, over.high)
     p = min(1.0, 2 * min(found.p_worse, found.p_better))
     return Line(
@@ -136,7 +126,7 @@ def _line(
         len(terms),
         float(bootstrap.ratio(total[:2])),
         float(bootstrap.ratio(total[2:])),
-        estimate,
+        found.difference,
         found.low,
         found.high,
         *wide,

@@ -30,10 +30,11 @@ from bench.metrics import Column
 from bench.report.checks import ORDER, Finding, Status, alarm_checks, system_checks
 from bench.report.columns import number
 from bench.report.text import grid, markdown_table
-from bench.stats.bootstrap import DRAWS, SEED
+from bench.stats.frames import groups, tidy
 from bench.stats.labels import system_labels
 from bench.stats.multiple import holm
-from bench.stats.scores import Group, groups, tidy
+from bench.stats.resampling import DRAWS, SEED
+from bench.stats.tables import Group
 from bench.stats.verdict import Verdict
 
 if TYPE_CHECKING:

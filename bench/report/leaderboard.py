@@ -17,8 +17,8 @@ from bench.report.papers import Papers
 from bench.report.summary import DRAWS, STARRED_FROM, Cell, Summary, summaries
 from bench.report.text import clean, code, grid, markdown_table, markup
 from bench.speech import WHAT_CONDITIONS_MEAN
-from bench.stats.bootstrap import GROUPS, MOST_UNITS, SEED
 from bench.stats.labels import UNWEIGHTED
+from bench.stats.resampling import GROUPS, MOST_UNITS, SEED
 
 if TYPE_CHECKING:
     import pandas as pd

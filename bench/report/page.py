@@ -13,8 +13,6 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bench.metrics import Column
 from bench.report import bands, leaderboard, rate_distortion
 from bench.report import overview as first
@@ -23,6 +21,8 @@ from bench.report.palette import Style, style
 from bench.report.plots import look_of, series
 from bench.report.summary import Cell, Summary
 from bench.stats import bootstrap
+from bench.stats.resampling import Floats
+from bench.stats.scores import Scores
 
 VENDOR, TEMPLATES = (Path(__file__).with_name(name) for name in ("vendor", "templates"))
 SYMBOLS = {"o": "circle", "s": "square", "^": "triangle-up", "D": "diamond", "v": "triangle-down", "P": "cross", "X": "x",
@@ -264,9 +264,9 @@ def _pairs(i: int, summary: Summary, names: Sequence[str], columns: Mapping[str,
     )
 
 
-def _difference(data: Any, sample: bootstrap.Floats, a: int, b: int, c: int, k: int, column: Column, df: int) -> Any:
+def _difference(data: Scores, sample: Floats, a: int, b: int, c: int, k: int, column: Column, df: int) -> Any:
     """[B - A, low, high] in the column's display unit; None where the two did not score the same utterances."""
-    if not np.array_equal(data.scored[:, a, c], data.scored[:, b, c]):
+    if not data.alike(a, b, c):
         return None
     gap = float(data.estimates[b, c] - data.estimates[a, c])
     low, high = bootstrap.bounds(gap, sample[:, b, k] - sample[:, a, k], 0.95, "expanded", df)

@@ -26,7 +26,7 @@ from bench.report.overview import FLOOR_FAMILIES
 from bench.report.palette import Style
 from bench.report.palette import style as style_of
 from bench.report.summary import DRAWS, Cell, Summary, summaries
-from bench.stats.bootstrap import SEED
+from bench.stats.resampling import SEED
 
 if TYPE_CHECKING:
     import pandas as pd

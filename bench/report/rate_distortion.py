@@ -19,7 +19,7 @@ from bench.report.plots import FLOOR_FAMILIES, MAIN_COLUMNS, series
 from bench.report.summary import Summary, summaries
 from bench.report.text import code, markdown_table
 from bench.stats.bjontegaard import NoDelta, bd_rate, pareto
-from bench.stats.bootstrap import Floats
+from bench.stats.resampling import Floats
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,17 +13,18 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench.errors import BenchError, UnknownName
 from bench.metrics import Column
 from bench.report.columns import column_of, half_width, heading, number, score_names
-from bench.report.summary import DRAWS, choose_scheme
+from bench.report.summary import DRAWS
 from bench.report.text import clean, code, grid, markdown_table
 from bench.stats import bootstrap
-from bench.stats.bootstrap import SEED, Floats
+from bench.stats.frames import groups, tidy
 from bench.stats.labels import system_labels
-from bench.stats.scores import Group, Scores, groups, scores, tidy
+from bench.stats.resampling import SEED, Floats
+from bench.stats.scores import Scores, scores
+from bench.stats.tables import Group
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,8 +118,8 @@ def slices(
     for group, part in groups(tidy(rows)):
         labels = system_labels(part)
         data = scores(part, labels, score_names(dict.fromkeys(part["column"].astype(str)), columns))
-        names = np.array([member.get(name, UNKNOWN) for name in data.utterances])
-        drawn = {name: _drawn(_only(data, names == name), draws, seed + n) for n, name in enumerate(sorted(set(names)))}
+        names = np.array([member.get(name, UNKNOWN) for name in data.items.utterance_names(range(len(data.items)))])
+        drawn = {name: _drawn(data.only(names == name), draws, seed + n) for n, name in enumerate(sorted(set(names)))}
         for c, column in enumerate(data.columns):
             about = column_of(column, columns)
             cells = {system: _cells(drawn, s, c, about) for s, system in enumerate(data.systems)}
@@ -133,15 +134,8 @@ class _Drawn:
 
 
 def _drawn(data: Scores, draws: int, seed: int) -> _Drawn:
-    scheme = choose_scheme(data)
+    scheme = data.items.scheme
     return _Drawn(data, data.draws(scheme, draws, seed), data.df(scheme))
-
-
-def _only(data: Scores, chosen: NDArray[np.bool_]) -> Scores:
-    return replace(
-        data, utterances=tuple(np.array(data.utterances, object)[chosen]), speakers=data.speakers[chosen],
-        num=data.num[chosen], den=data.den[chosen], failed=data.failed[chosen], present=data.present[chosen],
-    )  # fmt: skip
 
 
 def _cells(drawn: Mapping[str, _Drawn], s: int, c: int, column: Column) -> dict[str, Slice]:
@@ -150,7 +144,7 @@ def _cells(drawn: Mapping[str, _Drawn], s: int, c: int, column: Column) -> dict[
         value = float(one.data.estimates[s, c])
         if np.isfinite(value):
             low, high = bootstrap.bounds(value, one.sample[:, s, c], 0.95, "expanded", one.df)
-            made[name] = Slice(value, low, high, int(one.data.scored[:, s, c].sum()))
+            made[name] = Slice(value, low, high, int(one.data.counts[s, c]))
     able = [name for name, cell in made.items() if cell.n >= FEWEST and np.isfinite(cell.high - cell.low)]
     if len(able) < 2:
         return made

@@ -10,17 +10,19 @@ import numpy as np
 
 from bench import validity
 from bench.metrics import Column
+from bench.report import particulars
 from bench.report.columns import RATE_COLUMNS, TOP_FAMILIES, column_of, competes, fact_names, family, score_names
 from bench.report.design import caveats
 from bench.stats import bootstrap
-from bench.stats.bootstrap import SEED, Scheme
-from bench.stats.labels import system_labels
-from bench.stats.scores import GROUP, Group, Scores, groups, scores, tidy
+from bench.stats.items import Items
+from bench.stats.parts import Part
+from bench.stats.resampling import SEED, Floats, Scheme
+from bench.stats.scores import Scores, read_scores
+from bench.stats.tables import Group, Table, tables
 
 if TYPE_CHECKING:
     import pandas as pd
 
-CLUSTERS_NEEDED = 10
 STARRED_FROM = 0.9
 """A system's n, as a share of the largest of its column, from which on it may be the best: who fails on the hard
 utterances does not win by it."""
@@ -83,8 +85,7 @@ class Summary:
         """Utterances of a system that have no score in one of the columns `names`, or in several."""
         if self.scores is None or system not in self.scores.systems:
             return 0
-        at = [self.scores.columns.index(name) for name in names if name in self.scores.columns]
-        return int(self.scores.failed[:, self.scores.systems.index(system), at].any(axis=1).sum())
+        return self.scores.failures(self.scores.systems.index(system), names)
 
     def kbps(self, system: str) -> float:
         """Measured bit rate in kbit/s: packed where it was measured, else nominal; NaN for references."""
@@ -95,93 +96,71 @@ class Summary:
         return float("nan")
 
 
-def choose_scheme(data: Scores) -> Scheme:
-    """Speakers are resampled where there are enough to stand for others; else utterances within speakers."""
-    if data.speaker_count >= CLUSTERS_NEEDED:
-        return "cluster"
-    return "stratified" if 1 < data.speaker_count < len(data.utterances) else "utterance"
-
-
 def summaries(
-    rows: pd.DataFrame,
+    rows: pd.DataFrame | Sequence[Part],
     columns: Mapping[str, Column],
     draws: int = DRAWS,
     seed: int = SEED,
 ) -> list[Summary]:
-    """A summary per task x data list x condition of the rows."""
-    rows = tidy(rows)
-    alarms = validity.alarms(rows)
-    return [
-        _summary(group, part, columns, validity.marks(_within(alarms, group), part), draws, seed) for group, part in groups(rows)
-    ]
+    """A summary per task x data list x condition of the rows, which are in memory or read in parts."""
+    return [_summary(table, columns, draws, seed) for table in tables(rows)]
 
 
-def _within(alarms: pd.DataFrame, group: Group) -> pd.DataFrame:
-    keys = alarms[list(GROUP)]
-    return alarms[(keys == [group.task, group.condition, group.dataset, group.dataset_sha256]).all(axis=1)]
-
-
-def _summary(
-    group: Group,
-    rows: pd.DataFrame,
-    columns: Mapping[str, Column],
-    marked: pd.DataFrame,
-    draws: int,
-    seed: int,
-) -> Summary:
+def _summary(whole: Table, columns: Mapping[str, Column], draws: int, seed: int) -> Summary:
     # where no transcript is given, a score that needs one was not asked for
-    rows = rows[rows["failure"].astype(str) != NO_TEXT]
-    labels = system_labels(rows)
-    present = list(dict.fromkeys(rows["column"].astype(str)))
+    table = whole.without("failure", NO_TEXT)
+    group, kinds = table.group, table.kinds
+    present = list(dict.fromkeys(kinds["column"]))
     wanted = [*score_names(present, columns), *fact_names(present, columns), *present]
     names = [name for name in dict.fromkeys(wanted) if column_of(name, columns).role != "trace"]
-    data = scores(rows, labels, names)
-    scheme = choose_scheme(data)
+    data = read_scores(table, names)
+    scheme = data.items.scheme
     ranked = score_names(data.columns, columns)
     drawn = data.pick(ranked).draws(scheme, draws, seed)
     sample = {name: drawn[:, :, i] for i, name in enumerate(ranked)}
     nothing = np.full((1, len(data.systems)), np.nan)
     df = data.df(scheme)
-    failures = _failures(rows, labels)
+    failed = particulars.failures(kinds)
     cells: dict[tuple[str, str], Cell] = {}
     for c, name in enumerate(data.columns):
         best = _best(data, sample[name], c, column_of(name, columns), df, scheme, draws, seed) if name in sample else ()
         for s, system in enumerate(data.systems):
-            if not data.present[:, s, c].any():
+            if not data.there(s, c):
                 continue
             value = float(data.estimates[s, c])
             low, high = bootstrap.bounds(value, sample.get(name, nothing)[:, s], 0.95, "expanded", df)
-            cells[system, name] = Cell(
-                value, low, high, int(data.scored[:, s, c].sum()), failures.get((system, name), {}), s in best
-            )
+            cells[system, name] = Cell(value, low, high, int(data.counts[s, c]), failed.get((system, name), {}), s in best)
     blind = blind_columns(cells, {name: column_of(name, columns).title for name in ranked})
     cells = {key: replace(cell, best=False) if key[1] in blind else cell for key, cell in cells.items()}
-    alike = any(name.startswith("sim_") for name in ranked)
-    told = _marks(marked)
-    for system in data.systems:
-        if found := caveats(system, group.dataset, alike):
-            told[system] = [*told.get(system, ()), *found]
-    summary = Summary(
-        group,
-        data.systems,
-        data.columns,
-        cells,
-        len(data.utterances),
-        data.speaker_count,
-        _seconds(rows),
-        _any(rows, "partial"),
-        _any(rows, "synthetic"),
-        scheme,
-        draws,
-        seed,
-        told,
-        _versions(rows),
-        validity.original_notes(rows),
-        _reasons(rows, labels, ranked),
-        data,
-        blind,
+    return _ordered(
+        Summary(
+            group,
+            data.systems,
+            data.columns,
+            cells,
+            data.items.utterances,
+            data.speaker_count,
+            particulars.seconds(table),
+            particulars.anywhere(kinds, "partial"),
+            particulars.anywhere(kinds, "synthetic"),
+            scheme,
+            draws,
+            seed,
+            _marks(whole, data.items, any(name.startswith("sim_") for name in ranked)),
+            particulars.versions(kinds),
+            validity.original_notes(table.parts, data.items),
+            particulars.reasons(table, ranked),
+            data,
+            blind,
+        )
     )
-    return _ordered(summary)
+
+
+def _marks(table: Table, items: Items, alike: bool) -> dict[str, Sequence[tuple[str, str]]]:
+    """System -> its marks: alarms, and what its card says. alike: whether speakers are compared."""
+    found = zip(table.systems, validity.marks_of(table.parts, items, table.group.condition), strict=True)
+    told = {system: [*marks, *caveats(system, table.group.dataset, alike)] for system, marks in found}
+    return {system: marks for system, marks in told.items() if marks}
 
 
 def blind_columns(cells: Mapping[tuple[str, str], Cell], titles: Mapping[str, str]) -> dict[str, str]:
@@ -218,21 +197,10 @@ def best_among(
         for k, name in enumerate(names):
             c, column = data.columns.index(name), column_of(name, columns)
             found = _best(data, sample[:, :, k], c, column, df, summary.scheme, summary.draws, summary.seed, among)
-            lone = [s for s in among if data.scored[:, s, c].any()]
+            lone = [s for s in among if data.counts[s, c]]
             ranked = sorted(found or (lone if len(lone) == 1 else ()), key=lambda s: data.estimates[s, c])
             made[-1][name] = tuple(data.systems[s] for s in (ranked[::-1] if column.better == "higher" else ranked))
     return made
-
-
-def _seconds(rows: pd.DataFrame) -> float:
-    """Seconds of speech that was coded: of each utterance the median over systems, ceilings and references apart."""
-    coded = ~rows["role"].isin(["ceiling", "reference"]) if "role" in rows else rows["seconds"].notna()
-    some = rows[coded] if coded.any() else rows
-    return float(some.groupby("utterance", observed=True)["seconds"].median().sum())
-
-
-def _any(rows: pd.DataFrame, name: str) -> bool:
-    return name in rows and bool((rows[name].astype(str) == "True").any())
 
 
 def _ordered(summary: Summary) -> Summary:
@@ -246,7 +214,7 @@ def _ordered(summary: Summary) -> Summary:
 
 def _best(
     data: Scores,
-    sample: bootstrap.Floats,
+    sample: Floats,
     c: int,
     column: Column,
     df: int,
@@ -258,7 +226,7 @@ def _best(
     """Indices of the best system of a column (of those in `among`) and of all whose paired 95 % interval against it holds 0."""
     if column.better == "neither":
         return set()
-    n = data.scored[:, :, c].sum(axis=0)
+    n = data.counts[:, c]
     some = range(len(data.systems)) if among is None else among
     most_n = max((n[s] for s in some), default=0)
     able = [s for s in some if competes(data.systems[s]) and n[s] > 0 and n[s] >= STARRED_FROM * most_n]
@@ -270,11 +238,11 @@ def _best(
     tops = {s for s in able if sign * data.estimates[s, c] == most}
 
     def ties(s: int, best: int) -> bool:
-        if np.array_equal(data.scored[:, s, c], data.scored[:, best, c]):
+        if data.alike(s, best, c):
             gap, low, high = _gap(data.estimates[s, c] - data.estimates[best, c], sample[:, s] - sample[:, best], df)
         else:
-            terms, speakers = data.pair(best, s, c)
-            found = bootstrap.statistic_interval(terms, bootstrap.difference, speakers, scheme, "expanded", 0.95, draws, seed)
+            terms, common = data.pair(best, s, c)
+            found = bootstrap.planned_interval(terms, bootstrap.difference, common.plan(scheme), "expanded", 0.95, draws, seed)
             gap, low, high = found.estimate, found.low, found.high
         # a bound of exactly 0 is rounded to either side of it by the order of a sum
         return gap == 0 or (low <= _ROUNDING and high >= -_ROUNDING)
@@ -282,46 +250,5 @@ def _best(
     return tops | {s for s in able if all(ties(s, best) for best in tops)}
 
 
-def _gap(estimate: float, sample: bootstrap.Floats, df: int) -> tuple[float, float, float]:
+def _gap(estimate: float, sample: Floats, df: int) -> tuple[float, float, float]:
     return (estimate, *bootstrap.bounds(float(estimate), sample, 0.95, "expanded", df))
-
-
-def _failures(rows: pd.DataFrame, labels: pd.Series[str]) -> dict[tuple[str, str], dict[str, int]]:
-    failed = rows["failure"].notna() & (rows["failure"].astype(str) != "")
-    out: dict[tuple[str, str], dict[str, int]] = {}
-    counted = rows[failed].assign(system=labels[failed]).groupby(["system", "column", "failure"], sort=False).size()
-    for (system, column, kind), count in counted.items():
-        out.setdefault((str(system), str(column)), {})[str(kind)] = int(count)
-    return out
-
-
-def _reasons(rows: pd.DataFrame, labels: pd.Series[str], names: Sequence[str]) -> dict[str, tuple[str, int, str]]:
-    failed = (rows["failure"].astype(str) != "") & rows["failure"].notna() & rows["column"].isin(list(names))
-    some = rows.loc[failed, ["utterance", "failure", "detail"]].astype(str).assign(system=labels[failed])
-    out: dict[str, tuple[str, int, str]] = {}
-    for system, part in some.drop_duplicates(["system", "utterance", "failure"]).groupby("system", sort=False):
-        kind = part["failure"].value_counts(sort=True).index[0]
-        mine = part[part["failure"] == kind]
-        out[str(system)] = str(kind), len(mine), str(mine["detail"].iloc[0])
-    return out
-
-
-def _marks(marked: pd.DataFrame) -> dict[str, list[tuple[str, str]]]:
-    out: dict[str, list[tuple[str, str]]] = {}
-    for line in marked.itertuples(index=False):
-        out.setdefault(str(line.system), []).append((str(line.mark), f"{line.meaning} ({line.count} of {line.total})"))
-    return out
-
-
-def _versions(rows: pd.DataFrame) -> dict[str, str]:
-    """Metric -> versions, and code and device, as one line each."""
-    out: dict[str, str] = {}
-    pairs = rows[["metric", "metric_version"]].dropna().astype(str).drop_duplicates()
-    pairs = pairs[pairs["metric"] != ""]
-    if len(pairs):
-        out["metrics"] = ", ".join(sorted(f"{m} {v}" for m, v in pairs.itertuples(index=False)))
-    for name in ("code_version", "device", "threads"):
-        values = sorted({str(v) for v in rows[name].dropna().unique()} - {""}) if name in rows else []
-        if values:
-            out[name.replace("_", " ")] = ", ".join(values)
-    return out

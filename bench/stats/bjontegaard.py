@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.stats.bootstrap import Floats
+from bench.stats.resampling import Floats
 
 
 class NoDelta(ValueError):

@@ -3,18 +3,9 @@
 Every score of the harness is a ratio of sums over utterances: a corpus rate such as WER is
 sum(edits) / sum(words), and a plain mean is the same with denominators of 1. A statistic is therefore
 described by its terms, a float array [n, k] with one line per utterance, and by a function that turns the
-k sums into one number. One set of resampling weights then serves any number of statistics at once, which
-keeps them paired: both systems of a difference see the same utterances in every draw
+k sums into one number. One set of resampling weights (bench.stats.resampling) then serves any number of statistics
+at once, which keeps them paired: both systems of a difference see the same utterances in every draw
 (Bisani and Ney, ICASSP 2004).
-
-Three schemes, three claims:
-  utterance   utterances are drawn from the whole set, speakers ignored (textbook)
-  stratified  utterances are drawn within each speaker: "these speakers, other sentences"
-  cluster     whole speakers are drawn: "other speakers"
-
-By default each stratum of n units gives n - 1 draws with weight n / (n - 1) (Rao and Wu, JASA 1988), because the
-textbook draw of n units shrinks the variance by (n - 1) / n: nothing at n = 300, but half of it with two
-utterances per speaker. `rescale=False` gives the textbook draw.
 
 Methods: percentile, basic, bca (DiCiccio and Efron 1996) and expanded, the percentile interval at levels
 widened from the normal to Student's t (Hesterberg, The American Statistician 2015), which keeps its promise for a
@@ -23,7 +14,7 @@ few dozen utterances.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -31,17 +22,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Scheme = Literal["utterance", "stratified", "cluster"]
-Method = Literal["percentile", "basic", "bca", "expanded"]
-Floats = NDArray[np.float64]
-Combine = Callable[[Floats], Floats]
+from bench.stats.resampling import DRAWS, SEED, Floats, Plan, Scheme, draw_sums, plan
 
-DRAWS = 10_000
-SEED = 0
-MOST_UNITS = 20_000
-"""Beyond this many, units are put into GROUPS groups at random and the groups are drawn, so that the cost is bounded."""
-GROUPS = 10_000
-_BLOCK = 4_000_000  # weights held at once, 32 MB
+Method = Literal["percentile", "basic", "bca", "expanded"]
+Combine = Callable[[Floats], Floats]
 
 
 @dataclass(frozen=True)
@@ -62,111 +46,16 @@ class Interval:
     seed: int
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What is resampled: unit of each utterance [n], stratum of each unit [units]."""
-
-    unit: NDArray[np.intp]
-    stratum: NDArray[np.intp]
-    scheme: Scheme
-    grouped: bool = False
-
-    @property
-    def units(self) -> int:
-        """How many units are drawn."""
-        return len(self.stratum)
-
-    @property
-    def df(self) -> int:
-        """Degrees of freedom of the variance estimate."""
-        return self.units - len(np.unique(self.stratum))
-
-    def sums(self, terms: Floats) -> Floats:
-        """Terms per utterance [n, k] added up per unit [units, k]."""
-        if self.scheme != "cluster" and not self.grouped:
-            return terms
-        out = np.zeros((self.units, terms.shape[1]))
-        np.add.at(out, self.unit, terms)
-        return out
-
-
-def grouped(design: Plan, most: int = MOST_UNITS, groups: int = GROUPS) -> Plan:
-    """`design`, or above `most` units one that draws random groups of its units, about `groups` of them, none across strata.
-
-    The random group method of survey sampling (Wolter, Introduction to Variance Estimation, chapter 2): sums over random
-    groups vary as sums over units do. The grouping is always the same, so that pairs stay pairs.
-    """
-    if design.units <= most:
-        return design
-    rng = np.random.default_rng(0)
-    group = np.empty(design.units, dtype=np.intp)
-    stratum: list[int] = []
-    for name in np.unique(design.stratum):
-        mine = np.flatnonzero(design.stratum == name)
-        count = min(len(mine), max(2, round(groups * len(mine) / design.units)))
-        group[rng.permutation(mine)] = len(stratum) + np.arange(len(mine)) % count
-        stratum += [int(name)] * count
-    return Plan(group[design.unit], np.array(stratum, dtype=np.intp), design.scheme, grouped=True)
-
-
-def plan(n: int, speakers: Sequence[object] | NDArray[np.generic] | None, scheme: Scheme) -> Plan:
-    """Resampling plan for n utterances with their speakers [n]; very many units are drawn in random groups."""
-    return grouped(_plan(n, speakers, scheme))
-
-
-def _plan(n: int, speakers: Sequence[object] | NDArray[np.generic] | None, scheme: Scheme) -> Plan:
-    """Resampling plan for n utterances with their speakers [n].
-
-    Speakers with one utterance cannot be resampled within themselves; they are pooled into one stratum
-    (collapsed strata, as in survey sampling), so that they add variance instead of hiding it.
-    """
-    if scheme not in ("utterance", "stratified", "cluster"):
-        raise ValueError(f"unknown resampling scheme {scheme!r}: utterance, stratified or cluster")
-    everyone = np.arange(n)
-    if scheme == "utterance" or speakers is None:
-        return Plan(everyone, np.zeros(n, dtype=np.intp), "utterance")
-    if len(speakers) != n:
-        raise ValueError(f"{len(speakers)} speakers for {n} utterances")
-    _, code = np.unique(np.asarray(speakers).astype(str), return_inverse=True)
-    if scheme == "cluster":
-        return Plan(code, np.zeros(code.max() + 1 if n else 0, dtype=np.intp), scheme)
-    sizes = np.bincount(code)
-    alone = sizes[code] == 1
-    if alone.any():
-        home = len(sizes)
-        if alone.sum() == 1 and n > 1:  # one loner has nobody to pool with: it joins the smallest stratum
-            home = int(code[~alone][np.argmin(sizes[code[~alone]])])
-        code = np.where(alone, home, code)
-        _, code = np.unique(code, return_inverse=True)
-    return Plan(everyone, code.astype(np.intp), scheme)
-
-
-def weights(design: Plan, draws: int, seed: int, rescale: bool = True) -> Iterator[Floats]:
-    """Resampling weights in blocks [b, units]; the blocks together have `draws` lines."""
-    units = design.units
-    order = np.argsort(design.stratum, kind="stable")
-    sizes = np.bincount(design.stratum)
-    starts = np.cumsum(sizes) - sizes
-    drawn = np.maximum(sizes - 1, 1) if rescale else sizes
-    slot = np.repeat(np.arange(len(sizes)), drawn)
-    start, size = starts[slot], sizes[slot]
-    scale = np.repeat(sizes / drawn, sizes)
-    rng = np.random.default_rng(seed)
-    block = max(1, _BLOCK // max(units, 1))
-    for first in range(0, draws, block):
-        b = min(block, draws - first)
-        picked = start + (rng.random((b, len(slot))) * size).astype(np.intp)
-        picked += np.arange(b)[:, None] * units
-        counts = np.bincount(picked.ravel(), minlength=b * units).reshape(b, units) * scale
-        out = np.empty_like(counts)
-        out[:, order] = counts
-        yield out
-
-
-def draw_sums(terms: Floats, design: Plan, draws: int = DRAWS, seed: int = SEED, rescale: bool = True) -> Floats:
-    """Sums of the terms [n, k] in each draw: [draws, k]."""
-    per_unit = design.sums(np.asarray(terms, dtype=np.float64))
-    return np.concatenate([w @ per_unit for w in weights(design, draws, seed, rescale)])
+def terms(*scores: tuple[ArrayLike, ArrayLike | None]) -> Floats:
+    """(numerators [n], denominators [n] or None for ones) of each system -> terms [n, 2 x systems]. Raises ValueError where
+    the systems differ in n."""
+    columns: list[Floats] = []
+    for num, den in scores:
+        top = np.asarray(num, dtype=np.float64)
+        columns += [top, np.ones_like(top) if den is None else np.asarray(den, dtype=np.float64)]
+    if len({column.shape for column in columns}) > 1:
+        raise ValueError("paired scores need the same utterances in the same order")
+    return np.stack(columns, axis=1)
 
 
 def ratio(sums: Floats) -> Floats:
@@ -235,7 +124,7 @@ def bounds(
 
 
 def statistic_interval(
-    terms: ArrayLike,
+    values: ArrayLike,
     combine: Combine,
     speakers: Sequence[object] | NDArray[np.generic] | None = None,
     scheme: Scheme = "utterance",
@@ -246,9 +135,22 @@ def statistic_interval(
     rescale: bool = True,
 ) -> Interval:
     """Interval of combine(sum of terms [n, k]); the general form behind `interval` and `paired`."""
-    values = np.asarray(terms, dtype=np.float64)
+    values = np.asarray(values, dtype=np.float64)
+    return planned_interval(values, combine, plan(len(values), speakers, scheme), method, level, draws, seed, rescale)
+
+
+def planned_interval(
+    values: Floats,
+    combine: Combine,
+    design: Plan,
+    method: Method = "percentile",
+    level: float = 0.95,
+    draws: int = DRAWS,
+    seed: int = SEED,
+    rescale: bool = True,
+) -> Interval:
+    """`statistic_interval` under a plan that is made already."""
     n = len(values)
-    design = plan(n, speakers, scheme)
     estimate = float(combine(values.sum(axis=0))) if n else float("nan")
     if design.units < 2:
         nan = float("nan")
@@ -258,10 +160,9 @@ def statistic_interval(
     if method == "bca":
         per_unit = design.sums(values)
         left_out = combine(per_unit.sum(axis=0) - per_unit)
-        for stratum in np.unique(design.stratum):  # between-stratum differences are not sampling error
-            mine = design.stratum == stratum
-            left_out[mine] -= left_out[mine].mean()
-        jackknife = -left_out
+        # between-stratum differences are not sampling error
+        mean = np.bincount(design.stratum, left_out) / np.bincount(design.stratum)
+        jackknife = mean[design.stratum] - left_out
     low, high = bounds(estimate, sample, level, method, design.df, jackknife)
     finite = sample[np.isfinite(sample)]
     spread = float(np.std(finite)) if len(finite) else float("nan")
@@ -280,10 +181,7 @@ def interval(
     rescale: bool = True,
 ) -> Interval:
     """Interval of sum(num) / sum(den); den None means the mean of num. num, den: [n]."""
-    top = np.asarray(num, dtype=np.float64)
-    bottom = np.ones_like(top) if den is None else np.asarray(den, dtype=np.float64)
-    terms = np.stack([top, bottom], axis=1)
-    return statistic_interval(terms, ratio, speakers, scheme, method, level, draws, seed, rescale)
+    return statistic_interval(terms((num, den)), ratio, speakers, scheme, method, level, draws, seed, rescale)
 
 
 def paired(
@@ -303,10 +201,5 @@ def paired(
 
     Both ratios are recomputed in every draw, as a corpus WER needs.
     """
-    a, b = np.asarray(num_a, dtype=np.float64), np.asarray(num_b, dtype=np.float64)
-    if a.shape != b.shape:
-        raise ValueError(f"paired scores need the same utterances: {a.shape} against {b.shape}")
-    below_a = np.ones_like(a) if den_a is None else np.asarray(den_a, dtype=np.float64)
-    below_b = np.ones_like(b) if den_b is None else np.asarray(den_b, dtype=np.float64)
-    terms = np.stack([a, below_a, b, below_b], axis=1)
-    return statistic_interval(terms, difference, speakers, scheme, method, level, draws, seed, rescale)
+    both = terms((num_a, den_a), (num_b, den_b))
+    return statistic_interval(both, difference, speakers, scheme, method, level, draws, seed, rescale)

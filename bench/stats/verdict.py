@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bench.stats import bootstrap
-from bench.stats.bootstrap import DRAWS, SEED, Floats, Scheme
 from bench.stats.power import smallest_visible
+from bench.stats.resampling import DRAWS, SEED, Floats, Plan, Scheme, draw_sums, plan
 
 Word = Literal["better", "same", "worse", "cannot tell"]
 
@@ -135,18 +135,25 @@ def compare_paired(
     seed: int = SEED,
 ) -> Verdict:
     """Verdict on B against A over the same utterances in the same order; arrays [n] as in `bootstrap.paired`."""
-    a, b = np.asarray(num_a, dtype=np.float64), np.asarray(num_b, dtype=np.float64)
-    ones = np.ones_like(a)
-    below_a = ones if den_a is None else np.asarray(den_a, dtype=np.float64)
-    below_b = ones if den_b is None else np.asarray(den_b, dtype=np.float64)
-    if not len(a) == len(b) == len(below_a) == len(below_b):
-        raise ValueError("paired scores need the same utterances in the same order")
-    terms = np.stack([a, below_a, b, below_b], axis=1)
-    design = bootstrap.plan(len(terms), speakers, scheme)
+    terms = bootstrap.terms((num_a, den_a), (num_b, den_b))
+    return judge_terms(terms, plan(len(terms), speakers, scheme), margin, higher_is_better, alpha, power, draws, seed)
+
+
+def judge_terms(
+    terms: Floats,
+    design: Plan,
+    margin: float,
+    higher_is_better: bool = True,
+    alpha: float = 0.05,
+    power: float = 0.8,
+    draws: int = DRAWS,
+    seed: int = SEED,
+) -> Verdict:
+    """`compare_paired` of terms [n, 4]: numerator and denominator of A, then of B."""
     estimate = float(bootstrap.difference(terms.sum(axis=0))) if len(terms) else float("nan")
-    if design.units < 2 or (identical := bool(np.array_equal(a, b) and np.array_equal(below_a, below_b))):
-        known = design.units >= 2 and identical
-        sample = np.zeros(1) if known else np.full(1, np.nan)
+    identical = len(terms) > 0 and bool(np.array_equal(terms[:, :2], terms[:, 2:]))
+    if design.units < 2 or identical:
+        sample = np.zeros(1) if identical else np.full(1, np.nan)
     else:
-        sample = bootstrap.difference(bootstrap.draw_sums(terms, design, draws, seed))
+        sample = bootstrap.difference(draw_sums(terms, design, draws, seed))
     return judge(estimate, sample, design.df, len(terms), margin, higher_is_better, alpha, power, design.scheme)

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.stats.labels import system_labels
-from bench.stats.scores import GROUP, tidy
+from bench.stats.frames import tidy
+from bench.stats.parts import GROUP
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,9 +99,9 @@ def alarms(rows: pd.DataFrame) -> pd.DataFrame:
     labelled = rows.assign(system=system_labels(rows))
     pair, places = pd.factorize(pd.MultiIndex.from_frame(labelled[head]))
     wide = _wide(labelled, pair)
-    limit = np.array([UNPAIRED_ENVELOPE.get(place[head.index("condition")], 0.65) for place in places])
+    limit = np.array([envelope_limit(place[head.index("condition")]) for place in places])
     found: list[tuple[int, str, str]] = []
-    for kind, (hit, detail) in _checks(wide, limit[wide.index]).items():
+    for kind, (hit, detail) in of_pairs(wide, limit[wide.index]).items():
         found += [(place, kind, detail(wide.loc[place])) for place in wide.index[hit.to_numpy(dtype=bool)]]
     found += [(place, "identical", detail) for place, detail in _identical(labelled, pair)]
     found += [(place, "hidden", detail) for place, detail in _undecodable(labelled, pair)]
@@ -138,7 +139,12 @@ def _wide(rows: pd.DataFrame, pair: NDArray[np.intp]) -> pd.DataFrame:
 Detail = Callable[["pd.Series[Any]"], str]
 
 
-def _checks(wide: pd.DataFrame, unpaired: NDArray[np.float64]) -> dict[str, tuple[Any, Detail]]:
+def envelope_limit(condition: str) -> float:
+    """Correlation of envelopes below which an output does not belong to its original."""
+    return UNPAIRED_ENVELOPE.get(condition, 0.65)
+
+
+def of_pairs(wide: pd.DataFrame, unpaired: NDArray[np.float64]) -> dict[str, tuple[Any, Detail]]:
     """Alarm -> (hit [pairs], one line of detail for a pair). Comparisons with NaN are False."""
     import pandas as pd
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import pandas as pd
+from bench.stats.items import KEY, Items
+from bench.stats.parts import Part
+from bench.stats.scores import of_columns
 
 SILENT_DBFS = -80.0
 """Below, as in metrics, an original counts as silent."""
@@ -16,19 +16,20 @@ ORIGINAL = ("original_channels", "original_peak", "original_dbfs", "original_off
 NAMED = 3
 
 
-def original_notes(rows: pd.DataFrame) -> list[str]:
-    """One line per oddity of the originals in `rows` (of one table): what, how many of how many, the first ids."""
+def original_notes(parts: Sequence[Part], items: Items) -> list[str]:
+    """One line per oddity of the originals of one table: what, how many of how many, the first ids."""
     import numpy as np
 
-    total = rows["utterance"].nunique()
-    odd = rows[rows["column"].astype(str).isin(ORIGINAL) & rows["value"].notna()]
-    if odd.empty:
+    if not any(part.kinds["column"].isin(ORIGINAL).any() for part in parts):
         return []
-    odd = odd.assign(column=odd["column"].astype(str), utterance=odd["utterance"].astype(str))
-    value = odd.groupby(["utterance", "column"])["value"].first().astype(float).unstack()
-    for name in ORIGINAL:
-        if name not in value:
-            value[name] = np.nan
+    value = {name: np.full(len(items), np.nan) for name in ORIGINAL}
+    for part in parts:
+        for rows in part.slices((*KEY, "column", "value")):
+            rows, column = of_columns(rows, ORIGINAL)
+            place, given = items.places(rows), rows["value"].to_numpy()
+            for k, name in enumerate(ORIGINAL):
+                fresh = (column == k) & np.isnan(value[name][place]) & ~np.isnan(given)
+                value[name][place[fresh][::-1]] = given[fresh][::-1]  # the first one counts
     several = value["original_channels"] > 1
     silent, peak = value["original_dbfs"] < SILENT_DBFS, value["original_peak"]
     kinds = (
@@ -38,12 +39,15 @@ def original_notes(rows: pd.DataFrame) -> list[str]:
         ((value["original_dbfs"] >= SILENT_DBFS), "very quiet (below -70 dBFS)"),
         ((peak > 1) & (peak <= INTEGER_PEAK), "exceeded full scale and were divided by their peak"),
         (peak > INTEGER_PEAK, "held floats in the range of integers and were divided by its full scale"),
-        (value["original_offset"].notna(), "with a constant offset, which level, pairing and similarity facts leave out"),
+        (~np.isnan(value["original_offset"]), "with a constant offset, which level, pairing and similarity facts leave out"),
         (value["original_wraps"] > 0, "with samples that run over full scale and go on at the other end (overflowed integers)"),
     )
-    return [f"originals: {_some(list(value.index[hit]), total)} {what}" for hit, what in kinds if hit.any()]
+    # one recording is told once, however many outputs it has
+    first = np.arange(len(items)) if items.utterance is None else items.utterance
+    found = [(np.unique(first[hit], return_index=True)[1], np.flatnonzero(hit), what) for hit, what in kinds if hit.any()]
+    return [f"originals: {_some(items.utterance_names(hit[once][:NAMED]), len(once), items.utterances)} {what}" for once, hit, what in found]
 
 
-def _some(names: Sequence[str], total: int) -> str:
-    shown = ", ".join(names[:NAMED]) + (" ..." if len(names) > NAMED else "")
-    return f"{len(names)} of {total} ({shown})"
+def _some(names: Sequence[str], count: int, total: int) -> str:
+    shown = ", ".join(names) + (" ..." if count > len(names) else "")
+    return f"{count} of {total} ({shown})"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.stats import bootstrap
+from bench.stats import bootstrap, resampling
 from bench.stats.multiple import holm
 from bench.stats.verdict import tail_p
 
@@ -48,8 +48,8 @@ def simulate_gate(
     """
     rng = np.random.default_rng(seed)
     m, n = len(shift), speakers * per_speaker
-    design = bootstrap.plan(n, np.repeat(np.arange(speakers), per_speaker), "stratified")
-    base = np.concatenate(list(bootstrap.weights(design, draws, seed + 1)))
+    design = resampling.plan(n, np.repeat(np.arange(speakers), per_speaker), "stratified")
+    base = np.concatenate(list(resampling.weights(design, draws, seed + 1)))
     effects = rng.standard_normal((speakers, m)) * speaker_sd
     fixed = np.repeat(effects - effects.mean(axis=0), per_speaker, axis=0)
     tail = bootstrap.expanded_tail(alpha, design.df)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.stats import bootstrap
+from bench.stats import bootstrap, resampling
 from bench.stats.bootstrap import interval, paired
 
 GOLDEN = (
@@ -143,8 +143,8 @@ def test_constants_and_single_utterances() -> None:
 
 
 def test_weights_add_up() -> None:
-    design = bootstrap.plan(12, [0, 0, 0, 1, 1, 2, 2, 2, 2, 3, 3, 3], "stratified")
-    drawn = np.concatenate(list(bootstrap.weights(design, 50, 0)))
+    design = resampling.plan(12, [0, 0, 0, 1, 1, 2, 2, 2, 2, 3, 3, 3], "stratified")
+    drawn = np.concatenate(list(resampling.weights(design, 50, 0)))
     for stratum in range(4):
         mine = design.stratum == stratum
         assert np.allclose(drawn[:, mine].sum(axis=1), mine.sum())
@@ -164,10 +164,10 @@ def test_random_groups_give_the_same_interval_at_a_bounded_cost() -> None:
     rng = np.random.default_rng(0)
     values = rng.normal(3.0, 1.0, 60_000)
     found = bootstrap.interval(values, draws=1000)
-    assert found.units == bootstrap.GROUPS and found.se == pytest.approx(1 / np.sqrt(60_000), rel=0.08)
+    assert found.units == resampling.GROUPS and found.se == pytest.approx(1 / np.sqrt(60_000), rel=0.08)
     speakers = np.repeat(["a", "b", "c"], [10_000, 20_000, 30_000])
-    design = bootstrap.plan(60_000, speakers, "stratified")
-    assert design.units <= bootstrap.GROUPS + 3
+    design = resampling.plan(60_000, speakers, "stratified")
+    assert design.units <= resampling.GROUPS + 3
     assert all(len(set(speakers[design.unit == unit])) == 1 for unit in range(0, design.units, 997))
     np.testing.assert_allclose(design.sums(values[:, None]).sum(), values.sum())
     same = bootstrap.paired(values, values + 1.0, speakers=speakers, draws=200)

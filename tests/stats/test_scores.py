@@ -63,8 +63,8 @@ def test_values_ratios_and_failures() -> None:
     assert found.den[:, :, 0].tolist() == [[1.0, 12.0], [0.0, 1.0]]
     assert found.failed[:, :, 0].tolist() == [[False, False], [True, False]]
     assert found.estimates[:, 0] == pytest.approx([0.5, 3.8 / 13])
-    terms, speakers = found.pair(0, 1, 0)
-    assert terms.tolist() == [[0.5, 1.0, 3.0, 12.0]] and list(speakers) == ["s1"]
+    terms, common = found.pair(0, 1, 0)
+    assert terms.tolist() == [[0.5, 1.0, 3.0, 12.0]] and common.speakers == ("s1",) and common.names([0]) == ["u1"]
 
 
 def test_nan_without_a_failure_is_no_score() -> None:
