@@ -11,10 +11,9 @@ from bench.errors import BenchError, UnknownName
 from bench.tasks import options
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from bench.metrics import Column
     from bench.report.bands import Band
+    from bench.results.current import Rows
 
 EVERY = "every"
 """`--band` without a value: the winners of every band."""
@@ -34,7 +33,7 @@ def tables(path: str) -> list[Path]:
 def main(argv: Sequence[str]) -> int:
     """Entry point; returns the exit code."""
     from bench.report import bands
-    from bench.results import export, merge, publish
+    from bench.results import current, export, publish
     from bench.tasks import columns
 
     made = options.Parser(prog="bench leaderboard", description="Print (and renew) leaderboards from rows.")
@@ -56,19 +55,19 @@ def main(argv: Sequence[str]) -> int:
         return _by_groups(parsed.path, parsed.by, parsed.data)
     told = sys.stdout if export.check(parsed.format, (*export.FORMATS, *export.HUB_FORMATS)) == "text" else sys.stderr
     seen: set[str] = set()
-    gathered: list[pd.DataFrame] = []
+    gathered: list[Rows] = []
     known: dict[str, Column] = {}
     for table in tables(parsed.path):
-        rows, stale = merge.read(table, publish.FIELDS)
-        shown = columns.shown(rows)
+        rows = current.read(table)
+        shown = columns.shown(rows.kinds)
         if parsed.write:
             print(f"{table}", file=told)
-            text, written = publish.publish(rows, table, shown, stale, plot=columns.plot(rows))
-            print(text if parsed.format == "text" else export.leaderboard(rows, shown, parsed.format, stale))
+            text, written = publish.publish(rows, table, shown, plot=columns.plot(rows.kinds))
+            print(text if parsed.format == "text" else export.leaderboard(rows, shown, parsed.format))
             for path in written:
                 print(f"wrote {path}", file=told)
             continue
-        seen.update(rows["codec"].astype(str).unique())
+        seen.update(rows.kinds["codec"])
         rows = _chosen(rows, shown, parsed.codec, band)
         if rows.empty:
             continue
@@ -79,28 +78,25 @@ def main(argv: Sequence[str]) -> int:
         elif parsed.band == EVERY:
             print(export.bands(rows, shown, parsed.format))
         else:
-            print(export.leaderboard(rows, shown, parsed.format, stale))
+            print(export.leaderboard(rows, shown, parsed.format))
     _check_named(parsed.codec, seen)
     if gathered:
         print(export.hub_form(gathered, known, parsed.format), end="")
     return 0
 
 
-def _chosen(rows: pd.DataFrame, shown: Mapping[str, Column], codecs: Sequence[str], band: Band | None) -> pd.DataFrame:
+def _chosen(rows: Rows, shown: Mapping[str, Column], codecs: Sequence[str], band: Band | None) -> Rows:
     """Rows of the named codecs or families, and of those whose measured rate lies in a band."""
     from bench.report import bands
     from bench.report.columns import family
     from bench.report.summary import summaries
-    from bench.results.rows import split
-    from bench.stats.labels import system_labels
 
     if codecs:
-        names = rows["codec"].astype(str)
-        rows = rows[names.isin(codecs) | names.map(family).isin(codecs)]
+        rows = rows.of_codecs(lambda codec: codec in codecs or family(codec) in codecs)
     if band is None or rows.empty:
         return rows
-    kept = {system for summary in summaries(split(rows)[0], shown) for system in bands.within(summary, band)}
-    return rows[system_labels(rows).isin(kept)]
+    kept = {system for summary in summaries(rows.parts, shown) for system in bands.within(summary, band)}
+    return rows.of_systems(kept)
 
 
 def _check_named(codecs: Sequence[str], seen: set[str]) -> None:

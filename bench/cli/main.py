@@ -64,8 +64,7 @@ def _compare(argv: Sequence[str]) -> int:
     from bench.cli.leaderboard import tables
     from bench.columns import every_column
     from bench.report import compare, rate_distortion
-    from bench.results import export, merge, publish
-    from bench.results.rows import split
+    from bench.results import current, export
     from bench.stats.labels import find_system, system_labels
 
     made = options.Parser(prog="bench compare", description="Paired comparison of two systems on the same utterances.")
@@ -80,10 +79,10 @@ def _compare(argv: Sequence[str]) -> int:
     place = sys.stdout if export.check(parsed.format) == "text" else sys.stderr
     told, every = False, set()
     for table in tables(parsed.rows):
-        rows = split(merge.read(table, publish.FIELDS)[0])[0]
-        here = sorted(set(system_labels(rows)))
+        rows = current.read(table)
+        here = sorted(set(system_labels(rows.kinds)))
         every.update(here)
-        rates = rate_distortion.compared(rows, parsed.a, parsed.b, every_column())
+        rates = rate_distortion.compared(rows.parts, parsed.a, parsed.b, every_column())
         try:
             a, b = (find_system(here, name) for name in (parsed.a, parsed.b))
         except UnknownName:
@@ -92,7 +91,7 @@ def _compare(argv: Sequence[str]) -> int:
             print(f"{table}", file=place)
         else:
             print(f"{table}", file=place)
-            print(export.comparison(compare.compare(rows, a, b, every_column()), every_column(), parsed.format))
+            print(export.comparison(compare.compare(rows.parts, a, b, every_column()), every_column(), parsed.format))
         if rates:
             print("\n".join([*rates, ""]), file=place)
         told = True

@@ -15,6 +15,7 @@ from bench.metrics import Column
 from bench.report.columns import column_of, score_names
 from bench.report.palette import style
 from bench.report.summary import Summary, summaries
+from bench.stats.parts import Part
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +33,7 @@ def condition_of(system: str) -> tuple[str, str]:
 
 
 def conditions(
-    rows: pd.DataFrame, columns: Mapping[str, Column], path: str | Path, made: Sequence[Summary] | None = None
+    rows: pd.DataFrame | Sequence[Part], columns: Mapping[str, Column], path: str | Path, made: Sequence[Summary] | None = None
 ) -> Path:
     """Write a PNG (or what the suffix says) of one task x data x condition. Raises BenchError where there is nothing to draw."""
     found = made or summaries(rows, columns)

@@ -18,6 +18,7 @@ from bench.report.summary import DRAWS, STARRED_FROM, Cell, Summary, summaries
 from bench.report.text import clean, code, grid, markdown_table, markup
 from bench.speech import WHAT_CONDITIONS_MEAN
 from bench.stats.labels import UNWEIGHTED
+from bench.stats.parts import Part
 from bench.stats.resampling import GROUPS, MOST_UNITS, SEED
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ CLAIM = {
 
 
 def markdown(
-    rows: pd.DataFrame,
+    rows: pd.DataFrame | Sequence[Part],
     columns: Mapping[str, Column],
     reported: Papers | None = None,
     level: int = 2,
@@ -49,14 +50,14 @@ def markdown(
     columns: name -> Column, in the order to show. reported: (codec, column) -> the paper's number, shown under ours.
     level: of the headings. made: the rows' summaries, where they are made already.
     """
-    if rows.empty:
+    if not len(rows):
         return "No rows.\n"
     parts = [_markdown(summary, columns, reported or {}, level) for summary in made or summaries(rows, columns, draws, seed)]
     return "\n".join(parts)
 
 
 def terminal(
-    rows: pd.DataFrame,
+    rows: pd.DataFrame | Sequence[Part],
     columns: Mapping[str, Column],
     reported: Papers | None = None,
     width: int = 120,
@@ -66,7 +67,7 @@ def terminal(
     made: Sequence[Summary] | None = None,
 ) -> str:
     """All tables as plain text, cut into blocks of columns that fit `width`; color: ANSI bold for the best."""
-    if rows.empty:
+    if not len(rows):
         return "No rows.\n"
     out = []
     for summary in made or summaries(rows, columns, draws, seed):

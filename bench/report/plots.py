@@ -26,6 +26,7 @@ from bench.report.overview import FLOOR_FAMILIES
 from bench.report.palette import Style
 from bench.report.palette import style as style_of
 from bench.report.summary import DRAWS, Cell, Summary, summaries
+from bench.stats.parts import Part
 from bench.stats.resampling import SEED
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def _operating_point(system: str) -> str:
 
 
 def rate_distortion(
-    rows: pd.DataFrame,
+    rows: pd.DataFrame | Sequence[Part],
     columns: Mapping[str, Column],
     path: str | Path,
     names: Sequence[str] | None = None,
@@ -99,11 +100,11 @@ def rate_distortion(
     rate are left out, references (identity, the original) are the dashed line. Raises BenchError where there is nothing
     to draw.
     """
-    if rows.empty:
+    if not len(rows):
         raise BenchError("no rows to plot")
-    if len({str(codec) for codec in rows["codec"].unique() if family(str(codec)) not in TOP_FAMILIES}) == 1:
-        raise BenchError("a curve needs two operating points with a measured bit rate")
     found = made or summaries(rows, columns, draws, seed)
+    if len({system.split(" [")[0] for summary in found for system in summary.systems if family(system) not in TOP_FAMILIES}) == 1:
+        raise BenchError("a curve needs two operating points with a measured bit rate")
     if len(found) > 1:
         raise BenchError(
             "a rate-distortion plot shows one task, data set and condition; these rows hold "

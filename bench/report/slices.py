@@ -20,11 +20,10 @@ from bench.report.columns import column_of, half_width, heading, number, score_n
 from bench.report.summary import DRAWS
 from bench.report.text import clean, code, grid, markdown_table
 from bench.stats import bootstrap
-from bench.stats.frames import groups, tidy
-from bench.stats.labels import system_labels
+from bench.stats.parts import Part
 from bench.stats.resampling import SEED, Floats
-from bench.stats.scores import Scores, scores
-from bench.stats.tables import Group
+from bench.stats.scores import Scores, read_scores
+from bench.stats.tables import Group, tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,6 +87,16 @@ def membership(rows: pd.DataFrame, by: str, dataset: Dataset | None = None) -> d
     return here
 
 
+def told_by_rows(parts: Sequence[Part], by: str) -> dict[str, str]:
+    """Utterance -> its group, for a kind of OF_ROWS."""
+    found: dict[str, str] = {}
+    for part in parts:
+        for rows in part.slices(("utterance", by)):
+            kinds = rows.group_by(["utterance", by], use_threads=False).aggregate([])
+            found |= dict(zip(kinds["utterance"].to_pylist(), map(str, kinds[by].to_pylist()), strict=True))
+    return found
+
+
 def _durations(rows: pd.DataFrame) -> dict[str, float]:
     return dict(rows.groupby(rows["utterance"].astype(str))["seconds"].median().dropna())
 
@@ -112,18 +121,21 @@ def band(value: float, edges: Sequence[float], unit: str) -> str:
 
 
 def slices(
-    rows: pd.DataFrame, columns: Mapping[str, Column], member: Mapping[str, str], draws: int = DRAWS, seed: int = SEED
+    rows: pd.DataFrame | Sequence[Part],
+    columns: Mapping[str, Column],
+    member: Mapping[str, str],
+    draws: int = DRAWS,
+    seed: int = SEED,
 ) -> Iterator[Sliced]:
     """Every scored column of every table in `rows`, by the groups of `member` (utterance -> group)."""
-    for group, part in groups(tidy(rows)):
-        labels = system_labels(part)
-        data = scores(part, labels, score_names(dict.fromkeys(part["column"].astype(str)), columns))
+    for table in tables(rows):
+        data = read_scores(table, score_names(dict.fromkeys(table.kinds["column"]), columns))
         names = np.array([member.get(name, UNKNOWN) for name in data.items.utterance_names(range(len(data.items)))])
         drawn = {name: _drawn(data.only(names == name), draws, seed + n) for n, name in enumerate(sorted(set(names)))}
         for c, column in enumerate(data.columns):
             about = column_of(column, columns)
             cells = {system: _cells(drawn, s, c, about) for s, system in enumerate(data.systems)}
-            yield Sliced(group, about, {system: some for system, some in cells.items() if some})
+            yield Sliced(table.group, about, {system: some for system, some in cells.items() if some})
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from bench.errors import UnknownName
 from bench.metrics import Column
 from bench.results import hub, publish
-from bench.results.rows import split
+from bench.results.current import Rows, opened
 from bench.stats.labels import system_labels
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.results.merge import Older, Stale
+    from bench.stats.parts import Part
 
 FORMATS = ("text", "csv", "json", "latex", "html", "markdown")
 HUB_FORMATS = ("model-index", "board")
@@ -30,7 +30,7 @@ def check(format: str, known: Sequence[str] = FORMATS) -> str:
 
 
 def leaderboard(
-    rows: pd.DataFrame, known: Mapping[str, Column], format: str, stale: Sequence[Stale | Older] = (), width: int = 160
+    rows: pd.DataFrame | Rows, known: Mapping[str, Column], format: str, width: int = 160
 ) -> str:
     """The leaderboard of `rows`. csv and json have a line for each system and column, with everything a cell knows; latex and
     html are the table itself. Raises UnknownName."""
@@ -40,11 +40,12 @@ def leaderboard(
     if format in HUB_FORMATS:
         return hub_form([rows], known, format)
     if format == "text":
-        return publish.terminal(rows, known, stale, width)
-    spoken = split(rows)[0]
+        return publish.terminal(opened(rows), known, width)
+    every = opened(rows)
     if format == "markdown":
-        return board.markdown(spoken, known, reported=publish.reported(rows)) + "".join(f"\n> {line}\n" for line in stale)
-    return _written(cells(spoken, known) if format in ("csv", "json") else shown(spoken, known), format)
+        text = board.markdown(every.parts, known, reported=publish.reported(every.kinds))
+        return text + "".join(f"\n> {line}\n" for line in every.stale)
+    return _written(cells(every.parts, known) if format in ("csv", "json") else shown(every.parts, known), format)
 
 
 def comparison(table: pd.DataFrame, known: Mapping[str, Column], format: str) -> str:
@@ -57,20 +58,21 @@ def comparison(table: pd.DataFrame, known: Mapping[str, Column], format: str) ->
     return views[format](table, known) if check(format) in views else _written(table, format)
 
 
-def hub_form(tables: Sequence[pd.DataFrame], known: Mapping[str, Column], format: str) -> str:
+def hub_form(tables: Sequence[pd.DataFrame | Rows], known: Mapping[str, Column], format: str) -> str:
     """Several tables' rows in one of HUB_FORMATS: each system with all of its results."""
     from bench.report.summary import summaries
 
-    found = [summary for rows in tables for summary in summaries(split(rows)[0], known)]
+    every = [opened(rows) for rows in tables]
+    found = [summary for rows in every for summary in summaries(rows.parts, known)]
     if format == "model-index":
         return hub.model_index(found, known)
     digests: dict[str, str] = {}
-    for rows in tables:
-        digests |= dict(zip(system_labels(rows), rows["weights_sha256"].astype(str), strict=True))
+    for rows in every:
+        digests |= dict(zip(system_labels(rows.kinds), rows.kinds["weights_sha256"].astype(str), strict=True))
     return hub.board(found, known, {system: digest for system, digest in digests.items() if digest not in ("none", "nan", "")})
 
 
-def bands(rows: pd.DataFrame, known: Mapping[str, Column], format: str, width: int = 140) -> str:
+def bands(rows: pd.DataFrame | Rows, known: Mapping[str, Column], format: str, width: int = 140) -> str:
     """The best codecs of each band of the bit rate. Raises UnknownName."""
     import pandas as pd
 
@@ -78,7 +80,7 @@ def bands(rows: pd.DataFrame, known: Mapping[str, Column], format: str, width: i
     from bench.report.summary import summaries
 
     check(format)
-    found = summaries(split(rows)[0], known)
+    found = summaries(opened(rows).parts, known)
     if format == "text":
         return "\n".join(bands.terminal(summary, known, width) for summary in found)
     if format == "markdown":
@@ -86,7 +88,7 @@ def bands(rows: pd.DataFrame, known: Mapping[str, Column], format: str, width: i
     return _written(pd.DataFrame([record for summary in found for record in bands.records(summary, known)]), format)
 
 
-def cells(rows: pd.DataFrame, known: Mapping[str, Column]) -> pd.DataFrame:
+def cells(rows: Sequence[Part], known: Mapping[str, Column]) -> pd.DataFrame:
     """One line for each system and column: value and 95 % interval in the column's own unit, n, failures, whether best."""
     import pandas as pd
 
@@ -112,7 +114,7 @@ def cells(rows: pd.DataFrame, known: Mapping[str, Column]) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def shown(rows: pd.DataFrame, known: Mapping[str, Column]) -> pd.DataFrame:
+def shown(rows: Sequence[Part], known: Mapping[str, Column]) -> pd.DataFrame:
     """The table as it is read: a line for each system, `mean ± half of the interval` in each column, n in the last."""
     import pandas as pd
 

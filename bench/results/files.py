@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
 from bench.results.rows import NUMBERS, SCHEMA, typed
+from bench.stats.parts import SLICE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 ROWS = "rows"
 """Name of the folder of a table that holds its rows."""
 FORMAT = 2
+ROW_GROUP = 16_384
+"""Rows that are written, or taken from one file into another, at a time."""
 _META = b"bench"
 _KINDS: Mapping[str, str] = {"partial": "bool_", "synthetic": "bool_", "threads": "int64", "seed": "int64"}
 
@@ -118,8 +121,7 @@ def arrow(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     try:
         found = pq.read_schema(path)
         _check(path, found)
-        text = [field.name for field in schema() if field.type == pa.string() and field.name in found.names]
-        with pq.ParquetFile(path, read_dictionary=text, page_checksum_verification=True) as file:
+        with pq.ParquetFile(path, read_dictionary=_text(path, list(SCHEMA)), page_checksum_verification=True) as file:
             there = file.read([name for name in wanted if name in found.names])
         return _aligned(there, wanted).unify_dictionaries()
     except (OSError, pa.ArrowException) as error:
@@ -134,10 +136,42 @@ def batches(path: Path) -> Iterator[pa.Table]:
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             _check(path, file.schema_arrow)
-            for batch in file.iter_batches(65536):
+            for batch in file.iter_batches(ROW_GROUP):
                 yield _aligned(pa.Table.from_batches([batch]), list(SCHEMA)).cast(schema())
     except (OSError, pa.ArrowException) as error:
         raise BadRows(f"{path}: not readable as rows ({_first_line(error)})") from error
+
+
+def slices(path: Path, fields: Sequence[str]) -> Iterator[pa.Table]:
+    """Some fields of a file's rows, many thousand rows at a time, text as dictionaries. Raises BadRows."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path, read_dictionary=_text(path, fields), page_checksum_verification=True) as file:
+            _check(path, file.schema_arrow)
+            there = [name for name in fields if name in file.schema_arrow.names]
+            batches: list[pa.RecordBatch] = []
+            count = 0
+            for batch in file.iter_batches(SLICE, columns=there):
+                batches.append(batch)
+                count += len(batch)
+                if count >= SLICE:
+                    yield _aligned(pa.Table.from_batches(batches).unify_dictionaries(), fields).combine_chunks()
+                    batches, count = [], 0
+            if batches:
+                yield _aligned(pa.Table.from_batches(batches).unify_dictionaries(), fields).combine_chunks()
+    except (OSError, pa.ArrowException) as error:
+        raise BadRows(f"{path}: not readable as rows ({_first_line(error)})") from error
+
+
+def _text(path: Path, fields: Sequence[str]) -> list[str]:
+    """The fields of text that a file has."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    there = set(pq.read_schema(path).names)
+    return [field.name for field in schema() if field.type == pa.string() and field.name in there and field.name in fields]
 
 
 def _check(path: Path, found: pa.Schema) -> None:
@@ -206,6 +240,7 @@ class Writer:
         self.path, self.count = path, 0
         self._facts = {"format": FORMAT, **(facts or {})}
         self._beside = _beside(path)
+        self._waiting: list[pa.Table] = []
 
     def __enter__(self) -> Writer:
         import pyarrow.parquet as pq
@@ -220,14 +255,25 @@ class Writer:
 
     def write(self, rows: pd.DataFrame | pa.Table) -> None:
         """Append rows to the file."""
+        table = as_arrow(rows)
+        if len(table):
+            self._waiting.append(table)
+            self.count += len(table)
+        if sum(map(len, self._waiting)) >= ROW_GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+
         with _told(self.path):
-            table = as_arrow(rows)
-            if len(table):
-                self._out.write_table(table)
-                self.count += len(table)
+            if self._waiting:
+                self._out.write_table(pa.concat_tables(self._waiting))
+                self._waiting.clear()
 
     def __exit__(self, kind: object, *_: object) -> None:
         try:
+            if kind is None:
+                self._flush()
             with _told(self.path):
                 self._out.close()
                 if kind is None:
@@ -320,8 +366,8 @@ def inspect(table: Path) -> None:
     """Look at every rows file of a table before work starts; one that is no rows file is kept aside and told."""
     for path in paths(table):
         try:
-            arrow(path)
-            _check_identity(path)
+            for _ in verified(path):
+                pass
         except BadRows as error:
             set_aside(path, error)
 

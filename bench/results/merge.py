@@ -170,11 +170,11 @@ def read(table: Path, columns: Sequence[str] | None = None) -> tuple[pd.DataFram
     import pyarrow as pa
 
     every = [_whole(path, columns) for path in files.paths(table)]
-    older = _older([rows for rows, _ in every])
+    earlier = older([rows for rows, _ in every])
     parts: list[pa.Table] = []
-    found: list[Stale | Older] = [*older]
+    found: list[Stale | Older] = [*earlier]
     for whole, system_key in every:
-        rows, stale = _current(whole, system_key, older)
+        rows, stale = up_to_date(whole, system_key, earlier)
         parts.append(rows)
         found += stale
     if not parts:
@@ -185,22 +185,22 @@ def read(table: Path, columns: Sequence[str] | None = None) -> tuple[pd.DataFram
 def current(path: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table, list[Stale | Older]]:
     """`read` of one system's file alone, as an Arrow table. Raises BadRows."""
     whole, system_key = _whole(path, columns)
-    older = _older([whole])
-    rows, stale = _current(whole, system_key, older)
-    return rows, [*older, *stale]
+    earlier = older([whole])
+    rows, stale = up_to_date(whole, system_key, earlier)
+    return rows, [*earlier, *stale]
 
 
 def _whole(path: Path, columns: Sequence[str] | None) -> tuple[pa.Table, str]:
     """(all rows of one file, the key of its newest ones)."""
-    needed = None if columns is None else [*columns, *_TELLING, *Identity.__dataclass_fields__]
+    needed = None if columns is None else [*columns, *TELLING, *Identity.__dataclass_fields__]
     return files.arrow(path, needed), str(files.about(path).get("system_key", ""))
 
 
-_TELLING = ("column", "metric", "metric_version", "definitions", "system_key", "settings")
+TELLING = ("column", "metric", "metric_version", "definitions", "system_key", "settings")
 """Fields that say whether a row is up to date."""
 
 
-def _older(tables: Sequence[pa.Table]) -> list[Older]:
+def older(tables: Sequence[pa.Table]) -> list[Older]:
     """Metrics of which no row is of today's version, each with the newest version that is there."""
     there: dict[str, dict[str, set[str]]] = {}
     for rows in tables:
@@ -216,16 +216,16 @@ def _older(tables: Sequence[pa.Table]) -> list[Older]:
     return found
 
 
-def _current(rows: pa.Table, system_key: str, older: Sequence[Older]) -> tuple[pa.Table, list[Stale]]:
-    """The rows of one system that are up to date, and what of it is not. older: metrics whose earlier version is wanted."""
+def up_to_date(rows: pa.Table, system_key: str, earlier: Sequence[Older]) -> tuple[pa.Table, list[Stale]]:
+    """The rows of one system that are up to date, and what of it is not. earlier: metrics whose earlier version is wanted."""
     import pyarrow.compute as pc
 
     from bench.stats.labels import system_labels
 
     if not len(rows):
         return rows, []
-    wanted = {one.metric: one.version for one in older}
-    kinds = rows.group_by(list(_TELLING), use_threads=False).aggregate([]).to_pylist()
+    wanted = {one.metric: one.version for one in earlier}
+    kinds = rows.group_by(list(TELLING), use_threads=False).aggregate([]).to_pylist()
     first = rows.slice(0, 1).to_pylist()[0]
     reasons: dict[str, dict[str, Mapping[str, Any]]] = {}
     for kind in kinds:
@@ -238,7 +238,7 @@ def _current(rows: pa.Table, system_key: str, older: Sequence[Older]) -> tuple[p
     for some in reasons.values():
         for kind in some.values():
             mask = None
-            for name in _TELLING:
+            for name in TELLING:
                 same = pc.is_null(rows[name]) if kind[name] is None else pc.equal(rows[name].cast("string"), kind[name])
                 mask = same if mask is None else pc.and_(mask, same)
             rows = rows.filter(pc.invert(pc.fill_null(mask, False)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from bench import cards
 from bench.errors import BenchError
 from bench.results import files
-from bench.results.merge import Older, Stale
-from bench.results.rows import split
+from bench.results.current import Rows
 from bench.stats.labels import system_labels
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from bench.metrics import Column
     from bench.report.papers import Reported
     from bench.report.plots import Printed
+    from bench.stats.parts import Part
 
 RATE_DISTORTION, CONDITIONS, NONE = "rate_distortion", "conditions", "none"
 PLOTS = (RATE_DISTORTION, CONDITIONS, NONE)
@@ -34,10 +34,9 @@ FIELDS = (
 
 
 def publish(
-    rows: pd.DataFrame,
+    rows: Rows,
     folder: Path,
     known: Mapping[str, Column],
-    stale: Sequence[Stale | Older] = (),
     width: int = 160,
     plot: str = RATE_DISTORTION,
 ) -> tuple[str, list[Path]]:
@@ -50,46 +49,45 @@ def publish(
     from bench.report.summary import summaries
 
     page = folder / "leaderboard.md"
-    spoken, of_sets = split(rows)
-    made, papers = summaries(spoken, known) if len(spoken) else [], reported(rows)
-    text = leaderboard.markdown(spoken, known, reported=papers, made=made)
-    left_out = "".join(f"\n> {line}\n" for line in stale)
-    files.write_text(page, text + by_language(spoken, known) + facts_table(of_sets, known) + left_out)
+    made, papers = summaries(rows.parts, known), reported(rows.kinds)
+    text = leaderboard.markdown(rows.parts, known, reported=papers, made=made)
+    left_out = "".join(f"\n> {line}\n" for line in rows.stale)
+    files.write_text(page, text + by_language(rows.parts, known) + facts_table(rows.of_sets, known) + left_out)
     written = [page]
-    draw = conditions.conditions if plot == CONDITIONS else partial(plots.rate_distortion, printed=printed(spoken))
+    draw = conditions.conditions if plot == CONDITIONS else partial(plots.rate_distortion, printed=printed(rows.kinds))
     if plot == CONDITIONS or (plot == RATE_DISTORTION and "bitrate_packed" in known):
         picture = folder / f"{plot}.png"
         try:
             with files.in_place(picture) as beside:
-                draw(spoken, known, beside, made=made)
+                draw(rows.parts, known, beside, made=made)
         except BenchError as error:
             picture.unlink(missing_ok=True)  # an older run's would be of other numbers
             print(f"no plot: {error}")
         else:
             written.append(picture)
-    told = leaderboard.terminal(spoken, known, reported=papers, width=width, made=made)
-    return told + _left_out(stale), written
+    told = leaderboard.terminal(rows.parts, known, reported=papers, width=width, made=made)
+    return told + _left_out(rows), written
 
 
-def terminal(rows: pd.DataFrame, known: Mapping[str, Column], stale: Sequence[Stale | Older] = (), width: int = 160) -> str:
+def terminal(rows: Rows, known: Mapping[str, Column], width: int = 160) -> str:
     """The leaderboard of `rows` as text, with a line for what was left out."""
     from bench.report import leaderboard
 
-    text = leaderboard.terminal(split(rows)[0], known, reported=reported(rows), width=width)
-    return text + _left_out(stale)
+    text = leaderboard.terminal(rows.parts, known, reported=reported(rows.kinds), width=width)
+    return text + _left_out(rows)
 
 
-def _left_out(stale: Sequence[Stale | Older]) -> str:
-    return "".join(f"{line}\n" for line in stale)
+def _left_out(rows: Rows) -> str:
+    return "".join(f"{line}\n" for line in rows.stale)
 
 
-def by_language(rows: pd.DataFrame, known: Mapping[str, Column]) -> str:
+def by_language(parts: Sequence[Part], known: Mapping[str, Column]) -> str:
     """The scores of speech in several languages, language by language and the worst one named, as markdown."""
-    if rows.empty or rows["language"].astype(str).nunique() < 2:
+    if len({language for part in parts for language in part.kinds["language"]}) < 2:
         return ""
     from bench.report import slices
 
-    return slices.markdown(list(slices.slices(rows, known, slices.membership(rows, "language"))), "language")
+    return slices.markdown(list(slices.slices(parts, known, slices.told_by_rows(parts, "language"))), "language")
 
 
 def facts_table(rows: pd.DataFrame, known: Mapping[str, Column]) -> str:

@@ -50,7 +50,7 @@ class Items:
         import pyarrow.compute as pc
 
         keys = keys_of(rows)
-        at = pc.index_in(keys.dictionary, value_set=self.keys).to_numpy(zero_copy_only=False)
+        at = pc.index_in(keys.dictionary, value_set=self.keys).fill_null(0).to_numpy(zero_copy_only=False)  # of no row: whatever
         return np.asarray(at, dtype=np.intp)[keys.indices.to_numpy(zero_copy_only=False)]
 
     def names(self, places: Iterable[int]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Rows as statistics read them: a part for each system, in slices of some hundred thousand rows, with the fields that are asked for.
+"""Rows as statistics read them: a part for each system, in slices of many thousand rows, with the fields that are asked for.
 
 A table of a million utterances has tens of millions of rows. Whoever reads them asks a part for a few fields and gets Arrow
 tables, one after another, in the rows' order; text comes as dictionaries. Reading twice costs less than holding.
@@ -24,7 +24,7 @@ NUMBERS = ("value", "num", "den", "seconds")
 GROUP = ("task", "condition", "dataset", "dataset_sha256")
 """Fields that tell tables apart."""
 KINDS = (
-    *GROUP, *SYSTEM, "profile", "device", "threads", "code_version", "partial", "synthetic", "column", "metric",
+    *GROUP, *SYSTEM, "profile", "language", "device", "threads", "code_version", "partial", "synthetic", "column", "metric",
     "metric_version", "failure",
 )  # fmt: skip
 """Fields that tell kinds of rows apart: of a million rows some dozens."""
@@ -143,14 +143,16 @@ def in_memory(rows: pd.DataFrame) -> InMemory:
     import pyarrow as pa
 
     columns = {}
-    for name in dict.fromkeys([*KINDS, *NUMBERS, "utterance", "output", "speaker", "language", "detail", *map(str, rows.columns)]):
-        if name in NUMBERS:
-            given = pd.to_numeric(rows[name], errors="coerce").to_numpy("float64", na_value=float("nan")) if name in rows else None
-            columns[name] = pa.nulls(len(rows), pa.float64()) if given is None else pa.array(given, from_pandas=True)
-        elif name in rows and pd.api.types.is_bool_dtype(rows[name]):
+    asked = (*KINDS, *NUMBERS, "utterance", "output", "speaker", "language", "detail")
+    for name in dict.fromkeys((*asked, *map(str, rows.columns))):
+        if name not in rows:
+            columns[name] = pa.nulls(len(rows), pa.float64() if name in NUMBERS else pa.dictionary(pa.int32(), pa.string()))
+        elif name in NUMBERS:
+            given = pd.to_numeric(rows[name], errors="coerce").to_numpy("float64", na_value=float("nan"))
+            columns[name] = pa.array(given, from_pandas=True)
+        elif pd.api.types.is_bool_dtype(rows[name]):
             columns[name] = pa.array(rows[name].to_numpy(bool))
         else:
-            text = [None if x is None or x is pd.NA or x != x else str(x) for x in rows[name].astype(object)] if name in rows else []
-            given = pa.array(text or [None] * len(rows), pa.string())
-            columns[name] = given.dictionary_encode()
+            text = [None if x is None or x is pd.NA or x != x else str(x) for x in rows[name].astype(object)]
+            columns[name] = pa.array(text, pa.string()).dictionary_encode()
     return InMemory(pa.table(columns))

@@ -63,7 +63,6 @@ class Table:
 
 def tables(rows: pd.DataFrame | Sequence[Part]) -> list[Table]:
     """The tables of rows that are in memory or in parts, in order of first appearance."""
-    import pandas as pd
 
     found: dict[tuple[str, ...], list[tuple[pd.DataFrame, Part]]] = {}
     for part in parts_of(rows):

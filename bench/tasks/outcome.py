@@ -17,7 +17,7 @@ from bench.engine.plan import Plan
 from bench.engine.runner import Runner
 from bench.engine.systems import System
 from bench.report import text as texts
-from bench.results import files, merge, publish
+from bench.results import current, files, merge, publish
 from bench.results import rows as row_files
 from bench.results.merge import Place
 from bench.speech import Dataset
@@ -153,14 +153,13 @@ def deliver(
         folder = where.folder()
         renewed = [made for slices in systems if (made := merge.renew(folder, slices)) is not None]
         written = [folder / files.ROWS / made.identity.file_name for made in renewed]
-        rows, stale = merge.read(folder, publish.FIELDS)
-        known = columns.shown(rows, asked)
+        rows = current.read(folder)
         width = shutil.get_terminal_size((160, 40)).columns
-        text, pages = publish.publish(rows, folder, known, stale, width, columns.plot(rows))
+        text, pages = publish.publish(rows, folder, columns.shown(rows.kinds, asked), width, columns.plot(rows.kinds))
         written += pages
     if not quiet:
         print(text)
-    return folder, text, written, [label for made in renewed if made.lost for label in labels(rows, made)]
+    return folder, text, written, [label for made in renewed if made.lost for label in labels(rows.kinds, made)]
 
 
 def labels(rows: pd.DataFrame, made: merge.Renewed) -> list[str]:

@@ -8,8 +8,7 @@ from pathlib import Path
 from bench.metrics import Column
 from bench.report import listening, page
 from bench.report.summary import Summary, summaries
-from bench.results import files, merge, publish
-from bench.results.rows import split
+from bench.results import current, files
 from bench.tasks import columns, listen, options
 
 
@@ -27,14 +26,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     for table in files.tables(asked.path):
         if "gate" in table.parts:
             continue
-        rows, stale = merge.read(table, publish.FIELDS)
-        for line in stale:
+        rows = current.read(table)
+        for line in rows.stale:
             print(line)
-        spoken = split(rows)[0]
-        if len(spoken):
-            shown = columns.shown(rows)
+        if rows.parts:
+            shown = columns.shown(rows.kinds)
             known |= shown
-            found += summaries(spoken, shown)
+            found += summaries(rows.parts, shown)
     clips = _clips(asked.codec, asked.data, asked.count, known) if asked.codec else ""
     text = page.page("Speech codec bench: leaderboards", found, known, clips)
     files.write_text(asked.out, text)

@@ -18,7 +18,7 @@ from bench.columns import LISTENING
 from bench.errors import BenchError
 from bench.report import trial
 from bench.report.columns import half_width, number
-from bench.results import files, merge, publish
+from bench.results import current, files, merge, publish
 from bench.results import rows as row_files
 from bench.stats import bootstrap
 from bench.tasks import columns, options
@@ -48,8 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for line in told(kept, column):
         print(line)
     for folder in take_in(kept, column.name, asked.results):
-        rows, stale = merge.read(folder, publish.FIELDS)
-        text, written = publish.publish(rows, folder, columns.shown(rows), stale)
+        rows = current.read(folder)
+        text, written = publish.publish(rows, folder, columns.shown(rows.kinds))
         print(text)
         for path in written:
             print(f"wrote {path}")

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.stats.labels import system_labels
 from bench.stats.frames import tidy
+from bench.stats.labels import system_labels
 from bench.stats.parts import GROUP
 
 if TYPE_CHECKING:

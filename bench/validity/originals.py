@@ -45,7 +45,10 @@ def original_notes(parts: Sequence[Part], items: Items) -> list[str]:
     # one recording is told once, however many outputs it has
     first = np.arange(len(items)) if items.utterance is None else items.utterance
     found = [(np.unique(first[hit], return_index=True)[1], np.flatnonzero(hit), what) for hit, what in kinds if hit.any()]
-    return [f"originals: {_some(items.utterance_names(hit[once][:NAMED]), len(once), items.utterances)} {what}" for once, hit, what in found]
+    return [
+        f"originals: {_some(items.utterance_names(hit[once][:NAMED]), len(once), items.utterances)} {what}"
+        for once, hit, what in found
+    ]
 
 
 def _some(names: Sequence[str], count: int, total: int) -> str:

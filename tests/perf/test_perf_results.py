@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from bench.results import files, merge, publish
+from bench.results import current, files, merge, publish
 from bench.tasks import columns
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "results"))
@@ -46,9 +46,9 @@ def test_merge_of_one_codec_into_a_million_rows(benchmark: pytest.FixtureRequest
 
     def run() -> str:
         merge.renew(tmp_path, fresh)
-        found, stale = merge.read(tmp_path, publish.FIELDS)
-        assert len(found) == UTTERANCES * len(SCORES) * CODECS
-        return publish.publish(found, tmp_path, columns.shown(found), stale)[0]
+        found = current.read(tmp_path)
+        assert found.kinds["count"].sum() == UTTERANCES * len(SCORES) * CODECS
+        return publish.publish(found, tmp_path, columns.shown(found.kinds))[0]
 
     start = time.process_time()
     text = benchmark.pedantic(run, rounds=1)
