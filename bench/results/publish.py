@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from bench import cards
 from bench.errors import BenchError
 from bench.results import files
-from bench.results.current import Rows
+from bench.results.current import Rows, opened
 from bench.stats.labels import system_labels
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ FIELDS = (
 
 
 def publish(
-    rows: Rows,
+    rows: pd.DataFrame | Rows,
     folder: Path,
     known: Mapping[str, Column],
     width: int = 160,
@@ -49,6 +49,7 @@ def publish(
     from bench.report.summary import summaries
 
     page = folder / "leaderboard.md"
+    rows = opened(rows)
     made, papers = summaries(rows.parts, known), reported(rows.kinds)
     text = leaderboard.markdown(rows.parts, known, reported=papers, made=made)
     left_out = "".join(f"\n> {line}\n" for line in rows.stale)
