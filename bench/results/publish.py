@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from bench.errors import BenchError
 from bench.results import files
 from bench.results.current import Rows, opened
 from bench.stats.labels import system_labels
+from bench.stats.parts import parts_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,8 +83,9 @@ def _left_out(rows: Rows) -> str:
     return "".join(f"{line}\n" for line in rows.stale)
 
 
-def by_language(parts: Sequence[Part], known: Mapping[str, Column]) -> str:
+def by_language(rows: pd.DataFrame | Sequence[Part], known: Mapping[str, Column]) -> str:
     """The scores of speech in several languages, language by language and the worst one named, as markdown."""
+    parts = parts_of(rows)
     if len({language for part in parts for language in part.kinds["language"]}) < 2:
         return ""
     from bench.report import slices

@@ -48,8 +48,10 @@ def slices(codec: str, count: int, shift: float) -> Iterator[pa.Table]:
             "utterance": pa.array([f"u{u:09d}" for u in at]), "speaker": pa.array([f"s{u % SPEAKERS:03d}" for u in at]),
             "seconds": pa.repeat(pa.scalar(3.0), n * k), "column": pa.array([COLUMNS[c] for c in column]),
             "metric": pa.array(["engine" if c > 1 else COLUMNS[c] for c in column]),
-            "value": pa.array(value, from_pandas=True), "num": pa.nulls(n * k, pa.float64()), "den": pa.nulls(n * k, pa.float64()),
-            "failure": pa.array([("silence" if one else None) for one in lost], pa.string()), "detail": pa.array(detail, pa.string()),
+            "value": pa.array(value, from_pandas=True),
+            "num": pa.nulls(n * k, pa.float64()), "den": pa.nulls(n * k, pa.float64()),
+            "failure": pa.array([("silence" if one else None) for one in lost], pa.string()),
+            "detail": pa.array(detail, pa.string()),
         }  # fmt: skip
         yield pa.table({name: made[name] for name in SCHEMA}).cast(files.schema())
 
