@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from bench import cards as codec_cards
 from bench import data
 from bench.data import embedded
 from bench.errors import BenchError, UnknownName
@@ -135,3 +138,15 @@ def test_division_of_librispeech(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (division.train, division.valid, division.test) == (("a", "b"), ("d",), ("e",))
     with pytest.raises(BenchError, match=r"no utterance for the valid part; synthesis needs train-, dev- and test- subsets"):
         synthesis.divided(Dataset("librispeech", spoken[:3]), "librispeech", cards.load("synthesis"))
+
+
+PRINTED = Path(os.environ.get("BENCH_SHARED", "../shared")) / "specs" / "reported" / "focalcodec_table5_downstream.csv"
+
+
+@pytest.mark.skipif(not PRINTED.is_file(), reason="needs: the reference folder with specs/reported")
+def test_cards_tell_what_the_paper_prints_of_synthesis() -> None:
+    with PRINTED.open(newline="", encoding="utf-8") as lines:
+        printed = [row for row in csv.DictReader(lines) if row["codec"] != "Reference"]
+    wanted = sorted((float(row["tts_utmos"]), float(row["tts_dwer"]), float(row["tts_sim"])) for row in printed)
+    entries = [entry for card in codec_cards.readable()[0] for entry in card.reported if entry.task == "synthesis"]
+    assert sorted(tuple(entry.scores[name] for name in ("utmos", "dwer", "sim")) for entry in entries) == wanted
