@@ -11,7 +11,7 @@ import math
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import entry_points
 from importlib.resources import files as package_files
@@ -164,7 +164,7 @@ class CardFile(Record, frozen=True):
     sample_rate: Hz that go in; output_rate: Hz that come out, where they differ. packages: distributions it runs with.
     weights: kind -> where it comes from, or "none" for a network whose package carries its own.
     programs: commands that must be on the PATH. requirements, interpreter: pip requirements, and the Python, of an environment
-    of its own.
+    of its own. precisions: in which the network's weights may be kept instead of float32, asked for by `family@point+precision`.
     """
 
     family: str
@@ -185,11 +185,12 @@ class CardFile(Record, frozen=True):
     programs: tuple[str, ...] = ()
     requirements: tuple[str, ...] = ()
     interpreter: str = ""
+    precisions: tuple[str, ...] = ()
     facts: Mapping[str, Any] = {}
     reported: tuple[Reported, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in (self.family, *self.points):
+        for name in (self.family, *self.points, *self.precisions):
             if not _NAME.fullmatch(name):
                 raise ValueError(f"the name '{name}' must be of letters, digits and . _ + - and begin with a letter or digit")
         if not self.adapter and not self.reported:
@@ -216,6 +217,7 @@ class Card:
     summary: str = ""
     reported: tuple[Reported, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+    precisions: tuple[str, ...] = ()
     path: Path = Path()
 
 
@@ -292,7 +294,8 @@ def parse(path: Path) -> Card:
     return Card(
         family=made.family, title=made.title, adapter=made.adapter, kind=made.kind, licence=made.licence,
         sample_rate=made.sample_rate, points=points, url=made.url, paper=made.paper, causal=made.causal,
-        summary=made.summary, reported=made.reported, facts=made.facts, path=path,
+        summary=made.summary, reported=made.reported, facts=made.facts,
+        precisions=made.precisions, path=path,
     )  # fmt: skip
 
 
@@ -395,14 +398,27 @@ def all_points() -> list[Point]:
 
 
 def resolve(name: str) -> Point:
-    """`family@point` -> Point. A family with a single point, or one called "default", may be named alone."""
+    """`family@point` -> Point. A family with a single point, or one called "default", may be named alone.
+
+    `family@point+precision` is the point with its weights kept in one of its card's precisions: a point of its own by name and
+    settings, which no listing names and only this finds.
+    """
     family, _, point = name.partition("@")
-    points = load(family).points
+    card = load(family)
+    points = card.points
     if not point and "default" not in points and len(points) == 1:
         return next(iter(points.values()))
-    if (point or "default") not in points:
+    if (point or "default") in points:
+        return points[point or "default"]
+    plain, plus, precision = point.rpartition("+")
+    if not plus or plain not in points:
         raise UnknownName("operating point", name, _names(points.values()))
-    return points[point or "default"]
+    if precision not in card.precisions:
+        if not card.precisions:
+            raise BenchError(f"{name}: weights of {family} are kept in float32 alone; write {family}@{plain}")
+        raise UnknownName(f"precision of {family}", precision, card.precisions)
+    base = points[plain]
+    return replace(base, point=point, settings={**base.settings, "precision": precision})
 
 
 def runnable(name: str) -> Point:

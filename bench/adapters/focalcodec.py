@@ -2,7 +2,8 @@
 
 Settings: `model` (a published configuration, for random weights and for what a checkpoint's shapes cannot tell),
 `topk` (neighbours averaged in voice conversion; the paper's 4), `batch_seconds` (audio that goes through the network
-together; padding is masked exactly, so it changes speed and memory only).
+together; padding is masked exactly, so it changes speed and memory only), `precision` (fp16 or int8: what the weights of linear
+layers and convolutions are kept in; see `bench.models.blocks.stored`).
 
 The causal models write 24 kHz. The adapter brings that to the 16 kHz of their input, as the papers' evaluation does;
 stream_decoder gives the same signal, in chunks.
@@ -25,14 +26,15 @@ from bench.coding.codes import Codes, Tokens
 from bench.device import to_device
 from bench.errors import BadAudio, BadCodes, UnknownName, WeightsInvalid
 from bench.fetch.weights import Weights
-from bench.models.blocks.fast_linear import pack
+from bench.models.blocks.fast_linear import pack, store
+from bench.models.blocks.stored import PRECISIONS
 from bench.models.focalcodec import PRESETS, ConfigError, FocalCodec
 from bench.models.focalcodec.checkpoint import CheckpointError, load_files
 from bench.models.focalcodec.streaming import StreamDecoder, StreamEncoder
 
 VERSION = "1"
 
-_SETTINGS = ("model", "codes", "topk", "batch_seconds")
+_SETTINGS = ("model", "codes", "topk", "batch_seconds", "precision")
 # Working memory that does not grow with the signal: blocks of patches and of attention.
 BLOCK_BYTES = 512 * 2**20
 MOST_BYTES = 12 * 2**30
@@ -269,6 +271,10 @@ def load(point: Point, weights: Weights, device: str) -> Codec:
             f"{' (causal)' if found[2] else ''}; this operating point is the model {model}"
         )
     options: dict[str, Any] = {key: settings[key] for key in ("topk", "batch_seconds") if key in settings}
+    if precision := settings.get("precision"):
+        if precision not in PRECISIONS:
+            raise UnknownName(f"precision of {point.name}", str(precision), PRECISIONS)
+        store(network, str(precision))
     kind = CausalFocalCodecAdapter if network.causal else FocalCodecAdapter
     return kind(network, device=device, **options)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bench import cards
@@ -128,7 +128,9 @@ def _show_family(card: Card) -> str:
         f"paper {card.paper}",
         f"licence {card.licence}",
         "",
-        "operating points:",
+        "operating points:"
+        if not card.precisions
+        else f"operating points (weights in fewer bits: {', '.join(f'NAME+{one}' for one in card.precisions)}):",
     ]
     return "\n".join(
         [
@@ -221,6 +223,8 @@ def network_facts(point: Point, kind: str) -> Mapping[str, str]:
     from bench.adapters.process import ForeignCodec
     from bench.coding.codec import HasNetwork
 
+    # Weights in fewer bits are as many: they are counted in float32.
+    point = replace(point, settings={key: value for key, value in point.settings.items() if key != "precision"})
     codec = adapters.load(point, weights.resolve(point, kind), "cpu")
     if isinstance(codec, ForeignCodec):
         return process_facts(codec)

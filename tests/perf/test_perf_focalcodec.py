@@ -8,8 +8,9 @@ from functools import cache
 import pytest
 import torch
 
-from bench.models.blocks.fast_linear import pack
+from bench.models.blocks.fast_linear import pack, store
 from bench.models.blocks.matching import convert_feats
+from bench.models.blocks.stored import PRECISIONS
 from bench.models.focalcodec import DecodeState, EncodeState, FocalCodec
 
 SECONDS = 10
@@ -27,9 +28,12 @@ def one_thread() -> Iterator[None]:
 
 
 @cache
-def codec(name: str) -> FocalCodec:
+def codec(name: str, precision: str = "") -> FocalCodec:
     made = FocalCodec.from_config(name, seed=0).requires_grad_(False)
-    pack(made if made.causal else made.encoder.feature_extractor)
+    if precision:
+        store(made, precision)
+    else:
+        pack(made if made.causal else made.encoder.feature_extractor)
     return made
 
 
@@ -54,9 +58,10 @@ def test_decode(benchmark, name: str) -> None:  # type: ignore[no-untyped-def]
     assert wave.shape[1] == count * made.token_samples * made.sample_rate_output // made.sample_rate_input
 
 
-def test_stream_a_chunk(benchmark) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize("precision", ["", *PRECISIONS])
+def test_stream_a_chunk(benchmark, precision: str) -> None:  # type: ignore[no-untyped-def]
     """One chunk of 80 ms, encoded and decoded, in the middle of a stream: real time is less than 80 ms."""
-    made = codec(CAUSAL)
+    made = codec(CAUSAL, precision)
     state: list[tuple[EncodeState | None, DecodeState | None]] = [(None, None)]
     chunk = signal()[:, : made.chunk_size]
 

@@ -2,12 +2,54 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 Fill = Literal["replicate", "zeros"]
+
+# A past at least so many times as long as what is new is not copied for it, but kept with room behind.
+LONG = 8
+
+
+@dataclass
+class _Line:
+    """A buffer in which a signal grows: what lies before `end` is never written again."""
+
+    buffer: Tensor
+    end: int
+
+
+def append(past: Tensor, new: Tensor, time: int) -> Tensor:
+    """torch.cat([past, new], time), without copying a long past for every few new frames.
+
+    What comes back is for `last`, which makes the next past of it. Pasts stay what they are: two signals may go on from one.
+    """
+    frames, count = past.shape[time], new.shape[time]
+    if torch.is_grad_enabled() or torch.compiler.is_compiling() or frames < LONG * count:
+        return torch.cat([past, new], dim=time)
+    line, end = getattr(past, "line", (None, 0))
+    mine = line is not None and line.end == end and end + count <= line.buffer.shape[time]
+    if not mine or line.buffer.is_inference() != torch.is_inference_mode_enabled():
+        shape = list(past.shape)
+        shape[time] = frames + max(LONG * count, frames // 4)
+        line, end = _Line(past.new_empty(shape), frames), frames
+        line.buffer.narrow(time, 0, frames).copy_(past)
+    line.buffer.narrow(time, end, count).copy_(new)
+    line.end = end + count
+    whole = line.buffer.narrow(time, line.end - frames - count, frames + count)
+    whole.line = (line, line.end)  # type: ignore[attr-defined]
+    return whole
+
+
+def last(x: Tensor, frames: int, time: int) -> Tensor:
+    """The last frames of what `append` gave (or of any tensor), to append to."""
+    kept = x.narrow(time, x.shape[time] - frames, frames)
+    if hasattr(x, "line"):
+        kept.line = x.line  # type: ignore[attr-defined]
+    return kept
 
 
 def extend_left(x: Tensor, frames: int, context: Tensor | None, fill: Fill, time: int = 1) -> tuple[Tensor, Tensor]:
@@ -22,5 +64,5 @@ def extend_left(x: Tensor, frames: int, context: Tensor | None, fill: Fill, time
         shape = list(x.shape)
         shape[time] = frames
         context = first.expand(shape) if fill == "replicate" else first.new_zeros(shape)
-    extended = torch.cat([context, x], dim=time) if frames else x
-    return extended, extended.narrow(time, extended.shape[time] - frames, frames)
+    extended = append(context, x, time) if frames else x
+    return extended, last(extended, frames, time)

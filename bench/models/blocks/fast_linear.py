@@ -1,8 +1,9 @@
 """Linear layers, and the convolutions that are linear layers in disguise, at the speed the processor allows.
 
 Everything is time-major, [B, T, C]: no transposes around norms and activations. For inference in float32 on a CPU the
-product goes to oneDNN, which is 15 to 25 % faster than the default there, and twice as fast on a few rows once the
-weights are packed (see :func:`pack`). Training, other devices and other types take the plain path.
+product goes to oneDNN, which is 15 to 25 % faster than the default there, and with AVX-512 up to twice as fast on a few rows
+once the weights are packed (see :func:`pack`; with AVX2 that gains nothing). Training, other devices, other types and
+torch.compile take the plain path. :func:`store` keeps weights in fewer bits instead.
 """
 
 from __future__ import annotations
@@ -15,10 +16,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .stored import PRECISIONS, Stored
+
 # Smallest weight, in values, that goes to oneDNN: it compiles a kernel for every new shape, which small ones never repay.
 SMALLEST = 2**15
 # Values of a patch matrix made at a time: long signals go in blocks that stay near the processor.
 PATCH_VALUES = 2**22
+# Channels of a long depthwise convolution made at a time: their products stay near the processor.
+CHANNELS = 128
+# Most frames of a grouped convolution that are made by products over patches.
+FEW = 32
 
 
 def _onednn_works() -> bool:
@@ -48,45 +55,76 @@ if ONEDNN:
     _count_flops()
 
 
+PACKING = ONEDNN and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+"""Whether packed weights gain anything: decided by the processor, not by the clock, so that a machine always rounds alike."""
+
+
 def plain_inference(x: Tensor) -> bool:
     """Whether x is float32 on a CPU and no gradient is wanted."""
-    return x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_grad_enabled()
+    return x.is_cpu and x.dtype == torch.float32 and not torch.is_grad_enabled()
+
+
+def _to_onednn(x: Tensor) -> bool:
+    # torch.compile chooses products of its own, and cannot look into packed weights.
+    return ONEDNN and plain_inference(x) and not torch.compiler.is_compiling()
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """x [..., in], weight [out, in] or packed -> [..., out]."""
-    if ONEDNN and plain_inference(x) and x.numel() and weight.numel() >= SMALLEST:
+    if _to_onednn(x) and x.numel() and _large(weight):
         return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
     return F.linear(x, weight, bias)
 
 
 class _Packable(nn.Module, ABC):
-    """A layer that is one matrix product and can keep its matrix packed."""
+    """A layer that is one matrix product, whose matrix can be kept packed, or stored in fewer bits."""
 
     packed: Tensor | None = None
+    stored: tuple[Stored, ...] = ()
+    weight: Tensor
 
     @abstractmethod
     def matrix(self) -> Tensor:
         """The weight as [out, in]."""
 
+    def matrices(self) -> tuple[Tensor, ...]:
+        """What `store` keeps: the matrix, or one for each group."""
+        return (self.matrix(),)
+
+    def product(self, x: Tensor, bias: Tensor | None) -> Tensor:
+        """x [..., in] -> [..., out]."""
+        if self.stored:
+            return self.stored[0](x, bias)
+        return linear(x, self.ready(x), bias)
+
     def ready(self, x: Tensor) -> Tensor:
         """The weight for a product with x: packed where that is allowed."""
-        return self.packed if ONEDNN and self.packed is not None and plain_inference(x) else self.matrix()
+        return self.packed if self.packed is not None and _to_onednn(x) else self.matrix()
 
     def pack(self) -> None:
-        """Keep a packed copy of the weight; dropped as soon as the layer is moved, loaded or trained."""
-        weight = self.matrix()
-        if ONEDNN and weight.device.type == "cpu" and weight.dtype == torch.float32 and weight.numel() >= SMALLEST:
+        """Keep a packed copy of the weight where that pays; dropped as soon as the layer is moved, loaded or trained."""
+        weight = None if self.stored or not PACKING else self.matrix()
+        if weight is not None and _large(weight) and weight.is_cpu and weight.dtype == torch.float32:
             with torch.no_grad():
                 self.packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), None)
+
+    def store(self, precision: str) -> None:
+        """Keep the weight in `precision` alone, from now on: the layer can be used and moved, not trained or saved."""
+        if self.weight is not None and _large(self.weight):
+            with torch.no_grad():
+                self.stored = tuple(PRECISIONS[precision].of(matrix.detach()) for matrix in self.matrices())
+            self.packed = self.weight = None  # type: ignore[assignment]
 
     def train(self, mode: bool = True) -> _Packable:
         if mode:
             self.packed = None
+        if mode and self.stored:
+            raise ValueError("a network with stored weights cannot be trained; load it in float32")
         return super().train(mode)
 
     def _apply(self, fn, recurse: bool = True):  # type: ignore[no-untyped-def]
         self.packed = None
+        self.stored = tuple(one.applied(fn) for one in self.stored)
         return super()._apply(fn, recurse)
 
     def _load_from_state_dict(self, *args, **kwargs) -> None:  # type: ignore[no-untyped-def]
@@ -98,6 +136,10 @@ class _Packable(nn.Module, ABC):
         return {**self.__dict__, "packed": None}
 
 
+def _large(weight: Tensor) -> bool:
+    return weight.numel() >= SMALLEST
+
+
 class Linear(_Packable, nn.Linear):
     """nn.Linear through :func:`linear`."""
 
@@ -106,7 +148,7 @@ class Linear(_Packable, nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [..., in] -> [..., out]."""
-        return linear(x, self.ready(x), self.bias)
+        return self.product(x, self.bias)
 
 
 class PatchConv1d(_Packable, nn.Conv1d):
@@ -119,14 +161,13 @@ class PatchConv1d(_Packable, nn.Conv1d):
         """x [B, T, C] -> [B, (T - kernel) // stride + 1, C']."""
         [kernel], [stride] = self.kernel_size, self.stride
         frames = (x.shape[1] - kernel) // stride + 1
-        weight = self.ready(x)
         rows = max(1, PATCH_VALUES // (x.shape[0] * kernel * x.shape[2]))
         blocks = []
         for first in range(0, frames, rows):
             count = min(rows, frames - first)
             part = x[:, first * stride : (first + count - 1) * stride + kernel]
             patches = part.unfold(1, kernel, stride).transpose(2, 3).reshape(x.shape[0], count, -1)
-            blocks.append(linear(patches, weight, self.bias))
+            blocks.append(self.product(patches, self.bias))
         return blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=1)
 
 
@@ -140,7 +181,7 @@ class PatchTranspose1d(_Packable, nn.ConvTranspose1d):
         """x [B, T, C] -> [B, T * stride, C']."""
         [stride] = self.stride
         bias = self.bias if self.bias is None or stride == 1 else self.bias.repeat(stride)
-        return linear(x, self.ready(x), bias).reshape(x.shape[0], x.shape[1] * stride, -1)
+        return self.product(x, bias).reshape(x.shape[0], x.shape[1] * stride, -1)
 
 
 def depthwise(x: Tensor, conv: nn.Conv1d) -> Tensor:
@@ -166,25 +207,57 @@ def long_depthwise(x: Tensor, conv: nn.Conv1d) -> Tensor:
     if not plain_inference(x) or frames > 8:
         return conv(x)
     weight = conv.weight[:, 0]
-    y = torch.stack([(x[..., i : i + kernel] * weight).sum(-1) for i in range(frames)], dim=-1)
+    y = x.new_empty(*x.shape[:2], frames)
+    products = x.new_empty(x.shape[0], min(CHANNELS, x.shape[1]), kernel)
+    for first in range(0, x.shape[1], CHANNELS):
+        of = slice(first, first + CHANNELS)
+        part = products[:, : len(weight[of])]
+        for i in range(frames):
+            y[:, of, i] = torch.mul(x[:, of, i : i + kernel], weight[of], out=part).sum(-1)
     return y if conv.bias is None else y + conv.bias[:, None]
 
 
-def grouped(x: Tensor, conv: nn.Conv1d) -> Tensor:
-    """Grouped convolution of stride 1 without padding, time-major: x [B, T, C] -> [B, T - kernel + 1, C'].
+class GroupedConv1d(_Packable, nn.Conv1d):
+    """Grouped convolution of stride 1 without padding, of time-major signals.
 
     For a few frames it is one product a group over their patches: a convolution would rearrange all weights first,
     which takes twenty times as long as using them.
     """
-    [kernel], groups = conv.kernel_size, conv.groups
-    batch, frames = x.shape[0], x.shape[1] - kernel + 1
-    if not plain_inference(x) or batch * frames > 32:
-        return conv(x.transpose(1, 2)).transpose(1, 2)
-    patches = x.unflatten(-1, (groups, -1)).unfold(1, kernel, 1)  # [B, T', G, C / G, K]
-    patches = patches.permute(2, 0, 1, 3, 4).reshape(groups, batch * frames, -1)
-    weight = conv.weight.view(groups, conv.out_channels // groups, -1).transpose(1, 2)
-    y = torch.bmm(patches, weight).transpose(0, 1).reshape(batch, frames, -1)
-    return y if conv.bias is None else y + conv.bias
+
+    def matrix(self) -> Tensor:
+        """[groups * out, in]: every group's rows."""
+        return self.weight.flatten(1)
+
+    def matrices(self) -> tuple[Tensor, ...]:
+        """[out, in] of each group."""
+        return self.matrix().chunk(self.groups)
+
+    def pack(self) -> None:
+        """Nothing: a product a group reads the weight as it lies."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, T, C] -> [B, T - kernel + 1, C']."""
+        [kernel] = self.kernel_size
+        batch, frames = x.shape[0], x.shape[1] - kernel + 1
+        if not self.stored and (not plain_inference(x) or batch * frames > FEW):
+            return nn.Conv1d.forward(self, x.transpose(1, 2)).transpose(1, 2)
+        rows = max(1, FEW // batch)
+        blocks = [self._block(x[:, first : first + rows + kernel - 1]) for first in range(0, frames, rows)]
+        y = blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=1)
+        return y if self.bias is None else y + self.bias
+
+    def _block(self, x: Tensor) -> Tensor:
+        """The same of few frames, without bias."""
+        [kernel] = self.kernel_size
+        batch, frames = x.shape[0], x.shape[1] - kernel + 1
+        # Channel-major first: the patches are then copied run by run.
+        x = x.transpose(1, 2).contiguous().unflatten(1, (self.groups, -1))
+        patches = x.unfold(-1, kernel, 1).permute(1, 0, 3, 2, 4).reshape(self.groups, batch * frames, -1)
+        if self.stored:
+            y = torch.stack([one(part, None) for one, part in zip(self.stored, patches, strict=True)])
+        else:
+            y = torch.bmm(patches, self.weight.view(self.groups, self.out_channels // self.groups, -1).transpose(1, 2))
+        return y.transpose(0, 1).reshape(batch, frames, -1)
 
 
 def layers_of(module: nn.Module) -> Iterator[_Packable]:
@@ -196,6 +269,12 @@ def pack(module: nn.Module) -> None:
     """Pack the weights of every layer that can be: faster on a few rows, for as much memory again."""
     for layer in layers_of(module):
         layer.pack()
+
+
+def store(module: nn.Module, precision: str) -> None:
+    """Keep the weights of every layer that is large enough in one of `stored.PRECISIONS`, and drop them in float32."""
+    for layer in layers_of(module):
+        layer.store(precision)
 
 
 def unpack(module: nn.Module) -> None:

@@ -37,11 +37,15 @@ def pack(state: Mapping[str, Tensor], keep: tuple[str, ...] = (".embed",), group
             out[name] = whole.flatten()[: value.numel()].reshape(value.shape)
             out[name + SCALES] = scales
         else:
-            rows = value.detach().float().flatten(1)
-            scale = rows.abs().amax(1).clamp_min(1e-12) / 127.0
-            out[name] = (rows / scale[:, None]).round().to(torch.int8).reshape(value.shape)
-            out[name + SCALE] = scale
+            whole, out[name + SCALE] = of_rows(value.detach().float().flatten(1))
+            out[name] = whole.reshape(value.shape)
     return out
+
+
+def of_rows(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """rows [out, in] -> int8 [out, in] in -127 .. 127 and the scale of each row, float32 [out]."""
+    scale = rows.abs().amax(1).clamp_min(1e-12) / 127.0
+    return (rows / scale[:, None]).round().to(torch.int8), scale
 
 
 def unpack(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

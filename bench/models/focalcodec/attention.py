@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..blocks.context import append
 from ..blocks.fast_linear import Linear
 from .position_bias import PositionBias
 from .spans import Spans
@@ -43,7 +44,7 @@ class GatedAttention(nn.Module):
         heads = x.unflatten(-1, (self.num_heads, -1))
         q, k, v = self.qkv_proj(x).view(batch, frames, 3, *heads.shape[2:]).permute(2, 0, 3, 1, 4)
         if past is not None:
-            k, v = torch.cat([past[0], k], dim=2), torch.cat([past[1], v], dim=2)
+            k, v = append(past[0], k, 2), append(past[1], v, 2)
         q, gate = q.flip(2), self.gate(heads).flip(2)
         rows = BIAS_VALUES // (batch * self.num_heads * k.shape[2])
         outputs = []

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..blocks.context import extend_left
-from ..blocks.fast_linear import Linear, PatchConv1d, grouped
+from ..blocks.context import extend_left, last
+from ..blocks.fast_linear import GroupedConv1d, Linear, PatchConv1d
 from ..blocks.lengths import zero_padding
 from .attention import GatedAttention
 from .config import EncoderConfig
@@ -132,7 +132,7 @@ class PositionalConv(nn.Module):
     def __init__(self, dim: int, kernel_size: int, groups: int, causal: bool) -> None:
         super().__init__()
         self.causal = causal
-        self.conv = nn.Conv1d(dim, dim, kernel_size, groups=groups)
+        self.conv = GroupedConv1d(dim, dim, kernel_size, groups=groups)
 
     def forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         """x [B, T, C] -> [B, T, C] and the next context [B, kernel - 1, C]."""
@@ -143,7 +143,7 @@ class PositionalConv(nn.Module):
             # Symmetric padding of an even kernel would give one frame too many at the end.
             y = F.pad(x, (0, 0, kernel // 2, kernel - 1 - kernel // 2))
             context = y[:, :0]
-        return x + F.gelu(grouped(y, self.conv)), context
+        return x + F.gelu(self.conv(y)), context
 
 
 class FeedForward(nn.Module):
@@ -204,7 +204,7 @@ class TransformerEncoder(nn.Module):
             x, (k, v) = layer(x, bias, spans, None if state is None else state.cache[i])
             if config.causal:
                 keep = min(k.shape[2], config.window_size - 1)
-                cache.append((k[:, :, k.shape[2] - keep :], v[:, :, v.shape[2] - keep :]))
+                cache.append((last(k, keep, 2), last(v, keep, 2)))
         return x, context, tuple(cache)
 
 
