@@ -1,7 +1,7 @@
 # make bench [CODEC=family@point,...|all|paper:focalcodec] [TASK=resynthesis] [PROFILE=embedded] [DATA=...] [LIMIT=n] [DEVICE=auto]
 #     [WEIGHTS=...] [METRICS=...] [WORKERS=n] [CHANNELS=average|first|each] [LANGUAGE=de] [PROTOCOL=...] [SEEDS=0,1,2] [CONTINUOUS=1]
 #     [EXECUTOR=processes|inline|ray|slurm] [KEEP=audio|codes|scores]
-# make listen [CODEC=...] [TASK=resynthesis|vc] [DATA=...] [COUNT=8] [BY=column] [TEST=mushra|abx|ab|webmushra]
+# make listen [CODEC=...] [TASK=resynthesis|vc] [DATA=...] [COUNT=8] [BY=column] [TEST=mushra|abx|ab|webmushra] [CHANNELS=...]
 # make page [CODEC=...] [COUNT=2]
 # make test | gate [UPDATE=1] | certify [CHECK=1] | lint | perf | doctor | gpu-check | results
 .DEFAULT_GOAL := bench
@@ -10,7 +10,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 # What each target reads. A variable on the command line that its targets do not read is refused, with the nearest name.
 READ_BY_bench := CODEC DATA TASK PROFILE WEIGHTS DEVICE LIMIT CHANNELS LANGUAGE METRICS WORKERS PROTOCOL SEEDS CONTINUOUS EXECUTOR KEEP
-READ_BY_listen := CODEC DATA TASK WEIGHTS DEVICE PROTOCOL COUNT BY TEST
+READ_BY_listen := CODEC DATA TASK WEIGHTS DEVICE PROTOCOL COUNT BY TEST CHANNELS
 READ_BY_page := CODEC DATA COUNT
 READ_BY_gate := UPDATE
 READ_BY_certify := CHECK
@@ -59,7 +59,7 @@ bench: install
 		$(call flag,METRICS,metrics) $(call flag,WORKERS,workers) $(call flag,SEEDS,seeds) $(call flag,EXECUTOR,executor) $(call flag,KEEP,keep) $(if $(CONTINUOUS),--continuous)
 
 listen: install
-	@$(PY) -m bench listen $(FLAGS) $(call flag,COUNT,count) $(call flag,BY,by) $(call flag,TEST,test)
+	@$(PY) -m bench listen $(FLAGS) $(call flag,COUNT,count) $(call flag,BY,by) $(call flag,TEST,test) $(call flag,CHANNELS,channels)
 
 page: install
 	@$(PY) -m bench page $(call flag,CODEC,codec) $(call flag,DATA,data) $(call flag,COUNT,count)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import audio, data
+from bench.data import channels
 from bench.engine import systems as known_systems
 from bench.engine.plan import Plan
 from bench.engine.records import decoded_wave
@@ -49,6 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     made.add_argument("--task", default="resynthesis", help="resynthesis (default) or vc")
     made.add_argument("--codec", type=options.names, default=(), metavar="NAMES", help="family@point[,more]")
     made.add_argument("--data", default="", metavar="SOURCE", help="a data set (default: the task's)")
+    made.add_argument(
+        "--channels", default=channels.AVERAGE, metavar="CHOICE", help="of files with several: average, first, each"
+    )
     made.add_argument("--weights", default=None, metavar="KIND|PATH", help="official, nano, random, or a file or folder")
     made.add_argument("--protocol", default="focalcodec", help="of conversion: focalcodec or freecodec")
     made.add_argument("--count", type=int, default=8, metavar="N", help="utterances (default: 8)")
@@ -61,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if asked.test and asked.test not in trial.KINDS:
         raise UnknownName("listening test", asked.test, trial.KINDS)
     found = hear(asked.task, asked.codec, asked.data, asked.weights, asked.protocol, asked.count, asked.by, asked.device,
-                 asked.store, asked.results)  # fmt: skip
+                 asked.store, asked.results, channels.check(asked.channels))  # fmt: skip
     folder = asked.results / "listening" / asked.task / found.folder
     if asked.test:
         page = trial.write(folder, asked.test, found.title, found.items, found.rows)
@@ -94,13 +98,16 @@ def hear(
     device: str = "auto",
     store_at: Path | None = None,
     results: Path = options.RESULTS,
+    choice: str = channels.AVERAGE,
 ) -> Session:
     """Clips of some systems with their scores; what is not in the store is coded. Raises UnknownName, BenchError."""
     if task not in TASKS:
         raise UnknownName("task to listen to", task, TASKS)
     if count < 1:
         raise BenchError(f"--count {count}: must be at least 1")
-    heard = _heard(task, source, protocol)
+    if task == "vc" and choice != channels.AVERAGE:
+        raise BenchError("--channels is no flag of the task vc; leave it out (CHANNELS= of make)")
+    heard = _heard(task, source, protocol, choice)
     device = options.device(device)
     systems = known_systems.systems(codecs or heard.codecs, want=weights, device=device)
     with Store(store_at) as store:
@@ -131,9 +138,9 @@ def hear(
     return Session(title, facts, items, columns, folder.name, {name: base | some for name, some in own.items()})
 
 
-def _heard(task: str, source: str, protocol: str) -> Heard:
+def _heard(task: str, source: str, protocol: str, choice: str) -> Heard:
     if task == "resynthesis":
-        dataset = data.load(source or cards.load(task).data["embedded"])
+        dataset = data.load(source or cards.load(task).data["embedded"], channels=choice)
         return Heard(dataset, {u.id: _originals(u) for u in dataset}, resynthesis.DEFAULT_CODECS)
     [source] = vc.sources(protocol, "embedded", (source,) if source else ())
     listed = vc.listed_trials(source, protocol)

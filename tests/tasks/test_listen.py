@@ -74,3 +74,17 @@ def test_a_conversion_that_is_none_is_told(run: Path) -> None:
     assert code == 0
     text = (run / "listening/vc/embedded/index.html").read_text(encoding="utf-8")
     assert "no_conversion" in text and ">source<" in text and ">target<" in text
+
+
+def test_each_channel_can_be_heard_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import numpy as np
+    import soundfile
+
+    wave, rate = soundfile.read(next(iter(data.load("embedded").limit(1))).path)
+    (tmp_path / "speech").mkdir()
+    soundfile.write(tmp_path / "speech" / "call.wav", np.stack([wave, 0.5 * wave], axis=1), rate)
+    code, text = listen(tmp_path, "--codec", "g722", "--channels", "each")
+    assert code == 0 and "<h2>call.ch1</h2>" in text and "<h2>call.ch2</h2>" in text
+    assert cli.main(["listen", "--codec", "g722", "--channels", "eech"]) == 2
+    assert cli.main(["listen", "--task", "vc", "--channels", "each"]) == 1
+    assert "Did you mean: each" in (told := capsys.readouterr().err) and "no flag of the task vc" in told
