@@ -22,6 +22,10 @@ bench run --task vc --codec "$converting" --data "vctk:$speech/VCTK"
 bench run --task streaming --codec focalcodec@50,focalcodec@12.5,freqcodec@2 --data "embedded#british+parallel"
 bench run --task robustness --codec identity,opus@12,codec2@1200,focalcodec@50 --metrics pesq_wb,stoi,dwer \
     --data "embedded#british+parallel+female"
+# Five languages; the recordings are stored as Opus, and no recogniser of many languages comes with a package.
+bench run --codec focalcodec@50,opus@6,codec2@700 --metrics stoi,sim_resemblyzer,dnsmos_p808 --data "fleurs:$speech/FLEURS"
+# A decoder learns six sentences by heart: this shows that the path is right.
+bench run --task synthesis --codec focalcodec@12.5 --data embedded
 # Probes train networks: every codec with weights (v1's tokens are v2's), and two more, one of them heard decoded
 # (packets are no tokens).
 probed="focalcodec@50,focalcodec@25,focalcodec@12.5,freqcodec@2,freqcodec@4,freqcodec@8,freecodec@v2,freecodec@v3,lyra@3.2,lyra@6,lyra@9.2,codec2@1200,opus@12"
