@@ -274,9 +274,27 @@ def test_an_environment_is_made_locked_and_removed(tmp_path: Path, monkeypatch: 
     assert not environments.folder(wanted).exists()
 
 
-@pytest.mark.skipif(not environments.here(cards.resolve("encodec-package@1.5")), reason="needs: bench env make encodec-package")
+def own_environment(name: str) -> pytest.MarkDecorator:
+    family = name.partition("@")[0]
+    return pytest.mark.skipif(not environments.here(cards.resolve(name)), reason=f"needs: bench env make {family}")
+
+
+def same_codes_and_waves(ours: Any, theirs: Any, waves: list[NDArray[np.float32]]) -> None:
+    """Equal codes, which are not all the same; from these, waves within rounding; the same tables."""
+    here, there = encode(ours, waves), encode(theirs, waves)
+    for one, other in zip(here, there, strict=True):
+        assert len(np.unique(one.tokens[0].indices)) > 10
+        np.testing.assert_array_equal(one.tokens[0].indices, other.tokens[0].indices)
+    lengths = [len(wave) for wave in waves]
+    for one, other in zip(decode(ours, here, lengths), decode(theirs, here, lengths), strict=True):
+        np.testing.assert_allclose(other, one, atol=1e-5 * float(np.abs(one).max()))
+    np.testing.assert_array_equal(ours.codebooks()["codes"][1], theirs.codebooks()["codes"][1])
+    theirs.close()
+
+
+@own_environment("encodec-package@1.5")
 def test_encodec_in_its_own_environment_equals_the_adapter_in_this_one(tmp_path: Path) -> None:
-    """The same random weights under both names: equal codes, waves within rounding."""
+    """The same random weights under both names."""
     import torch
 
     from tests.adapters.conftest import voiced_bursts
@@ -295,15 +313,49 @@ def test_encodec_in_its_own_environment_equals_the_adapter_in_this_one(tmp_path:
     named = cards.resolve("encodec-package@1.5")
     theirs: Any = adapters.load(named, weights.resolve(named, path=tmp_path / "encodec.th"))
     assert isinstance(theirs, ForeignCodec) and theirs.report["versions"]["encodec"] == "0.1.1"
-    here, there = encode(ours, waves), encode(theirs, waves)
-    for one, other in zip(here, there, strict=True):
-        assert len(np.unique(one.tokens[0].indices)) > 10
-        np.testing.assert_array_equal(one.tokens[0].indices, other.tokens[0].indices)
-    lengths = [len(wave) for wave in waves]
-    for one, other in zip(decode(ours, here, lengths), decode(theirs, here, lengths), strict=True):
-        np.testing.assert_allclose(other, one, atol=1e-5 * float(np.abs(one).max()))
-    np.testing.assert_array_equal(ours.codebooks()["codes"][1], theirs.codebooks()["codes"][1])
-    theirs.close()
+    same_codes_and_waves(ours, theirs, waves)
+
+
+@own_environment("dac-package@1")
+def test_dac_in_its_own_environment_equals_the_adapter_in_this_one(tmp_path: Path) -> None:
+    """The same random weights, convolutions normalised by weight in the package."""
+    import torch
+
+    from tests.adapters.conftest import voiced_bursts
+
+    ours: Any = adapters.load(cards.resolve("dac@1"), weights.Weights("random", seed=5))
+    state: dict[str, torch.Tensor] = {}
+    for key, value in ours.network.state_dict().items():
+        name = published_dac(key)
+        if name.endswith(".weight") and ".codebook." not in name:
+            state[name + "_v"], state[name + "_g"] = value, value.flatten(1).norm(dim=1)[:, None, None]
+        else:
+            state[name] = value
+    torch.save({"state_dict": state}, tmp_path / "dac.pth")
+    named = cards.resolve("dac-package@1")
+    theirs: Any = adapters.load(named, weights.resolve(named, path=tmp_path / "dac.pth"))
+    assert isinstance(theirs, ForeignCodec) and theirs.report["versions"]["descript-audio-codec"] == "1.0.0"
+    same_codes_and_waves(ours, theirs, [voiced_bursts(16000, seconds, seed) for seconds, seed in ((0.7, 1), (1.3, 2))])
+
+
+def published_dac(name: str) -> str:
+    """A tensor's name in `transformers`' DAC -> in the package's."""
+    import re
+
+    if name.startswith("quantizer."):
+        return name
+    half, _, rest = name.partition(".")
+    stack, first = ("block", 0) if half == "encoder" else ("model", 1)
+    inner = {"snake1": "0", "conv1": "1", "snake2": "2", "conv2": "3"}
+    whole = re.fullmatch(r"(conv1|snake1|conv2)\.(\w+)", rest)
+    if whole:
+        return f"{half}.{stack}.{({'conv1': 0, 'snake1': 5, 'conv2': 6})[whole[1]]}.{whole[2]}"
+    block, part, tail = re.fullmatch(r"block\.(\d+)\.(\w+)\.(.+)", rest).groups()  # type: ignore[union-attr]
+    place = f"{half}.{stack}.{int(block) + 1}.block"
+    if part.startswith("res_unit"):
+        layer, _, leaf = tail.partition(".")
+        return f"{place}.{int(part[-1]) - 1 + 2 * first}.block.{inner[layer]}.{leaf}"
+    return f"{place}.{({'snake1': 3, 'conv1': 4} if half == 'encoder' else {'snake1': 0, 'conv_t1': 1})[part]}.{tail}"
 
 
 def published(name: str) -> str:
