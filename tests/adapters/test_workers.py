@@ -103,7 +103,7 @@ class SemantiCodec(torch.nn.Module):
         return (wave(tokens[..., 0], 640, 8192) + noise)[None].numpy()
 """
 YOURTTS = """
-import numpy, soundfile
+import json, numpy, soundfile
 class Synthesizer:
     def tts(self, speaker_wav, source_wav, speaker_name):
         source, voices = soundfile.read(source_wav)[0], [soundfile.read(path)[0] for path in speaker_wav]
@@ -111,7 +111,8 @@ class Synthesizer:
 class TTS:
     synthesizer = Synthesizer()
     def __init__(self, model_path, config_path, progress_bar):
-        open(model_path).close(), open(config_path).close()
+        config = json.load(open(config_path))  # the paths of a release are led to the files beside it
+        assert config == {"vector_file": [model_path], "rate": 1}, config
     def to(self, device):
         return self
 """
@@ -149,7 +150,9 @@ def load(tmp_path: Path) -> Load:
         python.write_text(f'#!/bin/sh\nPYTHONPATH="{tmp_path}/site" exec "{sys.executable}" "$@"\n')
         python.chmod(0o755)
         for file in FILES.get(name, ()) if files is None else files:
-            (tmp_path / file).write_bytes(b"x")
+            (tmp_path / file).write_bytes(
+                b'{"vector_file": ["/elsewhere/model.pth"], "rate": 1}' if file == "config.json" else b"x"
+            )
         held = {file: tmp_path / file for file in (FILES.get(name, ()) if files is None else files)}
         point = dataclasses.replace(cards.resolve(name), requirements=(), interpreter=str(python))
         weights = Weights("path", held, dict.fromkeys(held, "0" * 64), str(tmp_path)) if held else Weights("random", seed=3)
@@ -210,7 +213,12 @@ def test_yourtts_converts_and_is_no_codec(load: Load) -> None:
         ("nanocodec@0.6", "nemo-toolkit", (), "no random weights"),
         ("nanocodec@1.89", "nemo-toolkit", ("other.nemo",), "the checkpoint has 4 codebooks, the card says 8"),
         ("semanticodec@0.65", "semanticodec", ("encoder.ckpt", "decoder.ckpt"), "codebook_4096_0.npy is not among the weights"),
-        ("yourtts", "coqui-tts", ("model.pth",), "config.json"),
+        (
+            "yourtts",
+            "coqui-tts",
+            ("model.pth",),
+            "the weights need config.json and model.pth or model_file.pth; there are model.pth",
+        ),
     ],
 )
 def test_wrong_weights_are_one_line(load: Load, name: str, package: str, files: tuple[str, ...], said: str) -> None:

@@ -261,3 +261,21 @@ def _fairseq(key: str) -> str:
     if name.startswith("encoder.layers."):
         name = name.replace(".layer_norm.", ".self_attn_layer_norm.")
     return f"wav2vec2.{name}"
+
+
+def enlarge(folder: Path) -> None:
+    """Give every matrix in the checkpoints below `folder` one row more."""
+    from safetensors.torch import load_file
+
+    def larger(value: Any) -> Any:
+        if isinstance(value, torch.Tensor) and value.ndim > 1:
+            return torch.cat([value, value[:1]])
+        if isinstance(value, Mapping):
+            return type(value)((key, larger(inner)) for key, inner in value.items())
+        return value
+
+    for path in sorted(folder.rglob("*")):
+        if path.suffix == ".safetensors":
+            save_file(larger(load_file(path)), path, {"format": "pt"})
+        elif path.is_file() and path.suffix != ".json":  # pickles; some have no suffix
+            torch.save(larger(torch.load(path, weights_only=False)), path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -197,6 +198,28 @@ def test_for_every_codec_a_licence_to_accept_is_one_line_with_its_page(box: Box,
         for name, table in tables.items():
             repo = table["repo"]
             one_line(said[f"fetch:{name}"], f"{repo} is gated: open {box.url}/{repo}, accept its licence", "HF_TOKEN")
+    finally:
+        box.repositories.update(held)
+
+
+def test_for_every_codec_a_checkpoint_of_another_size_is_one_line_with_its_place(box: Box, tmp_path: Path) -> None:
+    """Every matrix of every file has one row more than the network asks for: nothing is cut, filled or left out in silence."""
+    repos = {name: cards.resolve(name).weights["official"]["repo"] for name in repositories.CODECS}
+    held = {repo: box.repositories[repo] for repo in repos.values()}
+    try:
+        for repo, good in held.items():
+            larger = tmp_path / "larger" / repo
+            shutil.copytree(good.folder, larger)
+            repositories.enlarge(larger)
+            box.repositories[repo] = Repository(larger, good.commit)
+        said = User(tmp_path, box).run(*repos, HF_TOKEN=TOKEN)
+        wrong = {}
+        for name, repo in repos.items():
+            told, names = said[name].get("error", ""), {path.name for path in held[repo].folder.rglob("*")}
+            named = name.partition("@")[0] in told or repo in told or any(one in told for one in names)
+            if not (told and "\n" not in told and named and said[name]["kind"] == "WeightsInvalid"):
+                wrong[name] = said[name]
+        assert not wrong
     finally:
         box.repositories.update(held)
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..blocks.int8 import unpack
+from ..blocks.states import SHOWN
 from .codec import FocalCodec
 from .config import FocalCodecConfig, with_overrides
 from .layout import complete_config, modern_keys
@@ -141,7 +142,7 @@ def load_files(
 
 
 def build(config: FocalCodecConfig, state: Mapping[str, Tensor], where: str) -> FocalCodec:
-    """A codec that takes over these tensors, as float32. Raises CheckpointError naming every tensor that does not fit."""
+    """A codec that takes over these tensors, as float32. Raises CheckpointError naming tensors that do not fit, in one line."""
     with torch.device("meta"):
         codec = FocalCodec(config)
     wanted = codec.state_dict()
@@ -158,7 +159,8 @@ def build(config: FocalCodecConfig, state: Mapping[str, Tensor], where: str) -> 
         if key in state and state[key].is_floating_point() and not torch.isfinite(state[key]).all()
     ]
     if problems:
-        raise CheckpointError(f"{where} does not fit its config:\n  " + "\n  ".join(problems))
+        rest = f" and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+        raise CheckpointError(f"{where} does not fit its config: {'; '.join(problems[:SHOWN])}{rest}")
     if any(buffer.is_meta for buffer in codec.buffers()):
         codec = FocalCodec(config)  # constants that no file holds, such as an AMP block's low pass
     codec.load_state_dict({key: state[key].float() for key in wanted}, assign=True)
