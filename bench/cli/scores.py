@@ -85,9 +85,7 @@ def _lines(point: Point, rows: pa.Table, known: Mapping[str, Column]) -> Iterato
             continue
         speakers = fields["speaker"][mine][good].astype(str)
         count = len(set(speakers))
-        scheme: Scheme = (
-            "cluster" if count >= CLUSTERS_NEEDED else "stratified" if 1 < count < int(good.sum()) else "utterance"
-        )
+        scheme: Scheme = "cluster" if count >= CLUSTERS_NEEDED else "stratified" if 1 < count < int(good.sum()) else "utterance"
         found = bootstrap.interval(top[good], bottom[good], speakers, scheme, "expanded", draws=DRAWS)
         column = column_of(name, known)
         value = f"{number(found.estimate, column)} {half_width(found.low, found.high, column)}".strip()

@@ -23,15 +23,24 @@ class Schedule(Protocol):
     """The settings that the loop reads: epochs, and NewBob's."""
 
     @property
-    def epochs(self) -> int: ...
+    def epochs(self) -> int:
+        """Passes over the training data, at most."""
+
     @property
-    def learning_rate(self) -> float: ...
+    def learning_rate(self) -> float:
+        """Rate at the start."""
+
     @property
-    def improvement(self) -> float: ...
+    def improvement(self) -> float:
+        """Relative gain in validation below which the rate is lowered."""
+
     @property
-    def anneal(self) -> float: ...
+    def anneal(self) -> float:
+        """What the rate is multiplied by then."""
+
     @property
-    def patience(self) -> int: ...
+    def patience(self) -> int:
+        """Epochs without such a gain that are waited for first."""
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,7 @@ def check(format: str, known: Sequence[str] = FORMATS) -> str:
     return format
 
 
-def leaderboard(
-    rows: pd.DataFrame | Rows, known: Mapping[str, Column], format: str, width: int = 160
-) -> str:
+def leaderboard(rows: pd.DataFrame | Rows, known: Mapping[str, Column], format: str, width: int = 160) -> str:
     """The leaderboard of `rows`. csv and json have a line for each system and column, with everything a cell knows; latex and
     html are the table itself. Raises UnknownName."""
     from bench.report import leaderboard as board
