@@ -19,11 +19,11 @@ from bench.report.plots import FLOOR_FAMILIES, MAIN_COLUMNS, series
 from bench.report.summary import Summary, summaries
 from bench.report.text import code, markdown_table
 from bench.stats.bjontegaard import NoDelta, bd_rate, pareto
-from bench.stats.parts import Part
+from bench.stats.parts import Part, parts_of
 from bench.stats.resampling import Floats
 
 if TYPE_CHECKING:
-    pass
+    import pandas as pd
 
 DRAWS = 200
 """Each asks for an interpolation of both curves."""
@@ -175,10 +175,10 @@ def between(summary: Summary, columns: Mapping[str, Column], a: str, b: str) -> 
     return [f"BD-rate of {sides[1]} against {sides[0]}, {column_of(one.column, columns).title}: {told(one)}" for one in found]
 
 
-def compared(rows: Sequence[Part], a: str, b: str, columns: Mapping[str, Column]) -> list[str]:
+def compared(rows: pd.DataFrame | Sequence[Part], a: str, b: str, columns: Mapping[str, Column]) -> list[str]:
     """`between` of every table in `rows`; only the parts of the two families are looked at."""
     sides = {family(one) for one in (a, b)}
-    some = [part for part in rows if family(str(part.kinds["codec"].iloc[0])) in sides]
+    some = [part for part in parts_of(rows) if family(str(part.kinds["codec"].iloc[0])) in sides]
     if len(sides) < 2 or not some:
         return []
     return [line for summary in summaries(some, columns, DRAWS) for line in between(summary, columns, a, b)]
