@@ -69,4 +69,4 @@ def test_time_is_linear_and_the_run_needs_no_more_memory(benchmark: pytest.Fixtu
     )
     benchmark.extra_info.update(ratio=round(ratio, 2), us=round(each["large"] * 1e6))
     assert ratio <= 1.3 and each["large"] <= MOST_S
-    assert large["run_mib"] - small["run_mib"] <= MOST_MIB
+    assert large["run_mib"] - small["run_mib"] <= MOST_MIB and large["mib"] - small["mib"] <= MOST_MIB
