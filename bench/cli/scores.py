@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,12 +17,13 @@ from bench.report.summary import DRAWS
 from bench.results import files, merge
 from bench.stats import bootstrap
 from bench.stats.items import CLUSTERS_NEEDED
+from bench.stats.labels import CEILING
 from bench.stats.resampling import Scheme
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FIELDS = ("task", "profile", "dataset", "condition", "codec", "weights", "role", "utterance", "speaker", "column",
+FIELDS = ("task", "profile", "dataset", "condition", "codec", "weights", "role", "variant", "utterance", "speaker", "column",
           "metric", "value", "num", "den", "failure")  # fmt: skip
 
 
@@ -46,10 +47,15 @@ def ours(point: Point, bases: Sequence[Path]) -> Iterator[Ours]:
     known = every_column()
     for table in [table for base in bases for table in files.tables(base)]:
         for path in files.paths(table):
-            if path.name.startswith(point.name) and str(files.about(path).get("codec", "")) == point.name:
+            if path.name.startswith(point.name) and _usual(files.about(path), point):
                 rows, _ = merge.current(path, FIELDS)
                 if len(rows):
                     yield from _lines(point, rows, known)
+
+
+def _usual(facts: Mapping[str, Any], point: Point) -> bool:
+    """Whether a file holds what the operating point does as it is, and not what it could reach or does under a condition."""
+    return facts.get("codec") == point.name and facts.get("role") != CEILING and not facts.get("variant")
 
 
 def _lines(point: Point, rows: pa.Table, known: Mapping[str, Column]) -> Iterator[Ours]:

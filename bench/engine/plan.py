@@ -15,6 +15,7 @@ from bench.engine.records import Keep
 from bench.engine.systems import System
 from bench.metrics import Metric
 from bench.speech import Dataset
+from bench.stats.labels import called
 
 ALWAYS: tuple[str, ...] = ("pair",)
 """Metrics of every run unless a task says otherwise: delay, gain, polarity and length of each pair."""
@@ -24,16 +25,19 @@ ORIGINAL = ""
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a table: a system, and the producer that makes its waves. `name` is given to rows of reference."""
+    """One line of a table: a system, and the producer that makes its waves.
+
+    variant: how the system is used, where a task uses it in several ways: "500 ms chunks", "random loss 5 %".
+    """
 
     system: System
     producer: Producer
-    name: str = ""
+    variant: str = ""
 
     @property
-    def codec(self) -> str:
-        """The name that rows carry."""
-        return self.name or self.system.name
+    def name(self) -> str:
+        """What the line is called, its weights apart."""
+        return called(self.system.name, self.producer.role, self.variant)
 
 
 @dataclass(frozen=True)

@@ -176,7 +176,7 @@ class Runner:
             made = {key: values[key] for key in job.lookup if key in values}
             self._queue.appendleft(replace(attempt, job=replace(job, stage="score", known=made)))
         else:
-            progress.advance(len(job.items), job.line.codec)
+            progress.advance(len(job.items), job.line.name)
 
     def _store(self, report: Report) -> None:
         keep = self.plan.keep
@@ -214,4 +214,4 @@ class Runner:
     def _fail(self, job: Job, failure: Failure, progress: Progress) -> None:
         assert job.line is not None
         self.failures.update(job.failed(failure, made=job.stage != "score"))
-        progress.advance(len(job.items), job.line.codec)
+        progress.advance(len(job.items), job.line.name)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.metrics import Column
-from bench.report.columns import column_of, competes, score_names
+from bench.report.columns import column_of, score_names
 from bench.report.summary import Summary
 
 LISTENED = ("mushra", "ab_preference")
@@ -33,7 +33,7 @@ def agreement(summary: Summary, columns: Mapping[str, Column]) -> list[Agreement
     found = []
     for name in score_names(summary.columns, columns):
         cells = [(summary.cells.get((system, listened)), summary.cells.get((system, name)))
-                 for system in summary.systems if competes(system)]  # fmt: skip
+                 for system in summary.systems if summary.competes(system)]  # fmt: skip
         both = [(a.value, b.value) for a, b in cells if a is not None and b is not None and np.isfinite([a.value, b.value]).all()]
         if name in LISTENED or name == "abx" or len(both) < FEWEST:
             continue

@@ -7,26 +7,27 @@ from collections.abc import Iterable, Mapping
 
 from bench.columns import every_column
 from bench.metrics import Column
+from bench.stats.labels import CEILING, REFERENCE, name_of
 
 RATE_COLUMNS = ("bitrate_packed", "bitrate_nominal", "bitrate_entropy")
 ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}
 TOP_FAMILIES = frozenset({"original", "reference", "identity"})
 """Families that show a column's ceiling: first in the table, never the best codec."""
-CEILINGS = (" (ceiling)", " (whole signal)")
-"""Ends of the names of lines that show what a codec could reach at best."""
 PROBE_REFERENCES = frozenset({"chance", "log-mel", "anchor"})
 """What a probe knows without a codec, and the anchor of a listening test."""
 
 
-def competes(system: str) -> bool:
-    """Whether a row can be the best of its column: not a reference, a codec's ceiling, chance or a topline."""
-    name = system.split(" [")[0]
-    return family(system) not in TOP_FAMILIES | PROBE_REFERENCES and not name.endswith(CEILINGS)
+def competes(system: str, role: str) -> bool:
+    """Whether a row can be the best of its column: not a reference, a codec's ceiling, chance or a topline.
+
+    system: its label. role: of its rows.
+    """
+    return role not in (CEILING, REFERENCE) and family(system) not in TOP_FAMILIES | PROBE_REFERENCES
 
 
 def family(system: str) -> str:
-    """`focalcodec` of `focalcodec@50 [nano]`."""
-    return system.split(" [")[0].split("@")[0]
+    """`focalcodec` of the label `focalcodec@50 [nano]`."""
+    return name_of(system).split("@")[0]
 
 
 def column_of(name: str, columns: Mapping[str, Column]) -> Column:

@@ -15,6 +15,7 @@ from bench.metrics import Column
 from bench.report.columns import column_of, score_names
 from bench.report.palette import style
 from bench.report.summary import Summary, summaries
+from bench.stats.labels import codec_of, tags_of, variant_of
 from bench.stats.parts import Part
 
 if TYPE_CHECKING:
@@ -27,9 +28,8 @@ _AMOUNT = re.compile(r"(.+?)(?: ([\d.]+)(?: \S+)?)?")
 
 def condition_of(system: str) -> tuple[str, str]:
     """`opus@6 (random loss 5 %)` -> (`opus@6`, `random loss 5 %`); the weights stay with the codec."""
-    name, mark, label = system.partition(" [")
-    codec, _, condition = name.partition(" (")
-    return codec + mark + label, condition.removesuffix(")")
+    tags = tags_of(system)
+    return codec_of(system) + (f" [{tags}]" if tags else ""), variant_of(system)
 
 
 def conditions(

@@ -12,6 +12,7 @@ from typing import Any
 from bench import cards, data
 from bench.cards import Point
 from bench.errors import BenchError
+from bench.stats.labels import codec_of, tags_of
 
 WIDE_BAND_HZ = 16000
 SHARED_VOICES = "same synthesizer and voices as part of the training speech"
@@ -53,9 +54,7 @@ class Design:
 
 def design(system: str) -> Design:
     """Design of a system by its label (`focalcodec@50 [nano]`); an empty one where no card describes it."""
-    name, _, label = system.partition(" [")
-    name = name.removesuffix(" (ceiling)").removesuffix(" (decoded audio)")
-    return _design(name, label.rstrip("]").split(" ")[0].rstrip(","))
+    return _design(codec_of(system), tags_of(system).split(" ")[0].rstrip(","))
 
 
 @cache

@@ -17,7 +17,7 @@ from bench.report.papers import Papers
 from bench.report.summary import DRAWS, STARRED_FROM, Cell, Summary, summaries
 from bench.report.text import clean, code, grid, markdown_table, markup
 from bench.speech import WHAT_CONDITIONS_MEAN
-from bench.stats.labels import UNWEIGHTED
+from bench.stats.labels import name_of
 from bench.stats.parts import Part
 from bench.stats.resampling import GROUPS, MOST_UNITS, SEED
 
@@ -219,11 +219,9 @@ def _letters(summary: Summary, system: str, before: str) -> str:
 
 
 def _system(summary: Summary, system: str) -> str:
-    codec, _, label = system.partition(" [")
     letters = _letters(summary, system, "")
     mark = f" <sup>{letters}</sup>" if letters else ""
-    tag = f" [{label}" if label and label.rstrip("]") not in UNWEIGHTED else ""
-    return f"{code(codec + tag)}{mark}"
+    return f"{code(system)}{mark}"
 
 
 def _kbps(summary: Summary, system: str) -> str:
@@ -256,7 +254,7 @@ def _cell(
         spread = half_width(cell.low, cell.high, column)
         # a narrow no-break space keeps the cell on one line
         text += f"\u202f{spread}" if spread else ""
-    paper = reported.get((system.split(" [")[0], name))
+    paper = reported.get((name_of(system), name))
     return f"{text}<br><sub>paper {paper.value:.{column.decimals}f}</sub>" if paper else text
 
 
@@ -272,7 +270,7 @@ def _plain(
     text = "–" if cell is None else f"{number(cell.value, column)} {half_width(cell.low, cell.high, column)}".strip()
     if cell is not None and cell.best:
         text = f"\x1b[1m{text}\x1b[0m" if color else f"*{text}"
-    paper = reported.get((system.split(" [")[0], name))
+    paper = reported.get((name_of(system), name))
     return f"{text} ({paper.value:.{column.decimals}f})" if paper else text
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bench.metrics import Column
-from bench.report.columns import column_of, competes, family, half_width, heading, number, score_names
+from bench.report.columns import column_of, family, half_width, heading, number, score_names
 from bench.report.design import Design, design
 from bench.report.summary import Cell, Summary
 
@@ -23,6 +23,8 @@ THEMES: tuple[tuple[str, Callable[[str], bool]], ...] = (
 )
 FLOOR_FAMILIES = frozenset({"random-codes"})
 """The floor: nothing to build on, and not drawn beside others, which it would press into a corner."""
+USED_OTHERWISE = ("chunked", "degraded")
+"""Roles of codecs that run in pieces, several times over, or behind a channel."""
 PARETO = "◆"
 NOTE = (f"{PARETO}: Pareto row: no other row is as cheap and as good in every score here, and better in one of them. "
         "RTF: compute time of encoding and decoding over the duration of the audio, one thread. ms: latency by the algorithm, "
@@ -60,7 +62,7 @@ def overview(summary: Summary, columns: Mapping[str, Column]) -> Overview | None
     if not names or not any(entry.kbps > 0 for entry in entries):
         return None
     ups = {name: 1.0 if column_of(name, columns).better == "higher" else -1.0 for name in names}
-    points = {entry.system: _point(entry, ups) for entry in entries if _stands(entry, names)}
+    points = {entry.system: _point(entry, ups) for entry in entries if summary.competes(entry.system) and _is_known(entry, names)}
     front = {system for system, mine in points.items()
              if not any(_dominates(other, mine) for name, other in points.items() if name != system)}  # fmt: skip
     return Overview(names, tuple(replace(entry, pareto=entry.system in front) for entry in entries))
@@ -85,13 +87,15 @@ def _entry(summary: Summary, system: str, names: Sequence[str]) -> Entry:
     times = [cell.value for name in ("rtf_encode", "rtf_decode") if (cell := summary.cells.get((system, name)))]
     rtf = sum(times) if len(times) == 2 else float("nan")
     cells = {name: cell for name in names if (cell := summary.cells.get((system, name))) is not None}
-    return Entry(system, summary.kbps(system), rtf, design(system), cells)
+    made = design(system)
+    if summary.roles.get(system) in USED_OTHERWISE:  # how long it waits is not its card's to say
+        made = replace(made, causal=None, latency_ms=None)
+    return Entry(system, summary.kbps(system), rtf, made, cells)
 
 
-def _stands(entry: Entry, names: Sequence[str]) -> bool:
-    """Whether a row takes part in the Pareto front: a codec with a rate and every score."""
-    known = entry.kbps > 0 and all(name in entry.cells and math.isfinite(entry.cells[name].value) for name in names)
-    return known and competes(entry.system)
+def _is_known(entry: Entry, names: Sequence[str]) -> bool:
+    """Whether a row has a rate and every score: what has not stands outside the Pareto front."""
+    return entry.kbps > 0 and all(name in entry.cells and math.isfinite(entry.cells[name].value) for name in names)
 
 
 def _point(entry: Entry, ups: Mapping[str, float]) -> tuple[float, ...]:

@@ -10,7 +10,7 @@ import zlib
 from dataclasses import dataclass
 
 from bench.report.columns import family
-from bench.stats.labels import UNWEIGHTED
+from bench.stats.labels import UNWEIGHTED, name_of, tags_of
 
 COLOURS = (
     "#0072B2",
@@ -74,10 +74,10 @@ def style(system: str) -> Style:
     """The look of a system by its label. Audio that others decoded is told apart by its own name."""
     name = family(system)
     if name == "published":
-        name = system.split(" [")[0]
+        name = name_of(system)
     place = KNOWN.index(name) if name in KNOWN else zlib.crc32(name.encode())
-    label = system.partition(" [")[2].rstrip("]")
-    hollow = label not in UNWEIGHTED and not label.startswith("official")
+    tags = tags_of(system)
+    hollow = tags not in UNWEIGHTED and not tags.startswith("official")
     # One place more for every round of colours, so that a second family of a colour has another marker.
     round_ = place // len(COLOURS)
     return Style(COLOURS[place % len(COLOURS)], MARKERS[(place + round_) % len(MARKERS)], hollow)

@@ -9,6 +9,7 @@ from bench.columns import every_column
 from bench.report.columns import column_of, heading
 from bench.report.summary import Summary
 from bench.report.text import code, markdown_table
+from bench.stats.labels import name_of
 
 
 @dataclass(frozen=True)
@@ -31,14 +32,14 @@ Papers = Mapping[tuple[str, str], Reported]
 
 def sources(summary: Summary, names: Iterable[str], reported: Papers, label: str) -> list[str]:
     """A line that says where the papers' numbers in the columns `names` are from; none without any."""
-    codecs = {system.split(" [")[0] for system in summary.systems}
+    codecs = {name_of(system) for system in summary.systems}
     shown = {entry.where for (codec, name), entry in reported.items() if codec in codecs and name in set(names)}
     return [f"{label}: the number its authors report, on their data: " + "; ".join(sorted(shown))] if shown else []
 
 
 def besides(summary: Summary, names: Iterable[str], reported: Papers) -> str:
     """What papers print of the table's codecs in columns of ours other than `names`, as markdown; empty without any."""
-    codecs = dict.fromkeys(system.split(" [")[0] for system in summary.systems)
+    codecs = dict.fromkeys(name_of(system) for system in summary.systems)
     others = every_column().keys() - set(names)
     here = [(codec, name) for codec in codecs for of, name in reported if of == codec and name in others]
     if not here:

@@ -26,6 +26,7 @@ from bench.report.overview import FLOOR_FAMILIES
 from bench.report.palette import Style
 from bench.report.palette import style as style_of
 from bench.report.summary import DRAWS, Cell, Summary, summaries
+from bench.stats.labels import name_of, tags_of
 from bench.stats.parts import Part
 from bench.stats.resampling import SEED
 
@@ -47,7 +48,7 @@ _PLACES = np.array(
     ]
 )
 # gr1-0.5, 12, 6 (decoded audio); not v2
-_RATE = re.compile(r"(?:(?P<which>.+)-)?[\d.]*(?P<role> \(.+\))?")
+_RATE = re.compile(r"(?:(?P<which>.+)-)?[\d.]*(?P<used> \(.+\))?")
 
 
 @dataclass(frozen=True)
@@ -62,26 +63,27 @@ class Printed:
 
 def look_of(system: str) -> str:
     """What shares a colour: the family, with its weights where they are not the official ones."""
-    _, _, label = system.partition(" [")
-    return family(system) + (f" [{label}" if label and not label.startswith("official") else "")
+    tags = tags_of(system)
+    return family(system) + (f" [{tags}]" if tags and not tags.startswith("official") else "")
 
 
 def series(system: str) -> str:
     """What is joined by a line and named: the rates of one codec. Points that end in no rate (FreeCodec's v2 and v3) are
-    variants, each by itself: a line between them would say nothing."""
+    each by itself: a line between them would say nothing."""
     rate = _RATE.fullmatch(_operating_point(system))
-    which, role = (rate["which"], rate["role"]) if rate else (_operating_point(system), None)
-    name, mark, label = look_of(system).partition(" [")
-    return name + (f"@{which}" if which else "") + (role or "") + mark + label
+    which, used = (rate["which"], rate["used"]) if rate else (_operating_point(system), None)
+    look = look_of(system)
+    tags = tags_of(look)
+    return name_of(look) + (f"@{which}" if which else "") + (used or "") + (f" [{tags}]" if tags else "")
 
 
-def variant(system: str) -> str:
+def unrated(system: str) -> str:
     """`v2` of `freecodec@v2 [nano]`; empty where the point is a rate."""
     return "" if _RATE.fullmatch(_operating_point(system)) else _operating_point(system)
 
 
 def _operating_point(system: str) -> str:
-    return system.split(" [")[0].partition("@")[2]
+    return name_of(system).partition("@")[2]
 
 
 def rate_distortion(
@@ -198,7 +200,7 @@ def _panel(
         bars = np.array([[_reach(cell.value, cell.low), _reach(cell.high, cell.value)] for _, cell in points]).T
         edge = (look.colour, 1.0) if look.hollow else ("white", 0.4)
         line: Any = (0, (4, 1.5)) if look.hollow else "-"
-        # Two points at one rate are variants of a codec too.
+        # Two points at one rate are joined by no line either.
         if any(b < 1.05 * a for a, b in pairwise(sorted(x))):
             line = "none"
         axis.errorbar(
@@ -344,7 +346,7 @@ def _label(
     scale = axis.figure.dpi / 72
     frame = np.array(axis.get_window_extent(renderer).extents)
     spots: dict[str, Floats] = {}
-    points_of: dict[str, dict[str, str]] = {}  # look -> series -> variant
+    points_of: dict[str, dict[str, str]] = {}  # look -> series -> operating point
     ink: list[Floats] = []  # points along the lines
     for name in style:
         line = [(rate, cell.value * column.scale) for rate, cell in _points(summary, systems, name, column)]
@@ -362,15 +364,15 @@ def _label(
             ]
             ink += [axis.transData.transform(np.linspace(bottom, top, 12)) for bottom, top in bars]
     for system in systems:
-        if variant(system) and series(system) in spots:
-            points_of.setdefault(look_of(system), {})[series(system)] = variant(system)
+        if unrated(system) and series(system) in spots:
+            points_of.setdefault(look_of(system), {})[series(system)] = unrated(system)
     words, style = {name: name for name in spots}, dict(style)
     points = np.concatenate(list(spots.values()))
-    for look, variants in points_of.items():
-        if len(variants) > 1:  # the family's name once, and short ones at the points
-            words |= variants | {look: look}
-            style[look] = style[next(iter(variants))]
-            spots[look] = np.concatenate([spots[name] for name in variants])
+    for look, named in points_of.items():
+        if len(named) > 1:  # the family's name once, and short ones at the points
+            words |= named | {look: look}
+            style[look] = style[next(iter(named))]
+            spots[look] = np.concatenate([spots[name] for name in named])
     taken = [np.hstack([points - 4 * scale, points + 4 * scale])]
     tops = [s for s in summary.systems if family(s) in TOP_FAMILIES and _cell(summary, s, column).n]
     if tops:

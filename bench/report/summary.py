@@ -78,8 +78,14 @@ class Summary:
     reasons: Mapping[str, tuple[str, int, str]] = field(default_factory=dict)
     """System -> (commonest kind of failure in its scores, utterances that failed so, the detail of one of them)."""
     scores: Scores | None = None
+    roles: Mapping[str, str] = field(default_factory=dict)
+    """System -> what its rows are: resynthesis, ceiling, reference."""
     blind: Mapping[str, str] = field(default_factory=dict)
     """Column that cannot tell codecs apart -> why, in words: its topline lies within its interval of chance."""
+
+    def competes(self, system: str) -> bool:
+        """Whether a system can be the best of a column."""
+        return competes(system, self.roles.get(system, ""))
 
     def failed(self, system: str, names: Sequence[str]) -> int:
         """Utterances of a system that have no score in one of the columns `names`, or in several."""
@@ -111,6 +117,7 @@ def _summary(whole: Table, columns: Mapping[str, Column], draws: int, seed: int)
     table = whole.without("failure", NO_TEXT)
     group, kinds = table.group, table.kinds
     present = list(dict.fromkeys(kinds["column"]))
+    roles = dict(zip(kinds["system"], kinds["role"].astype(str), strict=True))
     wanted = [*score_names(present, columns), *fact_names(present, columns), *present]
     names = [name for name in dict.fromkeys(wanted) if column_of(name, columns).role != "trace"]
     data = read_scores(table, names)
@@ -123,7 +130,7 @@ def _summary(whole: Table, columns: Mapping[str, Column], draws: int, seed: int)
     failed = particulars.failures(kinds)
     cells: dict[tuple[str, str], Cell] = {}
     for c, name in enumerate(data.columns):
-        best = _best(data, sample[name], c, column_of(name, columns), df, scheme, draws, seed) if name in sample else ()
+        best = _best(data, roles, sample[name], c, column_of(name, columns), df, scheme, draws, seed) if name in sample else ()
         for s, system in enumerate(data.systems):
             if not data.there(s, c):
                 continue
@@ -151,6 +158,7 @@ def _summary(whole: Table, columns: Mapping[str, Column], draws: int, seed: int)
             validity.original_notes(table.parts, data.items),
             particulars.reasons(table, ranked),
             data,
+            roles,
             blind,
         )
     )
@@ -196,7 +204,7 @@ def best_among(
         made.append({})
         for k, name in enumerate(names):
             c, column = data.columns.index(name), column_of(name, columns)
-            found = _best(data, sample[:, :, k], c, column, df, summary.scheme, summary.draws, summary.seed, among)
+            found = _best(data, summary.roles, sample[:, :, k], c, column, df, summary.scheme, summary.draws, summary.seed, among)
             lone = [s for s in among if data.counts[s, c]]
             ranked = sorted(found or (lone if len(lone) == 1 else ()), key=lambda s: data.estimates[s, c])
             made[-1][name] = tuple(data.systems[s] for s in (ranked[::-1] if column.better == "higher" else ranked))
@@ -214,6 +222,7 @@ def _ordered(summary: Summary) -> Summary:
 
 def _best(
     data: Scores,
+    roles: Mapping[str, str],
     sample: Floats,
     c: int,
     column: Column,
@@ -229,7 +238,10 @@ def _best(
     n = data.counts[:, c]
     some = range(len(data.systems)) if among is None else among
     most_n = max((n[s] for s in some), default=0)
-    able = [s for s in some if competes(data.systems[s]) and n[s] > 0 and n[s] >= STARRED_FROM * most_n]
+    able = [
+        s for s in some
+        if competes(data.systems[s], roles.get(data.systems[s], "")) and n[s] > 0 and n[s] >= STARRED_FROM * most_n
+    ]  # fmt: skip
     if len(able) < 2:
         return set()
     sign = 1.0 if column.better == "higher" else -1.0

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
+from bench.results import earlier
 from bench.results.rows import NUMBERS, SCHEMA, typed
 from bench.stats.parts import SLICE
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 ROWS = "rows"
 """Name of the folder of a table that holds its rows."""
-FORMAT = 2
+FORMAT = 3
 ROW_GROUP = 16_384
 """Rows that are written, or taken from one file into another, at a time."""
 _META = b"bench"
@@ -40,13 +41,14 @@ class BadRows(BenchError):
 
 @dataclass(frozen=True, order=True)
 class Identity:
-    """What makes two rows rows of one system: codec, weights, kind of device and role."""
+    """What makes two rows rows of one system: codec, weights, kind of device, role and variant."""
 
     codec: str
     weights: str
     weights_sha256: str
     device_kind: str
     role: str
+    variant: str = ""
 
     @property
     def file_name(self) -> str:
@@ -58,8 +60,10 @@ class Identity:
             parts.append(self.weights_sha256[:8])
         if self.device_kind != "cpu":
             parts.append(self.device_kind)
-        if self.role != "resynthesis" and f"({self.role})" not in self.codec:
+        if self.role != "resynthesis":
             parts.append(self.role)
+        if self.variant:
+            parts.append(self.variant)
         plain = "-".join(parts)
         safe = re.sub(r"[^\w@.+-]+", "-", plain, flags=re.ASCII).strip("-.")[:120]
         if safe != plain:
@@ -89,7 +93,11 @@ def tables(base: Path) -> list[Path]:
 
 def identity_of(rows: Mapping[str, Any]) -> Identity:
     """The identity of a row (a mapping with SCHEMA's fields)."""
-    return Identity(**{name: str(rows[name]) for name in Identity.__dataclass_fields__})
+    return Identity(**{name: "" if _missing(rows[name]) else str(rows[name]) for name in Identity.__dataclass_fields__})
+
+
+def _missing(value: Any) -> bool:
+    return value is None or value != value or type(value).__name__ == "NAType"
 
 
 def read(table: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
@@ -123,7 +131,7 @@ def arrow(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         _check(path, found)
         with pq.ParquetFile(path, read_dictionary=_text(path, list(SCHEMA)), page_checksum_verification=True) as file:
             there = file.read([name for name in wanted if name in found.names])
-        return _aligned(there, wanted).unify_dictionaries()
+        return _aligned(there, wanted, _set_anew(found)).unify_dictionaries()
     except (OSError, pa.ArrowException) as error:
         raise BadRows(f"{path}: not readable as rows ({_first_line(error)})") from error
 
@@ -136,8 +144,9 @@ def batches(path: Path) -> Iterator[pa.Table]:
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             _check(path, file.schema_arrow)
+            anew = _set_anew(file.schema_arrow)
             for batch in file.iter_batches(ROW_GROUP):
-                yield _aligned(pa.Table.from_batches([batch]), list(SCHEMA)).cast(schema())
+                yield _aligned(pa.Table.from_batches([batch]), list(SCHEMA), anew).cast(schema())
     except (OSError, pa.ArrowException) as error:
         raise BadRows(f"{path}: not readable as rows ({_first_line(error)})") from error
 
@@ -150,6 +159,7 @@ def slices(path: Path, fields: Sequence[str]) -> Iterator[pa.Table]:
     try:
         with pq.ParquetFile(path, read_dictionary=_text(path, fields), page_checksum_verification=True) as file:
             _check(path, file.schema_arrow)
+            anew = _set_anew(file.schema_arrow)
             there = [name for name in fields if name in file.schema_arrow.names]
             batches: list[pa.RecordBatch] = []
             count = 0
@@ -157,10 +167,10 @@ def slices(path: Path, fields: Sequence[str]) -> Iterator[pa.Table]:
                 batches.append(batch)
                 count += len(batch)
                 if count >= SLICE:
-                    yield _aligned(pa.Table.from_batches(batches).unify_dictionaries(), fields).combine_chunks()
+                    yield _aligned(pa.Table.from_batches(batches).unify_dictionaries(), fields, anew).combine_chunks()
                     batches, count = [], 0
             if batches:
-                yield _aligned(pa.Table.from_batches(batches).unify_dictionaries(), fields).combine_chunks()
+                yield _aligned(pa.Table.from_batches(batches).unify_dictionaries(), fields, anew).combine_chunks()
     except (OSError, pa.ArrowException) as error:
         raise BadRows(f"{path}: not readable as rows ({_first_line(error)})") from error
 
@@ -180,8 +190,24 @@ def _check(path: Path, found: pa.Schema) -> None:
         raise BadRows(f"{path}: holds no rows of this bench (no field {', '.join(missing)})")
 
 
-def _aligned(table: pa.Table, wanted: Sequence[str]) -> pa.Table:
-    """The table with exactly the fields `wanted`, at their types."""
+def _told_by(found: pa.Schema) -> dict[str, Any]:
+    """What a file says of itself, as it is written."""
+    return dict(json.loads((found.metadata or {}).get(_META, b"{}")))
+
+
+def _set_anew(found: pa.Schema) -> dict[str, str]:
+    """Fields that all rows of a file of an earlier format have otherwise today."""
+    if "variant" in found.names:
+        return {}
+    before = _told_by(found)
+    now = earlier.facts(before)
+    return {"variant": str(now.get("variant", ""))} | {
+        name: str(now[name]) for name in ("codec", "role") if now.get(name) != before.get(name)
+    }
+
+
+def _aligned(table: pa.Table, wanted: Sequence[str], anew: Mapping[str, str]) -> pa.Table:
+    """The table with exactly the fields `wanted`, at their types; `anew`: fields with one value in all rows."""
     import pyarrow as pa
 
     columns = []
@@ -189,7 +215,10 @@ def _aligned(table: pa.Table, wanted: Sequence[str]) -> pa.Table:
     for name in wanted:
         kind = schema().field(name).type
         kind = pa.dictionary(pa.int32(), pa.string()) if kind == pa.string() else kind
-        columns.append(table[name].cast(kind) if name in table.column_names else pa.nulls(len(table), kind))
+        if name in anew:
+            columns.append(pa.array([anew[name]] * len(table), pa.string()).cast(kind))
+        else:
+            columns.append(table[name].cast(kind) if name in table.column_names else pa.nulls(len(table), kind))
         fields.append(pa.field(name, kind))
     return pa.table(columns, schema=pa.schema(fields))
 
@@ -204,7 +233,7 @@ def about(path: Path) -> dict[str, Any]:
     except (OSError, pa.ArrowException) as error:
         raise BadRows(f"{path}: not readable as rows ({_first_line(error)})") from error
     _check(path, found)
-    return dict(json.loads((found.metadata or {}).get(_META, b"{}")))
+    return earlier.facts(_told_by(found))
 
 
 def _check_identity(path: Path) -> None:
@@ -364,12 +393,50 @@ def set_aside(path: Path, error: BadRows) -> None:
 
 def inspect(table: Path) -> None:
     """Look at every rows file of a table before work starts; one that is no rows file is kept aside and told."""
+    renew_format(table)
     for path in paths(table):
         try:
             for _ in verified(path):
                 pass
         except BadRows as error:
             set_aside(path, error)
+
+
+def renew_format(table: Path) -> list[Path]:
+    """Write the files whose system is told otherwise today as today's files, under their names of today; -> those written.
+
+    What cannot be read is left as it is.
+    """
+    if not any(map(_is_earlier, paths(table))):
+        return []
+    with locked(table):
+        return [place for path in paths(table) if _is_earlier(path) and (place := _renewed(path)) is not None]
+
+
+def _is_earlier(path: Path) -> bool:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return earlier.is_other(_told_by(pq.read_schema(path)))
+    except (OSError, pa.ArrowException):
+        return False
+
+
+def _renewed(path: Path) -> Path | None:
+    facts = {name: value for name, value in about(path).items() if name != "format"}
+    place = path.with_name(identity_of(facts).file_name)
+    if place != path and place.exists():
+        return keep_aside(path)
+    try:
+        with Writer(place, facts) as out:
+            for part in batches(path):
+                out.write(part)
+    except BadRows:
+        return None
+    if place != path:
+        path.unlink()
+    return place
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from bench import cards, definitions, metrics
 from bench.errors import BenchError, UnknownName
 from bench.results import files
 from bench.results.files import BadRows, Identity
+from bench.stats.labels import codec_of, system_labels
 from bench.store import key_of
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ class Stale:
 
     def __str__(self) -> str:
         columns = ", ".join(self.columns[:6]) + (f" and {len(self.columns) - 6} more" if len(self.columns) > 6 else "")
-        codec = self.label.split(" ")[0]
+        codec = codec_of(self.label)
         return f"left out: {self.label}, {columns}: {self.reason}. To renew: bench run --codec {codec}, on the same data"
 
 
@@ -220,8 +221,6 @@ def up_to_date(rows: pa.Table, system_key: str, earlier: Sequence[Older]) -> tup
     """The rows of one system that are up to date, and what of it is not. earlier: metrics whose earlier version is wanted."""
     import pyarrow.compute as pc
 
-    from bench.stats.labels import system_labels
-
     if not len(rows):
         return rows, []
     wanted = {one.metric: one.version for one in earlier}
@@ -288,10 +287,9 @@ def definition_version(name: str) -> str | None:
 @cache
 def card_settings(codec: str) -> str | None:
     """Today's settings of a codec as rows tell them; None for what no card describes."""
-    name = codec.partition(" (")[0]  # less the use that is made of it: "(ceiling)", "(500 ms chunks)"
-    if name.split("@")[0] not in cards.paths():
+    if codec.split("@")[0] not in cards.paths():
         return None
     try:
-        return json.dumps(dict(cards.resolve(name).settings), sort_keys=True)
+        return json.dumps(dict(cards.resolve(codec).settings), sort_keys=True)
     except BenchError:
         return None

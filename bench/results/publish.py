@@ -27,7 +27,7 @@ RATE_DISTORTION, CONDITIONS, NONE = "rate_distortion", "conditions", "none"
 PLOTS = (RATE_DISTORTION, CONDITIONS, NONE)
 """Scores over bit rate; or what a task's card says by `plot`: each codec's scores by condition, or no picture at all."""
 FIELDS = (
-    "task", "profile", "dataset", "dataset_sha256", "partial", "synthetic", "condition", "role", "codec", "weights",
+    "task", "profile", "dataset", "dataset_sha256", "partial", "synthetic", "condition", "role", "variant", "codec", "weights",
     "weights_sha256", "device", "device_kind", "threads", "utterance", "speaker", "language", "seconds", "column", "metric",
     "metric_version", "value", "num", "den", "failure", "detail", "code_version",
 )  # fmt: skip

@@ -45,7 +45,8 @@ SCHEMA: Mapping[str, str] = {
     "weights": "none, official, nano, random or path:hash",
     "weights_sha256": "digest of the weights; of audio decoded elsewhere, of its files",
     "system_key": "identity of codec, settings, weights, definitions and packages",
-    "role": "what the system does: resynthesis, chunked, degraded, converted, enhanced, separated, ceiling, reference, probe",
+    "role": "what the row is: resynthesis, chunked, degraded, converted, enhanced, separated, ceiling, reference, probe",
+    "variant": "how the system was used, where a task uses it in several ways: 500 ms chunks, random loss 5 %, decoded audio",
     "output": "which of the waves that were made, where there are several",
     "against": "the recording that the score refers to, where it is not the original",
     "settings": "settings of the operating point (JSON)",
@@ -123,7 +124,7 @@ def _slices(plan: Plan, line: Line, store: Store, failures: Mapping[str, tuple[s
     schedule = Schedule(plan, store)
     about = {metric.name: _metric_facts(metric, store, plan.networks_on) for metric in plan.metrics}
     everything = plan.dataset.utterances
-    of_line = base(plan) | system_facts(line.system, store) | {"codec": line.codec, "role": line.producer.role}
+    of_line = base(plan) | system_facts(line.system, store) | {"role": line.producer.role, "variant": line.variant}
     of_line["audio_sha256"] = audio_sha256(plan.dataset, store)
     portable = Portable(plan.dataset, line.system)
     usage = Usage()
@@ -157,7 +158,7 @@ def note_needs(plan: Plan, store: Store, folder: Path) -> None:
     begun: set[str] = set()
     everything = plan.dataset.utterances
     for line in plan.lines:
-        name = f"{folder.resolve()}#{line.codec}#{line.system.label}#{line.system.device.split(':')[0]}"
+        name = f"{folder.resolve()}#{line.name}#{line.system.label}#{line.system.device.split(':')[0]}"
         for at in range(0, len(everything), _SLICE):
             keyed = schedule.keyed(line, everything[at : at + _SLICE])
             found = {"": output_keys(line, [one.made for one in keyed])}
@@ -246,7 +247,7 @@ def pseudo_facts(name: str) -> dict[str, Any]:
     """The fields of a reference row that no codec made: chance, a topline."""
     return {
         "codec": name, "weights": "none", "weights_sha256": "none", "system_key": name, "settings": "{}", "device": "cpu",
-        "device_kind": "cpu", "role": "reference", "code_version": "", "packages": "{}", "seed": 0,
+        "device_kind": "cpu", "role": "reference", "variant": "", "code_version": "", "packages": "{}", "seed": 0,
     }  # fmt: skip
 
 

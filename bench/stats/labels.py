@@ -1,7 +1,12 @@
-"""How systems are called, in tables, messages and on the command line: one function for all of them."""
+"""How systems are called, in tables, messages and on the command line. A label is put together here, and read here alone.
+
+Rows hold each fact in a field of its own: codec, weights, role, variant. For people they become one label:
+`focalcodec@50 (500 ms chunks) [nano]`, `lyra@6 (ceiling) [official]`, `reference@target`.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +19,43 @@ if TYPE_CHECKING:
     import pandas as pd
 
 UNWEIGHTED = {"", "none"}
-FIELDS = ("codec", "weights", "weights_sha256", "device_kind", "role")
+FIELDS = ("codec", "weights", "weights_sha256", "device_kind", "role", "variant")
+CEILING, REFERENCE = "ceiling", "reference"
+"""Roles of rows that no codec competes with: what a codec could reach at best, and what is known without one."""
+_LABEL = re.compile(r"(?P<codec>.+?)(?: \((?P<variant>[^()]+)\))?(?: \[(?P<tags>[^\[\]]*)\])?")
+
+
+def called(codec: str, role: str = "", variant: str = "") -> str:
+    """What a system is called, its weights apart: `opus@6 (random loss 5 %)`, `opus@6 (ceiling)`, `reference@target`."""
+    if role == REFERENCE and variant:
+        return f"{role}@{variant}"
+    told = variant or (role if role == CEILING else "")
+    return f"{codec} ({told})" if told else codec
+
+
+def name_of(label: str) -> str:
+    """`focalcodec@50 (500 ms chunks)` of `focalcodec@50 (500 ms chunks) [nano]`."""
+    return label.partition(" [")[0]
+
+
+def tags_of(label: str) -> str:
+    """`nano 543250b0, cuda` of `focalcodec@50 [nano 543250b0, cuda]`; empty where there are none."""
+    return label.partition(" [")[2].removesuffix("]")
+
+
+def codec_of(label: str) -> str:
+    """`focalcodec@50` of `focalcodec@50 (500 ms chunks) [nano]`."""
+    return _read(label)[0]
+
+
+def variant_of(label: str) -> str:
+    """`500 ms chunks` of `focalcodec@50 (500 ms chunks) [nano]`; empty where there is none."""
+    return _read(label)[1]
+
+
+def _read(label: str) -> tuple[str, str]:
+    found = _LABEL.fullmatch(label)
+    return (found["codec"], found["variant"] or "") if found else (name_of(label), "")
 
 
 def system_labels(rows: pd.DataFrame) -> pd.Series[Any]:
@@ -63,10 +104,7 @@ def _text(rows: pd.DataFrame, name: str) -> tuple[NDArray[np.intp], list[str]]:
 
 def _labels(distinct: Sequence[tuple[str, ...]]) -> list[str]:
     """Labels of systems, each given by its FIELDS."""
-    base = [
-        codec + (f" ({role})" if role == "ceiling" and not codec.endswith("(ceiling)") else "")
-        for codec, _, _, _, role in distinct
-    ]
+    base = [called(codec, role, variant) for codec, _, _, _, role, variant in distinct]
     alike: dict[tuple[str, str], list[int]] = {}
     for place, (name, one) in enumerate(zip(base, distinct, strict=True)):
         alike.setdefault((name, one[1]), []).append(place)
@@ -74,7 +112,7 @@ def _labels(distinct: Sequence[tuple[str, ...]]) -> list[str]:
     for (name, weights), places in alike.items():
         several = {field: len({distinct[place][field] for place in places}) > 1 for field in (2, 3, 4)}
         for place in places:
-            _, _, sha, device, role = distinct[place]
+            _, _, sha, device, role, _ = distinct[place]
             kind = "" if weights in UNWEIGHTED else weights
             tag = " ".join(part for part in (kind, sha[:8] if several[2] else "") if part)
             tags = [tag, device if several[3] else "", role if several[4] else ""]
@@ -90,7 +128,7 @@ def find_system(labels: Sequence[str], wanted: str) -> str:
     """
     if wanted in labels:
         return wanted
-    matches = sorted({label for label in labels if label.split(" [")[0] == wanted})
+    matches = sorted({label for label in labels if name_of(label) == wanted})
     if len(matches) == 1:
         return matches[0]
     if matches:

@@ -25,6 +25,7 @@ from bench.report.listening import Clip, Item
 from bench.results import files, merge
 from bench.results import rows as row_files
 from bench.speech import Dataset, Utterance
+from bench.stats.labels import CEILING, REFERENCE
 from bench.store import Store
 from bench.tasks import cards, options, outcome, resynthesis, vc
 from bench.tasks.columns import shown
@@ -128,7 +129,7 @@ def hear(
         scores = {(key, uid): some for key, told in in_rows.items() for (its, uid), some in found.items() if its == told}
         items = [_item(u, heard.beside.get(u.id, ()), runner, scores) for u in chosen]
         base = row_files.base(Plan(task, tuple(systems), heard.dataset, (), device=device, always=(), lines=lines))
-        base |= {"audio_sha256": row_files.audio_sha256(heard.dataset, store), "role": plan.lines[0].producer.role}
+        base |= {"audio_sha256": row_files.audio_sha256(heard.dataset, store), "role": plan.lines[0].producer.role, "variant": ""}
     facts = [
         f"{heard.dataset.name}: {len(chosen)} of {len(heard.dataset)} utterances, {order}",
         *(f"{s.label}: weights {s.weights.digest[:12]} from {s.weights.source}" for s in systems if s.weights.kind != "none"),
@@ -153,12 +154,15 @@ def _originals(u: Utterance) -> Sequence[tuple[str, Path | None]]:
 
 
 def _rows(folder: Path, current: Set[tuple[str, str]]) -> pd.DataFrame | None:
-    """Rows of a finished run that are of these systems (name, key) as they are today; None where there are none."""
+    """Rows of a finished run that are of these systems (name, key) as they are today; None where there are none.
+
+    What a system could reach at best is not what is heard here.
+    """
     if not files.paths(folder):
         return None
     rows = row_files.split(merge.read(folder)[0])[0]
     of_them = [pair in current for pair in zip(rows["codec"].astype(str), rows["system_key"].astype(str), strict=True)]
-    rows = rows[of_them]
+    rows = rows[of_them & ~rows["role"].isin([CEILING, REFERENCE])]
     return rows if len(rows) else None
 
 

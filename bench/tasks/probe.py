@@ -35,14 +35,13 @@ from bench.progress import Progress
 from bench.results import files
 from bench.results import rows as row_files
 from bench.speech import Dataset, Utterance
+from bench.stats.labels import called
 from bench.store import Store, key_of
 from bench.tasks import cards, options, outcome, probe_rows
 from bench.tasks.options import Options
 from bench.tasks.probe_rows import Probed
 
 TOPLINE = "log-mel"
-DECODED = " (decoded audio)"
-FEATURES = " (continuous)"
 DEFAULT_CODECS = ("focalcodec@50", "codec2@1200")
 FASTEST_HZ = 1000.0
 PROBES_PER_DEVICE = 3
@@ -51,16 +50,28 @@ _SOME = 200
 
 
 Kind = Literal["tokens", "decoded", "features", "mel"]
+VARIANTS: Mapping[Kind, str] = {"decoded": "decoded audio", "features": "continuous"}
+"""What is read where it is not a codec's tokens."""
 
 
 @dataclass(frozen=True)
 class Subject:
     """What one row of the table probes: a system's tokens, decoded audio or features, or the original's log-mel."""
 
-    name: str
+    codec: str
     kind: Kind
     line: Line | None
     key: str
+
+    @property
+    def variant(self) -> str:
+        """What of the codec is read, where it is not its tokens."""
+        return VARIANTS.get(self.kind, "")
+
+    @property
+    def name(self) -> str:
+        """What the row is called, weights apart."""
+        return called(self.codec, probe_rows.ROLE, self.variant)
 
 
 def run(task: str, wanted: Options) -> outcome.Outcome:
@@ -124,10 +135,10 @@ def _divisions(task: str, dataset: Dataset, name: str, card: cards.TaskCard, pro
 def _subjects(runner: Runner, continuous: bool) -> Iterator[Subject]:
     plan, store, keys = runner.plan, runner.store, runner.schedule.keys
 
-    def subject(name: str, kind: Kind, line: Line | None, of: Sequence[str]) -> Subject:
+    def subject(codec: str, kind: Kind, line: Line | None, of: Sequence[str]) -> Subject:
         who = line.system.key if line and kind == "features" else ""
         key = key_of("probe inputs", kind, who, list(of), definitions.get("probe-inputs").identity)
-        return Subject(name, kind, line, key)
+        return Subject(codec, kind, line, key)
 
     originals = [keys.reference(u) for u in plan.dataset]
     yield subject(TOPLINE, "mel", None, originals)
@@ -144,11 +155,11 @@ def _subjects(runner: Runner, continuous: bool) -> Iterator[Subject]:
         if record is not None and "codes" in record and readable(Codes.from_bytes(record["codes"])):
             yield subject(system.name, "tokens", line, list(coded))
         else:
-            name = system.name + DECODED
-            print(f"  {system.label} sends no tokens to read: probed on the log-mel of its decoded audio, as '{name}'")
-            yield subject(name, "decoded", line, list(coded))
+            made = subject(system.name, "decoded", line, list(coded))
+            print(f"  {system.label} sends no tokens to read: probed on the log-mel of its decoded audio, as '{made.name}'")
+            yield made
         if continuous:
-            yield subject(system.name + FEATURES, "features", line, originals)
+            yield subject(system.name, "features", line, originals)
 
 
 def readable(codes: Codes) -> bool:
@@ -173,7 +184,7 @@ def _train(
                 key = key_of("probe", *about)
                 job = Job(plan.task, path[subject.key], division, chosen, seed, checkpoints, key, plan.device)
                 system = subject.line.system if subject.line else None
-                found.append(Probed(subject.name, system, division, seed, job, {}))
+                found.append(Probed(subject.codec, subject.variant, system, division, seed, job, {}))
     results = store.get_many([one.job.key for one in found])
     due = [one.job for one in found if one.job.key not in results]
     with folder:
@@ -182,7 +193,7 @@ def _train(
             if path[subject.key] in wanted:
                 _inputs(subject, runner).save(path[subject.key])
         results |= run_jobs(due, plan, store) if due else {}
-    return [Probed(one.name, one.system, one.division, one.seed, one.job, results[one.job.key]) for one in found]
+    return [replace(one, result=results[one.job.key]) for one in found]
 
 
 def run_jobs(due: Sequence[Any], plan: Plan, store: Store, kind: ModuleType = jobs) -> dict[str, dict[str, Any]]:

@@ -20,33 +20,40 @@ from bench.probes.division import Division
 from bench.probes.jobs import Job
 from bench.probes.settings import Settings
 from bench.results import rows as row_files
+from bench.stats.labels import called
 
 if TYPE_CHECKING:
     import pandas as pd
 
-CHANCE = "chance"
+CHANCE, ROLE = "chance", "probe"
 
 
 @dataclass(frozen=True)
 class Probed:
     """A finished training of one subject of the table: `result` is what `bench.probes.jobs.run` stored."""
 
-    name: str
+    codec: str
+    variant: str
     system: System | None
     division: Division
     seed: int
     job: Job
     result: Mapping[str, Any]
 
+    @property
+    def name(self) -> str:
+        """What the row is called, weights apart."""
+        return called(self.codec, ROLE, self.variant)
+
 
 def frame(runner: Runner, probed: Sequence[Probed], divisions: Sequence[Division], settings: Settings) -> pd.DataFrame:
     """Rows of every probe, and of chance."""
     plan = runner.plan
-    subjects: dict[str, list[Probed]] = defaultdict(list)
+    subjects: dict[tuple[str, str], list[Probed]] = defaultdict(list)
     for one in probed:
-        subjects[one.name].append(one)
+        subjects[one.codec, one.variant].append(one)
     start = row_files.base(plan) | {
-        "role": "probe",
+        "role": ROLE,
         "metric": "probe", "metric_version": "1",
         "metric_key": probe_key(settings.asdict()),
     }  # fmt: skip
@@ -57,10 +64,10 @@ def frame(runner: Runner, probed: Sequence[Probed], divisions: Sequence[Division
     known = {name: record["seconds"] for some in coded.values() for name, record in some.items()}
     facts = {u.id: {"speaker": u.speaker, "language": u.language, "seconds": known.get(u.id)} for u in plan.dataset}
     records: list[dict[str, Any]] = []
-    for name, some in subjects.items():
+    for (codec, variant), some in subjects.items():
         system = some[0].system
-        about = row_files.system_facts(system, runner.store) if system else row_files.pseudo_facts(name)
-        about |= {"definitions": row_files.versions(system, "probe", "probe-inputs"), "codec": name}
+        about = row_files.system_facts(system, runner.store) if system else row_files.pseudo_facts(codec)
+        about |= {"definitions": row_files.versions(system, "probe", "probe-inputs"), "variant": variant}
         row = start | {key: value for key, value in about.items() if key != "settings"}
         for each in _subject_rows(plan.task, some):
             records.append(row | facts[each["utterance"]] | each)

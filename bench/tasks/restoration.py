@@ -32,16 +32,17 @@ from bench.probes.restoration.pairs import Pairs
 from bench.probes.restoration.settings import Settings, settings
 from bench.results import files
 from bench.results import rows as row_files
+from bench.stats.labels import CEILING, REFERENCE, called
 from bench.store import Store, key_of
 from bench.tasks import cards, encoded, mixtures, options, outcome, probe, restored_rows
 from bench.tasks.encoded import EachVoice, Encoded, Predicted, PredictedVoices
 from bench.tasks.mixtures import CLEAN, Material
 from bench.tasks.options import Options
-from bench.tasks.probe import FEATURES
+from bench.tasks.probe import VARIANTS
 from bench.tasks.restored_rows import Restored
 
 DEFAULT_CODECS = ("focalcodec@50", "freqcodec@1")
-CEILING, UNTREATED = "ceiling", "untreated"
+UNTREATED = "untreated"
 _SOME = 200
 """Utterances whose codes are read at a time."""
 
@@ -131,7 +132,10 @@ def _run(
         rows = restored_rows.apart(row_files.frame(scored, store, runner.failures), scored.dataset)
         row_files.note_needs(scored, store, place.folder())
         for one in restored:
-            store.need(f"{place.folder().resolve()}#{one.name}#head {one.job.key[:8]}", [one.job.key])
+            store.need(
+                f"{place.folder().resolve()}#{called(one.system.name, task.role, one.variant)}#head {one.job.key[:8]}",
+                [one.job.key],
+            )
     return outcome.finish(restored_rows.told(rows, restored, task.role, chosen, UNTREATED), place, scored, wanted)
 
 
@@ -162,13 +166,13 @@ def _check_tokens(task: Task, system: System) -> None:
 
 def _lines(task: Task, systems: Sequence[System], restored: Sequence[Restored]) -> Iterator[Line]:
     identity = known.system("identity")
-    yield Line(identity, task.through_codec("reference", CLEAN), name="reference@clean")
-    yield Line(identity, task.through_codec("reference", ""), name=f"reference@{task.mixed}")
+    yield Line(identity, task.through_codec(REFERENCE, CLEAN), "clean")
+    yield Line(identity, task.through_codec(REFERENCE, ""), task.mixed)
     for system in systems:
-        yield Line(system, task.through_codec(CEILING, CLEAN), name=f"{system.name} ({CEILING})")
-        yield Line(system, task.through_codec("resynthesis", ""), name=f"{system.name} ({UNTREATED})")
+        yield Line(system, task.through_codec(CEILING, CLEAN))
+        yield Line(system, task.through_codec("resynthesis", ""), UNTREATED)
     for one in restored:
-        yield Line(one.system, task.predicted(one.path, one.job.key), name=restored_rows.seeded(one.name, one.seed))
+        yield Line(one.system, task.predicted(one.path, one.job.key), restored_rows.seeded(one.variant, one.seed))
 
 
 def _heads(
@@ -186,29 +190,29 @@ def _heads(
     kind = plan.device.split(":")[0]
     with tempfile.TemporaryDirectory(prefix="bench-restoration-") as scratch:
         found: list[tuple[str, Job]] = []
-        for name in (system.name, *((system.name + FEATURES,) if with_features else ())):
+        for variant in ("", *((VARIANTS["features"],) if with_features else ())):
             for seed in seeds:
-                key = key_of(*about, name.removeprefix(system.name), seed, kind, system.key)
-                path = Path(scratch) / f"{len(name)}.npz"
+                key = key_of(*about, f" ({variant})" if variant else "", seed, kind, system.key)
+                path = Path(scratch) / f"{variant or 'tokens'}.npz"
                 lists = (material.train, material.valid, material.test)
-                found.append((name, Job(path, *lists, chosen, seed, folder, key, plan.device)))
+                found.append((variant, Job(path, *lists, chosen, seed, folder, key, plan.device)))
         results = store.get_many([job.key for _, job in found])
-        due = [(name, job) for name, job in found if job.key not in results]
+        due = [(variant, job) for variant, job in found if job.key not in results]
         codes, *of_clean = (_codes(runner, line, material, None if due else material.test) for line in (heard, *clean))
         said = {u: [some[u] for some in of_clean] for u in codes}
         made: dict[str, Pairs] = {}
         if due:
             tables = codec.codebooks() if isinstance(codec, HasCodebooks) else None
-            made[system.name] = pairs.from_codes(system.name, codes, said, tables)
-        for name, job in due:
-            if name not in made:
+            made[""] = pairs.from_codes(system.name, codes, said, tables)
+        for variant, job in due:
+            if variant not in made:
                 assert isinstance(codec, HasFeatures)
                 features = {u.id: codec.features(u.read(codec.sample_rate)[0]) for u in plan.dataset}
-                made[name] = pairs.continuous(made[system.name], features, name)
+                made[variant] = pairs.continuous(made[""], features, called(system.name, variant=variant))
             if not job.pairs.is_file():
-                made[name].save(job.pairs)
+                made[variant].save(job.pairs)
         results |= probe.run_jobs([job for _, job in due], plan, store, jobs) if due else {}
-    for line, job in found:
+    for variant, job in found:
         told = results[job.key]
         predicted = {u: [pairs.replaced(codes[u], source) for source in told["tokens"][u]] for u in material.test}
         path = folder / f"{job.key}.npz"
@@ -219,7 +223,7 @@ def _heads(
             })  # fmt: skip
         wrong = {name: count for u, some in predicted.items() for name, count in _wrong(u, some, said[u])}
         heard_wrong = {name: count for u in predicted for name, count in _wrong(u, [codes[u]] * len(said[u]), said[u])}
-        yield Restored(line, system, job.seed, job, told, path.resolve(), wrong, heard_wrong)
+        yield Restored(variant, system, job.seed, job, told, path.resolve(), wrong, heard_wrong)
 
 
 def _wrong(utterance: str, predicted: Sequence[Codes], said: Sequence[Codes]) -> Iterator[tuple[str, tuple[int, int]]]:

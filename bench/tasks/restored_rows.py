@@ -24,18 +24,20 @@ from bench.speech import Dataset
 if TYPE_CHECKING:
     import pandas as pd
 
-_SEED = " #"
-"""Between the name of a line and its seed, until the seeds are one row."""
+_SEED = "#"
+"""Between the variant of a line and its seed, until the seeds are one row."""
 SPREAD = ("dwer_whisper_small", "dwer")
 """The first of these columns that is there tells the spread over seeds."""
 
 
 @dataclass(frozen=True)
 class Restored:
-    """A trained head. path: the codes it predicted. wrong: utterance, as rows call it -> (wrong tokens, all tokens);
-    untreated: those of what was heard."""
+    """A trained head. variant: what it reads where it is not tokens. path: the codes it predicted.
 
-    name: str
+    wrong: utterance, as rows call it -> (wrong tokens, all tokens); untreated: those of what was heard.
+    """
+
+    variant: str
     system: System
     seed: int
     job: Job
@@ -44,10 +46,15 @@ class Restored:
     wrong: Mapping[str, tuple[int, int]]
     untreated: Mapping[str, tuple[int, int]]
 
+    @property
+    def of(self) -> tuple[str, str]:
+        """Codec and variant: what the rows of its line say."""
+        return self.system.name, self.variant
 
-def seeded(name: str, seed: int) -> str:
-    """Name of the line of one seed."""
-    return f"{name}{_SEED}{seed}"
+
+def seeded(variant: str, seed: int) -> str:
+    """Variant of the line of one seed."""
+    return f"{variant}{_SEED}{seed}"
 
 
 def called(utterance: str, output: str) -> str:
@@ -69,26 +76,26 @@ def apart(rows: pd.DataFrame, mixtures: Dataset) -> pd.DataFrame:
 def told(rows: pd.DataFrame, restored: Sequence[Restored], role: str, chosen: Settings, untreated: str) -> pd.DataFrame:
     """`rows` with one row per system, utterance, output and column, and with the facts of the heads.
 
-    role: of their rows. untreated: what the line of a codec without a head has in brackets.
+    role: of their rows. untreated: the variant of a codec's line without a head.
     """
     ours = rows["role"].astype(str) == role
     mine = rows[ours].copy()
-    seed = mine["codec"].astype(str).str.rpartition(_SEED)[2]
-    mine["codec"] = mine["codec"].astype(str).str.rpartition(_SEED)[0]
-    names = ["codec", "system_key", "utterance", "output", "column", "against"]
+    seed = mine["variant"].astype(str).str.rpartition(_SEED)[2]
+    mine["variant"] = mine["variant"].astype(str).str.rpartition(_SEED)[0]
+    names = ["codec", "variant", "system_key", "utterance", "output", "column", "against"]
     about = json.dumps(chosen.asdict() | {"seeds": sorted({one.seed for one in restored})}, sort_keys=True)
     made = []
     for _, some in mine.groupby(names, observed=True, sort=False, dropna=False):
         row = _joined(some.to_dict("records"))
         made.append(row | {"definitions": _with_ours(row["definitions"])})
-    for name in dict.fromkeys(one.name for one in restored):
-        of_line = mine[mine["codec"] == name]
-        heads = [one for one in restored if one.name == name]
+    for codec, variant in dict.fromkeys(one.of for one in restored):
+        of_line = mine[(mine["codec"] == codec) & (mine["variant"] == variant)]
+        heads = [one for one in restored if one.of == (codec, variant)]
         if len(of_line):
             made += _wrong_tokens(of_line, [one.wrong for one in heads])
             made += _facts(heads, of_line.assign(seed_of=seed.loc[of_line.index]), about)
-        plain = rows[rows["codec"].astype(str) == f"{name} ({untreated})"]
-        if len(plain):
+        plain = rows[(rows["codec"] == codec) & (rows["variant"] == untreated)]
+        if len(plain) and not variant:
             made += _wrong_tokens(plain, [heads[0].untreated])
     return row_files.joined([rows[~ours], row_files.typed(made)])
 

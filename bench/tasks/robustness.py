@@ -50,12 +50,12 @@ def run(wanted: Options) -> outcome.Outcome:
 def lines(systems: Sequence[System], conditions: Mapping[str, Sequence[float]]) -> Iterator[Line]:
     """Of each system the undisturbed line, then one for each condition. No channel is put behind a reference."""
     for system in systems:
-        yield Line(system, Resynthesis(), name=f"{system.name} ({UNDISTURBED})")
+        yield Line(system, Resynthesis(), UNDISTURBED)
         for condition, amount in degradations.listed(conditions):
             if system.point.kind == "reference" and (condition in CHANNELS or condition == degradations.TANDEM):
                 continue
             producer = Degraded(condition=condition, amount=amount)
-            yield Line(system, producer, name=f"{system.name} ({degradations.called(condition, amount)})")
+            yield Line(system, producer, degradations.called(condition, amount))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

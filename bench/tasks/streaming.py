@@ -23,6 +23,7 @@ from bench.errors import BenchError
 from bench.guard import guarded
 from bench.results import files
 from bench.results import rows as row_files
+from bench.stats.labels import CEILING
 from bench.store import Store
 from bench.tasks import cards, options, outcome
 from bench.tasks.chunks import Chunked
@@ -74,13 +75,13 @@ def run(wanted: Options) -> outcome.Outcome:
 def lines(systems: Sequence[System], chunking: Chunking) -> Iterator[Line]:
     """Of each system the whole signal, then one line per chunk size."""
     for system in systems:
-        yield Line(system, Resynthesis(), name=f"{system.name} ({WHOLE})")
+        yield Line(system, Resynthesis(role=CEILING), WHOLE)
         for size in chunking.chunk_ms:
             producer = Chunked(
                 chunk_ms=size, context_ms=chunking.context_ms, overlap=chunking.overlap,
                 nominal_kbps=system.point.bitrate_kbps,
             )  # fmt: skip
-            yield Line(system, producer, name=f"{system.name} ({size:g} ms chunks)")
+            yield Line(system, producer, f"{size:g} ms chunks")
 
 
 def _run(plan: Plan, wanted: Options) -> outcome.Outcome:
@@ -99,7 +100,7 @@ def percentiles(rows: pd.DataFrame) -> pd.DataFrame:
     """p50, p95 and p99 of the times of all chunks of each system, as rows of the whole set."""
     times = rows[(rows["column"].astype(str) == "chunk_times") & rows["detail"].notna() & rows["failure"].isna()]
     made = []
-    for _, part in times.groupby("codec", observed=True, sort=False):
+    for _, part in files.by_system(times):
         every = sorted(1000 * second for detail in part["detail"].astype(str) for second in json.loads(detail))
         about = part.iloc[0].to_dict() | {"utterance": "(set)", "speaker": row_files.WHOLE_SET, "language": "-"}
         for percent in PERCENTILES:

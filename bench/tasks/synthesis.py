@@ -25,6 +25,7 @@ from bench.probes.synthesis.settings import Settings, settings
 from bench.results import files
 from bench.results import rows as row_files
 from bench.speech import BY_HEART, WHAT_CONDITIONS_MEAN, Dataset, Utterance
+from bench.stats.labels import CEILING, REFERENCE
 from bench.store import Store, key_of
 from bench.tasks import cards, options, outcome, speaking_rows, speaking_training
 from bench.tasks.options import Options
@@ -132,7 +133,7 @@ def _spoken(u: Utterance) -> Utterance:
 
 
 def _recordings() -> Line:
-    return Line(known.system("identity"), Resynthesis(role="reference", heard=TARGET), name="recordings")
+    return Line(known.system("identity"), Resynthesis(role=REFERENCE, heard=TARGET), "recording")
 
 
 def _lines(trained: Sequence[speaking_training.Trained], chosen: Settings, device: str) -> list[Line]:
@@ -147,7 +148,7 @@ def _lines(trained: Sequence[speaking_training.Trained], chosen: Settings, devic
 
 
 def _ceilings(systems: Sequence[System]) -> list[Line]:
-    return [Line(one, Resynthesis(role="ceiling", heard=TARGET), name=f"{one.name} (ceiling)") for one in systems]
+    return [Line(one, Resynthesis(role=CEILING, heard=TARGET)) for one in systems]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -28,6 +28,7 @@ from bench.errors import UnknownName
 from bench.guard import guarded
 from bench.results import files
 from bench.results import rows as row_files
+from bench.stats.labels import CEILING, REFERENCE
 from bench.store import Store
 from bench.tasks import cards, options, outcome, trials
 from bench.tasks.options import Options
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DEFAULT_CODECS = ("focalcodec@50", "freecodec@v3", "freqcodec@4")
-CONVERTED, CEILING = "converted", "ceiling"
+CONVERTED = "converted"
 RECORDINGS = (TARGET, SOURCE, IMPOSTOR)
 
 
@@ -120,7 +121,7 @@ def _run(listed: Trials, columns: Mapping[str, tuple[str, ...]], wanted: Options
 def references() -> tuple[Line, ...]:
     """Recordings as they are: the target's own, the source, and somebody else's."""
     identity = known.system("identity")
-    return tuple(Line(identity, Resynthesis(role="reference", heard=name), name=f"reference@{name}") for name in RECORDINGS)
+    return tuple(Line(identity, Resynthesis(role=REFERENCE, heard=name), name) for name in RECORDINGS)
 
 
 def conversions(systems: Sequence[System]) -> tuple[Line, ...]:
@@ -133,11 +134,7 @@ def conversions(systems: Sequence[System]) -> tuple[Line, ...]:
 
 def ceilings(systems: Sequence[System]) -> tuple[Line, ...]:
     """The target's own recording through each codec: no conversion by it can be nearer."""
-    return tuple(
-        Line(system, Resynthesis(role=CEILING, heard=TARGET), name=f"{system.name} ({CEILING})")
-        for system in systems
-        if not _published(system)
-    )
+    return tuple(Line(system, Resynthesis(role=CEILING, heard=TARGET)) for system in systems if not _published(system))
 
 
 def _published(system: System) -> bool:
@@ -171,7 +168,7 @@ def _told(rows: pd.DataFrame, systems: Sequence[System], columns: Mapping[str, S
     wanted = {*columns[TARGET], *(name + TO_SOURCE for name in columns[SOURCE])}
     column = rows["column"].astype(str)
     told = column.isin(list(ENGINE)) & ~column.str.startswith("bitrate_")
-    kept = rows[column.isin(list(wanted)) | (told & (rows["role"].astype(str) != "reference"))]
+    kept = rows[column.isin(list(wanted)) | (told & (rows["role"].astype(str) != REFERENCE))]
     nominal = [_nominal(kept, system) for system in systems]
     return row_files.joined([kept, *(part for part in nominal if len(part))])
 
@@ -179,7 +176,7 @@ def _told(rows: pd.DataFrame, systems: Sequence[System], columns: Mapping[str, S
 def _nominal(rows: pd.DataFrame, system: System) -> pd.DataFrame:
     if system.point.bitrate_kbps is None:
         return rows.iloc[:0]
-    own = rows[rows["system_key"].astype(str) == system.key].drop_duplicates(["codec", "role", "utterance"])
+    own = rows[rows["system_key"].astype(str) == system.key].drop_duplicates(["role", "variant", "utterance"])
     about = row_files.engine_facts() | {"failure": None, "detail": None}
     nominal = {"column": "bitrate_nominal", "value": system.point.bitrate_kbps, "num": None, "den": None, "against": ""}
     return own.assign(**about, **nominal)

@@ -139,7 +139,7 @@ def test_what_nobody_foresaw_costs_its_job_and_names_its_place(tmp_path: Path, m
     make = worker._Work.make
 
     def broken(work: worker._Work) -> None:
-        if work.job.line is not None and work.job.line.codec == "coarse@breaks":
+        if work.job.line is not None and work.job.line.name == "coarse@breaks":
             raise KeyError("planted")
         make(work)
 

@@ -100,9 +100,9 @@ def test_rates_are_joined_and_variants_named(system: str, name: str) -> None:
 
 def test_variants_of_a_codec_share_its_look() -> None:
     named = ["freecodec@v2 [nano]", "freecodec@v3 [nano]"]
-    assert [plots.variant(system) for system in named] == ["v2", "v3"]
+    assert [plots.unrated(system) for system in named] == ["v2", "v3"]
     assert {plots.look_of(system) for system in named} == {"freecodec [nano]"}
-    assert plots.variant("funcodec@gr1-0.5") == plots.variant("opus@12 (decoded audio)") == plots.variant("g722") == ""
+    assert plots.unrated("funcodec@gr1-0.5") == plots.unrated("opus@12 (decoded audio)") == plots.unrated("g722") == ""
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.1, 300), (2.1, 9.6), (0.4, 1.1), (5.0, 8.5), (3.9, 6.1)])

@@ -16,6 +16,7 @@ from bench.errors import BenchError, UnknownName
 from bench.probes.restoration import settings
 from bench.results import files
 from bench.speech import Dataset, Utterance
+from bench.stats.labels import system_labels
 from bench.tasks import cards, encoded, mixtures, probe, restoration
 from bench.tasks.options import Options
 
@@ -64,6 +65,7 @@ def test_table_of_a_run(
     module = cards.module(task)
     [folder] = module.run(asked).folders
     rows = files.read(folder).astype(dict.fromkeys(("codec", "column", "utterance", "output", "against", "role"), str))
+    rows["codec"] = system_labels(rows)  # by their names in the table
     mixed = "mixture" if task == "separation" else "noisy"
     assert set(rows["codec"]) == {
         "reference@clean", f"reference@{mixed}", "codec2@1200", "codec2@1200 (ceiling)", "codec2@1200 (untreated)",
