@@ -65,7 +65,8 @@ def test_table_of_a_run(tmp_path: Path, two_voices: Dataset, monkeypatch: pytest
     wanted = options(tmp_path, "codec2@1200", "mulaw", seeds=(0, 1))
     result = probe.run("si", wanted)
     rows = files.read(result.folders[0]).astype({"codec": str, "column": str, "utterance": str})
-    assert set(rows["codec"]) == {"log-mel", "chance", "codec2@1200", f"mulaw@128{probe.DECODED}"}
+    told = set(zip(rows["codec"], rows["variant"].astype(str), strict=True))
+    assert told == {("log-mel", ""), ("chance", ""), ("codec2@1200", ""), ("mulaw@128", probe.VARIANTS["decoded"])}
     errors = rows[rows["column"] == "probe_er"]
     assert len(errors) == 4 * 2, "one row per system and test utterance, seeds summed"
     assert set(errors[errors["codec"] != "chance"]["den"]) == {2.0}
@@ -107,7 +108,7 @@ def test_spread_over_folds_and_seeds() -> None:
         outputs = {name: int(place < wrong) for place, name in enumerate(names)}
         result = {"outputs": outputs, "parameters": 1e6, "seconds": 2.0, "best_epoch": 3}
         job = jobs.Job("si", Path("x"), division, SMALL, seed, Path("s"), "k")
-        return probe_rows.Probed("c", None, division, seed, job, result)
+        return probe_rows.Probed("c", "", None, division, seed, job, result)
 
     some = [probed("1", 0, 0), probed("1", 1, 2), probed("2", 0, 4), probed("2", 1, 2)]
     rows = list(probe_rows._subject_rows("si", some))

@@ -21,6 +21,7 @@ from bench.engine.producers.resynthesis import Resynthesis
 from bench.errors import BadAudio, BenchError
 from bench.results import files
 from bench.speech import Dataset, Utterance
+from bench.stats.labels import system_labels
 from bench.store import Store
 from bench.tasks import trials, vc
 from bench.tasks.columns import shown
@@ -168,8 +169,10 @@ def test_table_of_a_run(tmp_path: Path) -> None:
     result = vc.run(wanted)
     assert result.code == 1, "opus converts nothing"
     rows = files.read(result.folders[0]).astype({"codec": str, "column": str, "failure": object})
-    table = rows.pivot_table(index="codec", columns="column", values="value", aggfunc="mean", observed=True)
-    assert set(rows["codec"]) == {
+    rows["label"] = system_labels(rows)
+    table = rows.pivot_table(index="label", columns="column", values="value", aggfunc="mean", observed=True)
+    assert set(rows["codec"]) == {"identity", "codec2@1200", "opus@6"}
+    assert set(rows["label"]) == {
         "reference@target", "reference@source", "reference@impostor", "codec2@1200", "codec2@1200 (ceiling)",
         "opus@6", "opus@6 (ceiling)",
     }  # fmt: skip
@@ -180,12 +183,12 @@ def test_table_of_a_run(tmp_path: Path) -> None:
     assert table.loc["reference@target", source] == pytest.approx(table.loc["reference@source", target], abs=1e-4)
     assert table.loc["codec2@1200 (ceiling)", target] > table.loc["codec2@1200 (ceiling)", source]
     assert table.loc["codec2@1200", "bitrate_nominal"] == pytest.approx(1.2)
-    opus = rows[(rows["codec"] == "opus@6") & (rows["column"] == target)]
+    opus = rows[(rows["label"] == "opus@6") & (rows["column"] == target)]
     assert set(opus["failure"]) == {"no_conversion"} and len(opus) == 4
     assert rows["dataset_sha256"].nunique() == 1 and "|" not in "".join(rows["utterance"].astype(str))
     assert set(shown(rows)) >= set(columns)
     again = vc.run(wanted)
-    key = ["codec", "utterance", "column"]
+    key = ["codec", "role", "variant", "utterance", "column"]
     second = files.read(again.folders[0])
     pd.testing.assert_series_equal(
         rows.astype(dict.fromkeys(key, str)).set_index(key)["value"].sort_index(),
