@@ -13,10 +13,13 @@ from typing import Any
 PLAIN = 3
 """The format from which on `codec` is the codec alone."""
 _USED = re.compile(r"(?P<codec>.+) \((?P<how>[^()]+)\)")
-_REFERENCE = re.compile(r"reference@(?P<heard>target|source|impostor)")
+_REFERENCE = re.compile(r"reference@(?P<heard>.+)|(?P<plain>recording)s")
 _ROLES: Mapping[tuple[str, str], str] = {
     ("resynthesis", "whole signal"): "ceiling",
     ("resynthesis", "undisturbed"): "resynthesis",
+    ("resynthesis", "untreated"): "resynthesis",
+    ("enhanced", "continuous"): "enhanced",
+    ("separated", "continuous"): "separated",
     ("probe", "decoded audio"): "probe",
     ("probe", "continuous"): "probe",
 }
@@ -40,7 +43,7 @@ def is_other(told: Mapping[str, Any]) -> bool:
 def parted(codec: str, role: str) -> tuple[str, str, str]:
     """(codec, role, variant) of a system by its earlier codec and role; what was plain before stays as it is."""
     if role == "reference" and (found := _REFERENCE.fullmatch(codec)):
-        return "identity", role, found["heard"]
+        return "identity", role, found["heard"] or found["plain"]
     found = _USED.fullmatch(codec)
     if found is None:
         return codec, role, ""
