@@ -247,6 +247,7 @@ def _scored(**columns: float | tuple[float, float]) -> pd.DataFrame:
         ({"stoi": 0.3, "dwer": (1.0, 20.0)}, "uncorrelated"),
         ({"sim_resemblyzer": 0.45}, "impostor"),
         ({"sim_ecapa": 0.175}, "impostor"),
+        ({"sim": 0.6}, "impostor"),
         ({"pesq_wb": 4.64, "stoi": 0.67}, "unaligned"),
     ],
 )

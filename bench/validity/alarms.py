@@ -24,8 +24,8 @@ INTELLIGIBLE_DWER = 0.2
 UNCORRELATED_STOI = 0.4
 PESQ_FLOOR = 1.1
 HIGH_MOS = {"utmos": 4.0, "distillmos": 4.0, "dnsmos_p808": 3.6, "dnsmos_ovrl": 3.3}
-IMPOSTOR = {"sim_resemblyzer": 0.6, "sim_wavlm": 0.75, "sim_ecapa": 0.25}
-"""Cosine that different speakers reach easily under each model; matched by the start of the column's name."""
+IMPOSTOR = {"sim_resemblyzer": 0.6, "sim": 0.75, "sim_ecapa": 0.25}
+"""Cosine that different speakers reach easily, by the column of each model; `sim` is WavLM's."""
 UNPAIRED_ENVELOPE = {"clean": 0.65, "noisy": 0.4}
 DELAY_MS = 10.0
 LEVEL_DB = 3.0
@@ -170,10 +170,9 @@ def of_pairs(wide: pd.DataFrame, unpaired: NDArray[np.float64]) -> dict[str, tup
             high |= wide[name] >= limit
     impostor = pd.Series(False, index=wide.index)
     # A conversion should be as unlike its source as another speaker.
-    similarity = [c for c in wide.columns if c.startswith(tuple(IMPOSTOR)) and not c.endswith("_to_source")]
-    for start, limit in IMPOSTOR.items():
-        for name in (c for c in similarity if c.startswith(start)):
-            impostor |= wide[name] < limit
+    similarity = [c for c in wide.columns if c.partition("_to_")[0] in IMPOSTOR and not c.endswith("_to_source")]
+    for name in similarity:
+        impostor |= wide[name] < IMPOSTOR[name.partition("_to_")[0]]
     offset = get("original_offset").notna() | get("decoded_offset").notna()
     integers = get("decoded_peak") > INTEGER_PEAK
     mos = [c for c in wide.columns if c.startswith(tuple(HIGH_MOS))]
