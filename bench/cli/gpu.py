@@ -1,11 +1,12 @@
 """`bench doctor --gpu`: does a GPU compute what the CPU computes, and how fast? Ends in a report, a verdict and an exit code.
 
 Codecs and metrics with a network run on both; a probe is trained on both; a small resynthesis runs with both lanes. What
-has no weights here runs with random ones of its true shapes (codecs) or is told as not checked (metrics).
+has no weights here runs with random ones of its true shapes, and says so; only Whisper, which writes texts, is then not checked.
 """
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
 import tempfile
@@ -40,6 +41,8 @@ SCORES = 1e-3
 """Largest difference of scores and embeddings, as a share of the larger of 1 and the CPU's."""
 LOSSES = 1e-3
 """Largest difference of a probe's first losses, as a share of the CPU's."""
+SIZES = (4, 16, 64)
+"""How many times the utterances are in the growing batches whose speed is measured."""
 FOLDER = Path("results") / "gpu"
 COLUMNS = ("stoi", "distillmos", "sim_resemblyzer")
 """Of the small resynthesis: metrics with a network and without, whose weights come with packages."""
@@ -116,7 +119,7 @@ def _codec_speed(loaded: Any, where: str, waves: Sequence[np.ndarray]) -> dict[s
     """Audio seconds per second at batch 1 and at the best of growing batches; most memory."""
     seconds = sum(map(len, waves)) / loaded.sample_rate
     clock, best = Clock(where), {"encode": (0.0, 1), "decode": (0.0, 1)}
-    sizes = [1, *((4, 16, 64) if loaded.together else ())]
+    sizes = [1, *(SIZES if loaded.together else ())]
     speeds: dict[str, str] = {}
     _reset(where)
     for size in sizes:
@@ -142,6 +145,43 @@ def _codec_speed(loaded: Any, where: str, waves: Sequence[np.ndarray]) -> dict[s
 def _metric(metric: Metric, where: str, speech: Sequence[Any]) -> Check:
     if metric.place(where) != where:
         return Check(f"metric {metric.name}", "skipped", f"runs on the CPU: onnxruntime cannot use {where} here")
+    if (absent := _absent(metric)) and (metric.network is None or metric.network.random is None):
+        return Check(f"metric {metric.name}", "skipped", absent)
+    with _random(metric.network, where) if absent else contextlib.nullcontext("its own weights") as ran:
+        return _scored(metric, where, speech, ran)
+
+
+def _absent(metric: Metric) -> str:
+    """Why the metric's weights cannot be had here; empty where they can."""
+    try:
+        metric.weights()
+    except BenchError as error:
+        return str(error)
+    return ""
+
+
+@contextlib.contextmanager
+def _random(network: Any, where: str) -> Iterator[str]:
+    """The network with one draw of random weights in both places, until the end."""
+    import copy
+
+    import torch
+
+    from bench.metrics import networks
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        made = network.random()
+    networks.keep(network, "cpu", made)
+    # Deep copies, since a device's module takes over the tensors that it is moved with.
+    networks.keep(network, where, copy.deepcopy(made).to(where))
+    try:
+        yield "random weights of the true shapes"
+    finally:
+        networks.drop(network)
+
+
+def _scored(metric: Metric, where: str, speech: Sequence[Any], ran: str) -> Check:
     signals = [Signal(item.read_reference(metric.rate_hz)[0], metric.rate_hz, item.text, item.language) for item in speech]
     wanted = metric.analyse_on("cpu", signals)
     clock = Clock(where)
@@ -150,7 +190,7 @@ def _metric(metric: Metric, where: str, speech: Sequence[Any]) -> Check:
     found, spent = clock.time(lambda: metric.analyse_on(where, signals, batched=True))
     worst = max(_apart(one, two) for one, two in zip(wanted, found, strict=True))
     speed = sum(len(signal.wave) for signal in signals) / metric.rate_hz / max(spent, 1e-9)
-    told = f"scores within {worst:.1e} (at most {SCORES:g})"
+    told = f"{ran}; scores within {worst:.1e} (at most {SCORES:g})"
     cells = {"scoring, best batch": f"{speed:.1f}", "memory, MiB": _memory(where)}
     return Check(f"metric {metric.name}", "ok" if worst <= SCORES else "bad", told, cells)
 

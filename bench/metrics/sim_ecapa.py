@@ -32,6 +32,12 @@ def _load(device: str) -> Any:
     return from_file(sources.locate(SOURCE).files[FILE]).to(device)
 
 
+def _random() -> Any:
+    from bench.metrics.networks.ecapa import Ecapa
+
+    return Ecapa().eval()
+
+
 NETWORK = Network(
     name="spkrec-ecapa-voxceleb",
     load=_load,
@@ -39,6 +45,7 @@ NETWORK = Network(
     run=lambda network, batch: network(batch),
     result=lambda vectors: {"embedding": vectors[0].numpy()},
     weights=lambda: sources.locate(SOURCE).paths,
+    random=_random,
     bytes_per_s=20e6,
 )
 

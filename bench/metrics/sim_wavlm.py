@@ -56,7 +56,22 @@ def _result(vectors: Any) -> Analysis:
     return {"embedding": vector}
 
 
-NETWORK = Network("wavlm-base-sv", _load, _read, _run, _result, lambda: sources.locate(SOURCE).paths, bytes_per_s=60e6)
+def _random() -> Any:
+    from bench.metrics.networks.wavlm import random
+
+    return random()
+
+
+NETWORK = Network(
+    name="wavlm-base-sv",
+    load=_load,
+    read=_read,
+    run=_run,
+    result=_result,
+    weights=lambda: sources.locate(SOURCE).paths,
+    random=_random,
+    bytes_per_s=60e6,
+)
 
 METRIC = of_embedding(
     "sim_wavlm",

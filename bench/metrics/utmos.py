@@ -46,6 +46,12 @@ def _load(device: str) -> Any:
     return from_state(pickles.tensors(path), str(path)).to(device)
 
 
+def _random() -> Any:
+    from bench.metrics.networks.utmos import Utmos
+
+    return Utmos().eval()
+
+
 NETWORK = Network(
     name="utmos",
     load=_load,
@@ -53,6 +59,7 @@ NETWORK = Network(
     run=lambda network, batch: network(batch),
     result=mean_of("score"),
     weights=lambda: sources.locate(SOURCE).paths,
+    random=_random,
     bytes_per_s=60e6,
 )
 

@@ -25,12 +25,41 @@ def test_a_cpu_computes_what_a_cpu_computes(tmp_path: Path, capsys: pytest.Captu
     assert text.rstrip().endswith(last) and last in capsys.readouterr().out
 
 
+def test_everything_on_a_device_that_refuses_the_cpus_tensors(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Codec, metrics with and without weights here, probe and both lanes, to the verdict; a planted fault turns it."""
+    import lane
+
+    from bench.engine.executors import ExecutorOptions
+    from bench.engine.runner import Runner
+
+    def runner(plan, store):  # type: ignore[no-untyped-def]
+        return Runner(plan, store, lane.LaneExecutor(ExecutorOptions(1, (plan.device,))) if plan.lanes else None)
+
+    lane.register()
+    monkeypatch.setattr(gpu, "Runner", runner)
+    monkeypatch.setattr(gpu, "SIZES", (2,))
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path))  # no weights of ECAPA there
+    speech = data.load("embedded").limit(1).utterances
+    found = {one.what: one for one in gpu.checks("lane", speech, ["focalcodec@50"], ["sim_resemblyzer", "sim_ecapa"])}
+    assert [one.state for one in found.values()] == ["ok"] * 5, [one.found for one in found.values()]
+    assert found["metric sim_ecapa"].found.startswith("random weights of the true shapes;")
+    assert found["metric sim_resemblyzer"].found.startswith("its own weights;")
+    assert "tokens equal 100.00%" in found["codec focalcodec@50"].found and "it learns" in found["probe"].found
+    assert "5 checks passed, 0 failed, 0 could not" in gpu.verdict(list(found.values()))
+    from bench.metrics import networks
+
+    assert not any(name == "spkrec-ecapa-voxceleb" for name, _ in networks._loaded), "random weights score nothing afterwards"
+    monkeypatch.setattr(gpu, "TOKENS", 1.01)
+    [codec, *_] = gpu.checks("lane", speech, ["focalcodec@50"], [])
+    assert codec.state == "bad" and "does not compute" in gpu.verdict([codec])
+
+
 def test_a_device_that_computes_otherwise_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Codes and scores that differ are each caught; a check that breaks leaves the others theirs."""
     speech = data.load("embedded").limit(1).utterances
     real = gpu.metrics.find("sim_resemblyzer")
     wrong = type("Wrong", (), {"name": "wrong", "rate_hz": 16000, "device": True})()
-    wrong.place = lambda device: device
+    wrong.place, wrong.weights, wrong.network = (lambda device: device), (lambda: ()), None
     wrong.analyse_on = lambda device, signals, batched=None: [
         {"embedding": np.ones(3) * (1.0 + 0.01 * bool(batched))} for _ in signals
     ]

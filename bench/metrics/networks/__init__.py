@@ -70,6 +70,9 @@ class Network:
     """On a CPU, one signal at a time, so that its score does not depend on its neighbours, not even in the last bit."""
     place: Callable[[str], str] = lambda device: device
     """Device asked for -> device it runs on: "cpu" where the other one cannot be used."""
+    random: Callable[[], Any] | None = None
+    """The network on the CPU with random weights of its true shapes, to compare devices where its weights are not here; a
+    score is never made of it."""
     host: bool = False
     """Whether `run` wants its rows in the host's memory whatever the device: onnxruntime moves them itself."""
 
@@ -100,6 +103,17 @@ def forget(device: str | None = None) -> None:
         del _loaded[key]
         _limits.pop(key, None)
     devices.release()
+
+
+def keep(network: Network, device: str, model: Any) -> None:
+    """Use `model` as `network` on `device`, until `drop`."""
+    _loaded[network.name, device] = model
+
+
+def drop(network: Network) -> None:
+    """Forget `network` on every device: the next use loads it."""
+    for key in [key for key in _loaded if key[0] == network.name]:
+        del _loaded[key]
 
 
 def _make_room(network: str, device: str) -> None:

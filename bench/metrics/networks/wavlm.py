@@ -17,6 +17,14 @@ def from_folder(folder: str) -> Any:
     return WavLMForXVector.from_pretrained(folder, local_files_only=True).eval()
 
 
+def random() -> Any:
+    """The network with random weights, of the published shapes."""
+    from transformers import WavLMConfig, WavLMForXVector
+
+    shape = {"use_weighted_layer_sum": True, "xvector_output_dim": 512, "num_labels": 8}
+    return WavLMForXVector(WavLMConfig(**shape)).eval()
+
+
 def xvectors(network: Any, batch: Batch) -> Tensor:
     """x-vectors [B, 512] of the waves in `batch`. Fewer than two frames behind the head give NaN: no spread over time."""
     states = torch.stack(wav2vec2.hidden_states(network.wavlm, batch.rows, batch.lengths), dim=1)

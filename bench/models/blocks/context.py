@@ -22,6 +22,12 @@ class _Line:
     end: int
 
 
+def _may_grow(line: _Line, end: int, count: int, time: int) -> bool:
+    """Whether `count` frames may be written behind `end`: nobody did, there is room, and this mode may write there."""
+    room = line.end == end and end + count <= line.buffer.shape[time]
+    return room and line.buffer.is_inference() == torch.is_inference_mode_enabled()
+
+
 def append(past: Tensor, new: Tensor, time: int) -> Tensor:
     """torch.cat([past, new], time), without copying a long past for every few new frames.
 
@@ -30,9 +36,10 @@ def append(past: Tensor, new: Tensor, time: int) -> Tensor:
     frames, count = past.shape[time], new.shape[time]
     if torch.is_grad_enabled() or torch.compiler.is_compiling() or frames < LONG * count:
         return torch.cat([past, new], dim=time)
-    line, end = getattr(past, "line", (None, 0))
-    mine = line is not None and line.end == end and end + count <= line.buffer.shape[time]
-    if not mine or line.buffer.is_inference() != torch.is_inference_mode_enabled():
+    known: tuple[_Line, int] | None = getattr(past, "line", None)
+    if known is not None and _may_grow(*known, count, time):
+        line, end = known
+    else:
         shape = list(past.shape)
         shape[time] = frames + max(LONG * count, frames // 4)
         line, end = _Line(past.new_empty(shape), frames), frames
