@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from bench.models.blocks.discriminators import MultiScaleSTFTDiscriminator, discriminator_loss
 from bench.models.blocks.residual_vq import EMACodebook, ResidualVQ, kmeans
 from bench.models.funcodec import PRESETS, FunCodec, FunCodecConfig, Side
-from bench.models.funcodec.losses import DiscriminatorGate, LogSpectra, MultiSpectralLoss, generator_loss, pooled
+from bench.models.funcodec.losses import LogSpectra, MultiSpectralLoss, generator_loss, pooled
 
 NARROW = Side(width=8, kernel_size=3, last_kernel_size=3, dilation_base=1, lstm_layers=0, residual_layers=1)
 
@@ -136,15 +136,6 @@ def test_spectra_match_the_published_losses(reference: Path) -> None:
     assert float(MultiSpectralLoss()(a, b)) == pytest.approx(0.5 * both / 6, rel=1e-5)
     mel = sum(float(values[f"mel{i}.{norm}"]) for i in range(6) for norm in ("l1", "l2"))
     assert float(MultiSpectralLoss(power=False)(a, b)) == pytest.approx(mel / 6, rel=1e-5)
-
-
-def test_gate_opens_when_discriminators_lag_behind() -> None:
-    gate = DiscriminatorGate()
-    assert gate.weight(2.0) == 1.0
-    gate.add(1.5)
-    gate.add(1.0)
-    assert gate.weight(2.0) == 0.0
-    assert gate.weight(2.0) == 1.0  # counted anew after each turn
 
 
 def test_config_survives_json_and_refuses_what_it_does_not_know() -> None:

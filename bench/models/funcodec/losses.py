@@ -128,21 +128,3 @@ def generator_loss(
         adversarial, features = adversarial_loss(fake), feature_matching_loss(real, fake)
     total = waveform + spectra + adversarial_weight * adversarial + feature_weight * features + commit
     return GeneratorLoss(total, waveform, spectra, adversarial, features, commit)
-
-
-class DiscriminatorGate:
-    """When discriminators may learn: 1 where their loss exceeds what the generator's losses have added up to since
-    their last turn, else 0 (their loss is multiplied by it)."""
-
-    def __init__(self) -> None:
-        self._generator = 0.0
-
-    def add(self, generator: float) -> None:
-        """Count the reconstruction, adversarial and feature parts of one generator step."""
-        self._generator += generator
-
-    def weight(self, discriminator: float) -> float:
-        """1.0 or 0.0 for this turn of the discriminators; the sum starts anew."""
-        open_ = discriminator > self._generator
-        self._generator = 0.0
-        return 1.0 if open_ else 0.0
