@@ -21,7 +21,7 @@ def random() -> Any:
     """The network with random weights, of the published shapes."""
     from transformers import WavLMConfig, WavLMForXVector
 
-    shape = {"use_weighted_layer_sum": True, "xvector_output_dim": 512, "num_labels": 8}
+    shape: dict[str, Any] = {"use_weighted_layer_sum": True, "xvector_output_dim": 512, "num_labels": 8}
     return WavLMForXVector(WavLMConfig(**shape)).eval()
 
 
