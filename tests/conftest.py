@@ -41,6 +41,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in out]
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """The tests' own device is announced before any test trains something, in whatever order they run."""
+    if "torch" in sys.modules and session.items:
+        import lane
+
+        lane.announce()
+
+
 @pytest.fixture(scope="session")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Reference values by subject (focalcodec/, funcodec/, metrics/ ...): the whole folder where it is there, else those that

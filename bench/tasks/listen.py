@@ -161,8 +161,8 @@ def _rows(folder: Path, current: Set[tuple[str, str]]) -> pd.DataFrame | None:
     if not files.paths(folder):
         return None
     rows = row_files.split(merge.read(folder)[0])[0]
-    of_them = [pair in current for pair in zip(rows["codec"].astype(str), rows["system_key"].astype(str), strict=True)]
-    rows = rows[of_them & ~rows["role"].isin([CEILING, REFERENCE])]
+    rows = rows[~rows["role"].isin([CEILING, REFERENCE])]
+    rows = rows[[pair in current for pair in zip(rows["codec"].astype(str), rows["system_key"].astype(str), strict=True)]]
     return rows if len(rows) else None
 
 

@@ -166,9 +166,15 @@ class _Module(_DummyBackendModule):
 
 
 @cache
+def announce() -> None:
+    """Tell torch that there is such a device. Its autograd engine counts devices once, at the first backward of a process."""
+    _setup_privateuseone_for_python_backend(NAME, _Module())
+
+
+@cache
 def register() -> None:
     """Make the device known to torch in this process, once."""
-    _setup_privateuseone_for_python_backend(NAME, _Module())
+    announce()
     library = torch.library.Library("_", "IMPL")
     library.fallback(lambda func, *args, **kwargs: _run(func, args, kwargs), "PrivateUse1")
     register.library = library  # type: ignore[attr-defined]

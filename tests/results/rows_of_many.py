@@ -28,7 +28,7 @@ def slices(codec: str, count: int, shift: float) -> Iterator[pa.Table]:
     """Rows of one system, some thousand utterances at a time."""
     fixed = {"task": "resynthesis", "profile": "embedded", "dataset": "many", "dataset_sha256": "aa", "audio_sha256": "bb",
              "condition": "clean", "codec": codec, "weights": "none", "weights_sha256": "none", "system_key": "key",
-             "role": "resynthesis", "output": "", "against": "", "settings": merge.card_settings(codec) or "{}",
+             "role": "resynthesis", "variant": "", "output": "", "against": "", "settings": merge.card_settings(codec) or "{}",
              "device": "cpu", "device_kind": "cpu", "language": "en", "metric_version": "1", "metric_key": "m", "commit": "c",
              "definitions": "{}", "code_version": "v", "packages": "{}"}  # fmt: skip
     rng = np.random.default_rng(0)
