@@ -77,11 +77,6 @@ def here(repo: str, files: Sequence[str], revision: str | None = None) -> bool:
     return commit is not None and bool(files) and all(_cached(repo, commit, name) is not None for name in files)
 
 
-def record_of(repo: str) -> Path:
-    """The file that records what was first seen of `repo`."""
-    return _record(repo).path
-
-
 def page(repo: str) -> str:
     """The repository's page, for people."""
     from huggingface_hub import constants
