@@ -112,7 +112,7 @@ def kill_when(folder: Path, store: Path, moment: Callable[[], bool], how: int, *
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal")
 def test_an_interrupt_to_the_parent_alone_ends_the_run(tmp_path: Path) -> None:
     """Ctrl-C in a service manager reaches the parent only: the run ends within two seconds, and what was finished is kept."""
-    make_set(tmp_path / "a", 240)
+    make_set(tmp_path / "a", 60)
     store = tmp_path / "s.sqlite"
     code, seconds = kill_when(tmp_path / "a", store, lambda: entries(store) > 0, signal.SIGINT, group=False)
     assert code != 0 and seconds < 2 and entries(store) > 0

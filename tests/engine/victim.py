@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -22,4 +23,6 @@ def main(folder: Path, store: Path, executor: str = "processes") -> None:
 
 
 if __name__ == "__main__":
+    # A shell starts what it runs in the background with interrupts ignored, and children inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])
