@@ -24,8 +24,8 @@ bench run --task robustness --codec identity,opus@12,codec2@1200,focalcodec@50 -
     --data "embedded#british+parallel+female"
 # Five languages; the recordings are stored as Opus, and no recogniser of many languages comes with a package.
 bench run --codec focalcodec@50,opus@6,codec2@700 --metrics stoi,sim_resemblyzer,dnsmos_p808 --data "fleurs:$speech/FLEURS"
-# A decoder learns six sentences by heart: this shows that the path is right.
-bench run --task synthesis --codec focalcodec@12.5 --data embedded
+# A decoder learns six sentences by heart (tokens of one codebook, and of two): this shows that the path is right.
+bench run --task synthesis --codec focalcodec@50,focalcodec@25,focalcodec@12.5,freqcodec@1 --data embedded
 # Probes train networks: every codec with weights (v1's tokens are v2's), and two more, one of them heard decoded
 # (packets are no tokens).
 probed="focalcodec@50,focalcodec@25,focalcodec@12.5,freqcodec@2,freqcodec@4,freqcodec@8,freecodec@v2,freecodec@v3,lyra@3.2,lyra@6,lyra@9.2,codec2@1200,opus@12"

@@ -49,9 +49,11 @@ def load(source: Source, language: str = "") -> Dataset:
         reason = f"; {closed[0]} cannot be listed" if closed else f" ({', '.join(AUDIO)})"
         raise DataMissing(f"folder:{root}: holds no audio files{reason}")
     found = transcripts.find(root, every, others)
-    ids = {_id(path, root): path for path in [*files, *closed]}
-    if len(ids) != len(files) + len(closed):
-        raise BenchError(f"folder:{root}: two files differ by suffix only; keep one of each")
+    ids: dict[str, Path] = {}
+    for path in [*files, *closed]:
+        name = _id(path, root)
+        if (first := ids.setdefault(name, path)) != path:
+            raise BenchError(f"folder:{root}: {name} is there twice, as {first.suffix} and {path.suffix}; keep one of them")
     asked = languages.code(language) if language else ""
     utterances = tuple(_utterance(root, name, path, found.rows.get(path, {}), asked or LANGUAGE) for name, path in ids.items())
     without = 0 if asked else sum(not found.rows.get(path, {}).get("language") for path in files)

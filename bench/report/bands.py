@@ -105,7 +105,7 @@ def terminal(summary: Summary, columns: Mapping[str, Column], width: int = 120) 
             head = [won.band.title, str(len(won.systems))] if place == 0 else ["", ""]
             lines.append([*head, *(cell[place] if place < len(cell) else "" for cell in cells)])
     if not lines:
-        return f"{clean(title(summary))}\nno codec with a measured rate\n"
+        return f"{clean(title(summary))}\n{_nobody(summary)}\n"
     head = [*HEAD, *(heading(column_of(name, columns)) for name in names)]
     table = grid(head, lines, width, keep=2, left=(0, *range(2, len(head))))
     marks = {mark: meaning.partition(" (")[0] for system in summary.systems for mark, meaning in summary.marks.get(system, ())}
@@ -133,6 +133,10 @@ def markdown(summary: Summary, columns: Mapping[str, Column]) -> str:
         return ""
     head = [*HEAD, *(heading(column_of(name, columns)) for name in names)]
     return f"{markdown_table(head, lines)}\n\n{NOTE}\n"
+
+
+def _nobody(summary: Summary) -> str:
+    return next(iter(summary.blind.values()), "no codec with a measured rate")
 
 
 def _marked(summary: Summary, system: str, name: str, columns: Mapping[str, Column]) -> str:

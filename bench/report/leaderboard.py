@@ -289,7 +289,7 @@ def _notes(summary: Summary, bold: str, name: Callable[[str], str]) -> list[str]
             text, counted, count = meaning.rpartition(" (")
             text, entry = (text, f"{name(system)} ({count}") if counted else (meaning, name(system))
             legend[mark] = f"{legend[mark]}, {entry}" if mark in legend else f"{mark}: {text}: {entry}"
-    return [*out, *summary.blind.values(), *(legend[mark] for mark in sorted(legend)), *summary.originals]
+    return [*out, *dict.fromkeys(summary.blind.values()), *(legend[mark] for mark in sorted(legend)), *summary.originals]
 
 
 def _agreed(summary: Summary, columns: Mapping[str, Column]) -> list[str]:

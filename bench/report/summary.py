@@ -13,6 +13,7 @@ from bench.metrics import Column
 from bench.report import particulars
 from bench.report.columns import RATE_COLUMNS, TOP_FAMILIES, column_of, competes, fact_names, family, score_names
 from bench.report.design import caveats
+from bench.speech import BY_HEART
 from bench.stats import bootstrap
 from bench.stats.items import Items
 from bench.stats.parts import Part
@@ -81,7 +82,8 @@ class Summary:
     roles: Mapping[str, str] = field(default_factory=dict)
     """System -> what its rows are: resynthesis, ceiling, reference."""
     blind: Mapping[str, str] = field(default_factory=dict)
-    """Column that cannot tell codecs apart -> why, in words: its topline lies within its interval of chance."""
+    """Column that cannot tell codecs apart -> why, in words: its topline lies within its interval of chance, or what was
+    tested is what was trained on."""
 
     def competes(self, system: str) -> bool:
         """Whether a system can be the best of a column."""
@@ -138,6 +140,8 @@ def _summary(whole: Table, columns: Mapping[str, Column], draws: int, seed: int)
             low, high = bootstrap.bounds(value, sample.get(name, nothing)[:, s], 0.95, "expanded", df)
             cells[system, name] = Cell(value, low, high, int(data.counts[s, c]), failed.get((system, name), {}), s in best)
     blind = blind_columns(cells, {name: column_of(name, columns).title for name in ranked})
+    if group.condition == BY_HEART:
+        blind = dict.fromkeys(ranked, "What is known by heart tells nothing of a codec: no codec is best, and nothing is plotted")
     cells = {key: replace(cell, best=False) if key[1] in blind else cell for key, cell in cells.items()}
     return _ordered(
         Summary(

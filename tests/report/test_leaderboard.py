@@ -12,11 +12,13 @@ import pytest
 from bench.columns import every_column
 from bench.errors import BenchError
 from bench.metrics import Column
-from bench.report import leaderboard
+from bench.report import bands, leaderboard
+from bench.report.columns import score_names
 from bench.report.papers import Reported
 from bench.report.summary import summaries
 from bench.report.text import display_width, grid, markdown_table
 from bench.results import publish
+from bench.speech import BY_HEART
 
 Rows = pd.DataFrame
 
@@ -232,6 +234,17 @@ def test_similarity_of_narrow_band_speech_is_marked_where_it_is_scored(baseline:
     page = leaderboard.markdown(rows, {"stoi": Column("stoi", "STOI", "", "higher"), "sim_resemblyzer": sim})
     assert "`codec2@1200` <sup>H</sup>" in page and "H: speaker similarity of upsampled narrow-band speech" in page
     assert "<sup>H" not in leaderboard.markdown(rows, {"stoi": Column("stoi", "STOI", "", "higher")})
+
+
+def test_what_is_known_by_heart_ranks_nobody(baseline: Rows, columns: dict) -> None:
+    assert any(cell.best for cell in summaries(baseline, columns)[0].cells.values())
+    rows = baseline.assign(condition=BY_HEART)
+    [found] = summaries(rows, columns)
+    assert not any(cell.best for cell in found.cells.values()) and set(found.blind) == set(score_names(found.columns, columns))
+    page = leaderboard.markdown(rows, columns)
+    assert page.count("no codec is best, and nothing is plotted") == 1
+    assert "◆ |" not in page and "What the bits are worth" not in page and not re.search(r"\*\*[\d.]+\*\*", page)
+    assert "no codec is best" in bands.terminal(found, columns) and not bands.winners(found, columns)
 
 
 @pytest.mark.parametrize(("topline", "blind"), [(0.998, True), (0.6, False)])
