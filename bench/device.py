@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,11 @@ def kind(device: str) -> str:
 def is_cpu(device: str) -> bool:
     """Whether `device` is the CPU."""
     return kind(device) == "cpu"
+
+
+def own(wanted: str) -> str:
+    """The device that `wanted` is in this process: of several GPUs, the one that its executor gave to it."""
+    return os.environ.get("BENCH_WORKER_DEVICE", wanted) if wanted == "cuda" else wanted
 
 
 def full_precision() -> Callable[[], None]:

@@ -274,8 +274,9 @@ def _probe() -> Cases:
     """Small trainings: a classifier of two codebooks, and a recogniser of log-mel features."""
     from bench.probes import inputs as reading
     from bench.probes import text
+    from bench.probes.examples import Example
     from bench.probes.settings import Settings
-    from bench.probes.training import Example, Probe
+    from bench.probes.training import Probe
 
     rng = np.random.default_rng(0)
     tokens = reading.Inputs("toy", 50.0, sizes=(8, 8), tables=(None, None))
@@ -312,10 +313,10 @@ def _two_voices() -> Cases:
 
 def _restoration() -> Cases:
     """Small heads of one and of two sources on two codebooks, trained for two epochs, and what they predict."""
+    from bench.probes.examples import Example
     from bench.probes.restoration import pairs
     from bench.probes.restoration.settings import Settings
     from bench.probes.restoration.training import Head
-    from bench.probes.training import Example
 
     rng = np.random.default_rng(0)
 
@@ -355,10 +356,10 @@ def _synthesis() -> Cases:
 
     from bench.probes import inputs as reading
     from bench.probes import text
+    from bench.probes.examples import Example
     from bench.probes.synthesis.sampling import generate, generators
     from bench.probes.synthesis.settings import Settings
     from bench.probes.synthesis.training import Trainer
-    from bench.probes.training import Example
 
     rng = np.random.default_rng(0)
     tokens = reading.Inputs("toy", 25.0, sizes=(8, 8), tables=(None, None))

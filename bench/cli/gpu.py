@@ -213,9 +213,10 @@ def _apart(one: Any, two: Any) -> float:
 def _probe(where: str) -> Check:
     """A recogniser of random tokens: first losses on both, and whether both learn."""
     from bench.probes import text
+    from bench.probes.examples import Example, batches
     from bench.probes.inputs import Inputs
     from bench.probes.settings import settings
-    from bench.probes.training import Example, Probe, batches
+    from bench.probes.training import Probe
 
     random = np.random.default_rng(0)
     made = Inputs("tokens", 50.0, sizes=(64,), tables=(None,))

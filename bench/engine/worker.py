@@ -5,7 +5,6 @@ Loaded codecs stay between jobs (the last few), and so does a codec's failure to
 
 from __future__ import annotations
 
-import os
 import socket
 import traceback
 from collections import OrderedDict
@@ -79,18 +78,13 @@ class _Codecs:
 _codecs = _Codecs()
 
 
-def own_device(wanted: str) -> str:
-    """The device that `wanted` is in this worker: of several GPUs, the worker's own."""
-    return os.environ.get("BENCH_WORKER_DEVICE", wanted) if wanted == "cuda" else wanted
-
-
 def load(system: System) -> Any:
     """The codec of `system` on this worker's device, warmed up so that lazy set-up is not counted as coding time."""
     import numpy as np
 
     from bench.coding.codec import roundtrip
 
-    where = own_device(system.device)
+    where = device.own(system.device)
     if not device.is_cpu(where):
         device.full_precision()
     codec = adapters.load(system.point, system.weights, where)
@@ -136,7 +130,7 @@ class _Work:
 
     def __init__(self, job: Job, report: Report) -> None:
         self.job, self.report = job, report
-        self.device = own_device(job.device) if job.stage == "make" else "cpu"
+        self.device = device.own(job.device) if job.stage == "make" else "cpu"
         self.values: dict[str, Any] = {}
         self.waves = Waves(job.length)
 
@@ -168,7 +162,7 @@ class _Work:
         except MemoryError as error:
             self.report.failures.update({self.job.made[place]: ("out_of_memory", str(error)) for place in due})
             return
-        where = own_device(line.system.device)
+        where = device.own(line.system.device)
         clock = Clock(where)
         items = [self.job.items[place] for place in due]
         alone = {index for index, place in enumerate(due) if place in self.job.alone}

@@ -9,38 +9,20 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-
-class Schedule(Protocol):
-    """The settings that the loop reads: epochs, and NewBob's."""
-
-    @property
-    def epochs(self) -> int:
-        """Passes over the training data, at most."""
-
-    @property
-    def learning_rate(self) -> float:
-        """Rate at the start."""
-
-    @property
-    def improvement(self) -> float:
-        """Relative gain in validation below which the rate is lowered."""
-
-    @property
-    def anneal(self) -> float:
-        """What the rate is multiplied by then."""
-
-    @property
-    def patience(self) -> int:
-        """Epochs without such a gain that are waited for first."""
+from bench.errors import BenchError
+from bench.probes.examples import Batch, Example, batches
+from bench.probes.inputs import Inputs
+from bench.probes.settings import Training
 
 
 @dataclass(frozen=True)
@@ -54,73 +36,128 @@ class Trained:
     frames_per_s: float
 
 
-def fit(
-    network: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    order: np.random.Generator,
-    schedule: Schedule,
-    epoch: Callable[[], int],
-    validate: Callable[[], tuple[float, float]],
-    checkpoint: Path,
-    told: Callable[[int, float], None] = lambda number, error: None,
-    save_every_s: float = 0.0,
-) -> Trained:
-    """Train to the end of the schedule (or go on where a killed run was) and take the best epoch's weights.
+class Learner(ABC):
+    """A network on codec tokens that is trained with one seed: its weights, its optimiser, and the order of its batches."""
 
-    order: the generator that shuffles, whose state is kept. epoch: one pass of training; returns how many frames it had.
-    validate: (error, loss). checkpoint: file renewed after an epoch, where `save_every_s` passed since the last time; the
-    caller removes it. told(epoch, validation error) after each.
-    """
-    from speechbrain.nnet.schedulers import NewBobScheduler
+    what: ClassVar[str]
+    """What messages call it."""
+    save_every_s: float = 0.0
+    """The checkpoint is renewed after an epoch, where so many seconds passed since the last time."""
 
-    newbob = NewBobScheduler(
-        schedule.learning_rate,
-        annealing_factor=schedule.anneal,
-        improvement_threshold=schedule.improvement,
-        patient=schedule.patience,
-    )
-    curve: list[float] = []
-    best: tuple[float, float] = (math.inf, math.inf)
-    best_epoch, kept = 0, {}
-    spent, frames = 0.0, 0
-    if checkpoint.is_file():
-        device = next(network.parameters()).device
-        state = torch.load(checkpoint, weights_only=True, map_location=device)
-        network.load_state_dict(state["network"])
-        optimiser.load_state_dict(state["optimiser"])
-        newbob.hyperparam_value, newbob.metric_values, newbob.current_patient = state["newbob"]
-        curve, spent, frames = state["curve"], state["spent"], state["frames"]
-        best, best_epoch, kept = tuple(state["best"]), state["best_epoch"], state["kept"]
-        order.bit_generator.state = _plain(state["order"])
-        _set_random(state["random"])
-    saved = time.perf_counter()
-    for number in range(len(curve) + 1, schedule.epochs + 1):
-        start = time.perf_counter()
-        network.train()
-        frames += epoch()
-        error, loss = validate()
-        curve.append(error)
-        _, rate = newbob(loss)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        if (error, loss) < best:
-            best, best_epoch = (error, loss), number
-            kept = {key: value.clone() for key, value in network.state_dict().items()}
-        now = time.perf_counter()
-        spent += now - start
-        if now - saved >= save_every_s:
-            _save(checkpoint, {
-                "network": network.state_dict(), "optimiser": optimiser.state_dict(), "curve": curve,
-                "newbob": (newbob.hyperparam_value, newbob.metric_values, newbob.current_patient), "spent": spent,
-                "frames": frames, "best": best, "best_epoch": best_epoch, "kept": kept,
-                "order": _listed(order.bit_generator.state), "random": _random(),
-            })  # fmt: skip
-            saved = time.perf_counter()
-        told(number, error)
-    if kept:
-        network.load_state_dict(kept)
-    count = sum(parameter.numel() for parameter in network.parameters())
-    return Trained(curve, best_epoch, count, spent, frames / max(1e-9, spent))
+    def __init__(
+        self,
+        inputs: Inputs,
+        make: Callable[[], nn.Module],
+        settings: Training,
+        seed: int,
+        device: str,
+        optimiser: type[torch.optim.Optimizer] = torch.optim.AdamW,
+    ) -> None:
+        torch.manual_seed(seed)
+        self.inputs, self.settings, self.device = inputs, settings, device
+        self.network = make().to(device)
+        self.optimiser = optimiser(
+            self.network.parameters(), lr=settings.learning_rate, betas=settings.betas, weight_decay=settings.weight_decay
+        )  # type: ignore[call-arg]
+        self.order = np.random.default_rng(seed)
+
+    @abstractmethod
+    def loss(self, batch: Batch) -> Tensor:
+        """What a step makes smaller."""
+
+    @abstractmethod
+    def validate(self, examples: Sequence[Example]) -> tuple[float, float]:
+        """(error, loss): the first chooses the epoch, the second lowers the rate."""
+
+    @property
+    def crop(self) -> int:
+        """Frames of the random stretch of every utterance that training reads; 0: all of it."""
+        return 0
+
+    def step(self, batch: Batch) -> float:
+        """One update of the weights; returns the loss. Raises BenchError when it is not finite: the only value of a step that
+        the device is waited for."""
+        self.optimiser.zero_grad(set_to_none=True)
+        loss = self.loss(batch)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise BenchError(f"{self.inputs.name}: the {self.what}'s loss is {value}; lower its learning_rate")
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
+        self.optimiser.step()
+        return value
+
+    def _epoch(self, train: Sequence[Example]) -> int:
+        """One pass over the training utterances; returns how many frames they had."""
+        shuffle = self.order if self.settings.order == "shuffled" else None
+        frames = 0
+        for batch in batches(train, self.inputs, self.settings.batch, self.device, shuffle, self.crop):
+            self.step(batch)
+            frames += int(batch.lengths.sum())
+        return frames
+
+    def fit(
+        self,
+        train: Sequence[Example],
+        valid: Sequence[Example],
+        checkpoint: Path,
+        told: Callable[[int, float], None] = lambda number, error: None,
+    ) -> Trained:
+        """Train to the end of the schedule (or go on where a killed run was) and take the best epoch's weights.
+
+        checkpoint: where the state is kept; the caller removes it. told(epoch, validation error) after each.
+        """
+        from speechbrain.nnet.schedulers import NewBobScheduler
+
+        settings = self.settings
+        newbob = NewBobScheduler(
+            settings.learning_rate,
+            annealing_factor=settings.anneal,
+            improvement_threshold=settings.improvement,
+            patient=settings.patience,
+        )
+        curve: list[float] = []
+        best: tuple[float, float] = (math.inf, math.inf)
+        best_epoch, kept = 0, {}
+        spent, frames = 0.0, 0
+        if checkpoint.is_file():
+            device = next(self.network.parameters()).device
+            state = torch.load(checkpoint, weights_only=True, map_location=device)
+            self.network.load_state_dict(state["network"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            newbob.hyperparam_value, newbob.metric_values, newbob.current_patient = state["newbob"]
+            curve, spent, frames = state["curve"], state["spent"], state["frames"]
+            best, best_epoch, kept = tuple(state["best"]), state["best_epoch"], state["kept"]
+            self.order.bit_generator.state = _plain(state["order"])
+            _set_random(state["random"])
+        saved = time.perf_counter()
+        for number in range(len(curve) + 1, settings.epochs + 1):
+            start = time.perf_counter()
+            self.network.train()
+            frames += self._epoch(train)
+            error, loss = self.validate(valid)
+            curve.append(error)
+            _, rate = newbob(loss)
+            for group in self.optimiser.param_groups:
+                group["lr"] = rate
+            if (error, loss) < best:
+                best, best_epoch = (error, loss), number
+                kept = {key: value.clone() for key, value in self.network.state_dict().items()}
+            now = time.perf_counter()
+            spent += now - start
+            if now - saved >= self.save_every_s:
+                _save(checkpoint, {
+                    "network": self.network.state_dict(), "optimiser": self.optimiser.state_dict(), "curve": curve,
+                    "newbob": (newbob.hyperparam_value, newbob.metric_values, newbob.current_patient), "spent": spent,
+                    "frames": frames, "best": best, "best_epoch": best_epoch, "kept": kept,
+                    "order": _listed(self.order.bit_generator.state), "random": _random(),
+                })  # fmt: skip
+                saved = time.perf_counter()
+            told(number, error)
+        if kept:
+            self.network.load_state_dict(kept)
+        count = sum(parameter.numel() for parameter in self.network.parameters())
+        return Trained(curve, best_epoch, count, spent, frames / max(1e-9, spent))
 
 
 def _random() -> dict[str, Any]:

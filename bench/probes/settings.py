@@ -15,10 +15,36 @@ from bench.errors import UnknownName
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Everything that decides a probe's outcome besides its data and seed."""
+class Training:
+    """How every network on codec tokens is trained: AdamW or Adam, and NewBob on the validation loss."""
 
     protocol: str
+    learning_rate: float = 1e-4
+    betas: tuple[float, float] = (0.9, 0.98)
+    weight_decay: float = 0.01
+    batch: int = 16
+    order: Literal["ascending", "shuffled"] = "ascending"
+    """Batches from the shortest to the longest, the same in every epoch, or in random order."""
+    epochs: int = 100
+    improvement: float = 0.0025
+    """Relative gain in validation below which the rate is lowered."""
+    anneal: float = 0.9
+    """What the rate is multiplied by then."""
+    patience: int = 1
+    """Epochs without such a gain that are waited for first."""
+    clip: float = 0.01
+    embedding_dim: int = 128
+    """Of codebooks that the codec has no table for."""
+
+    def asdict(self) -> dict[str, Any]:
+        """The settings as plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Settings(Training):
+    """Everything that decides a probe's outcome besides its data and seed."""
+
     encoder: Literal["bilstm", "ecapa"] = "bilstm"
     channels: int = 1024
     """Of ECAPA-TDNN."""
@@ -28,31 +54,14 @@ class Settings:
     layers: int = 2
     dropout: float = 0.1
     optimiser: Literal["adamw", "adam"] = "adamw"
-    learning_rate: float = 1e-4
-    betas: tuple[float, float] = (0.9, 0.98)
-    weight_decay: float = 0.01
-    batch: int = 16
-    order: Literal["ascending", "shuffled"] = "ascending"
-    """Batches from the shortest to the longest, the same in every epoch, or in random order."""
     crop: int = 0
     """Classifiers train on a random stretch of so many frames of every utterance; 0: on all of it."""
-    epochs: int = 100
-    improvement: float = 0.0025
-    anneal: float = 0.9
-    patience: int = 1
-    clip: float = 0.01
     beam: int = 0
     """Of the test; 0: greedy. Validation is always greedy."""
     validate: Literal["wer", "cer"] = "wer"
     """What chooses the best epoch of a recogniser (then the loss); small sets need the finer one."""
-    embedding_dim: int = 128
-    """Of codebooks that the codec has no table for."""
     width: int = 0
     """Width that every codebook is brought to; 0: left as they are where they agree."""
-
-    def asdict(self) -> dict[str, Any]:
-        """The settings as plain values."""
-        return asdict(self)
 
     def override(self, changes: Mapping[str, Any]) -> Settings:
         """A copy with `changes`; an unknown key names the nearest ones."""

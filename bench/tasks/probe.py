@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-from bench import adapters, audio, data, definitions, device
-from bench.coding.codec import Codec, HasCodebooks, HasFeatures
+from bench import audio, data, definitions, device
+from bench.coding.codec import HasFeatures
 from bench.coding.codes import Codes
 from bench.engine import executors
 from bench.engine import systems as known
@@ -23,7 +22,6 @@ from bench.engine.executors import ExecutorOptions
 from bench.engine.keys import probe_key
 from bench.engine.plan import Line, Plan
 from bench.engine.runner import Runner
-from bench.engine.systems import System
 from bench.errors import BenchError, UnknownName
 from bench.probes import inputs as reading
 from bench.probes import jobs
@@ -31,13 +29,12 @@ from bench.probes.division import Division, divide
 from bench.probes.inputs import Inputs
 from bench.probes.jobs import Job
 from bench.probes.settings import Settings, settings
-from bench.progress import Progress
 from bench.results import files
 from bench.results import rows as row_files
-from bench.speech import Dataset, Utterance
+from bench.speech import Dataset
 from bench.stats.labels import called
 from bench.store import Store, key_of
-from bench.tasks import cards, options, outcome, probe_rows
+from bench.tasks import cards, coded, options, outcome, probe_rows, trainings
 from bench.tasks.options import Options
 from bench.tasks.probe_rows import Probed
 
@@ -45,8 +42,6 @@ TOPLINE = "log-mel"
 DEFAULT_CODECS = ("focalcodec@50", "codec2@1200")
 FASTEST_HZ = 1000.0
 PROBES_PER_DEVICE = 3
-_SOME = 200
-"""Utterances whose coded audio is held in memory at a time."""
 
 
 Kind = Literal["tokens", "decoded", "features", "mel"]
@@ -133,29 +128,23 @@ def _divisions(task: str, dataset: Dataset, name: str, card: cards.TaskCard, pro
 
 
 def _subjects(runner: Runner, continuous: bool) -> Iterator[Subject]:
-    plan, store, keys = runner.plan, runner.store, runner.schedule.keys
+    plan, store = runner.plan, runner.store
 
     def subject(codec: str, kind: Kind, line: Line | None, of: Sequence[str]) -> Subject:
         who = line.system.key if line and kind == "features" else ""
         key = key_of("probe inputs", kind, who, list(of), definitions.get("probe-inputs").identity)
         return Subject(codec, kind, line, key)
 
-    originals = [keys.reference(u) for u in plan.dataset]
+    originals = [runner.schedule.keys.reference(u) for u in plan.dataset]
     yield subject(TOPLINE, "mel", None, originals)
     for line in plan.lines:
         system = line.system
-        coded = {keys.wave(line, u): u.id for u in plan.dataset}
-        there = store.has_many(list(coded))
-        lost = [key for key in coded if key not in there]
-        if lost:
-            kind, detail = runner.failures.get(lost[0], ("missing", "not in the store"))
-            some = f"{len(lost)} of {len(coded)} utterances could not be coded, for example {coded[lost[0]]}"
-            raise BenchError(f"{system.label}: {some}: {kind}, {detail}")
-        record = store.get(next(iter(coded)))
+        of = list(dict.fromkeys(coded.keys(runner, line, plan.dataset.utterances).values()))
+        record = store.get(of[0])
         if record is not None and "codes" in record and readable(Codes.from_bytes(record["codes"])):
-            yield subject(system.name, "tokens", line, list(coded))
+            yield subject(system.name, "tokens", line, of)
         else:
-            made = subject(system.name, "decoded", line, list(coded))
+            made = subject(system.name, "decoded", line, of)
             print(f"  {system.label} sends no tokens to read: probed on the log-mel of its decoded audio, as '{made.name}'")
             yield made
         if continuous:
@@ -198,24 +187,12 @@ def _train(
 
 def run_jobs(due: Sequence[Any], plan: Plan, store: Store, kind: ModuleType = jobs) -> dict[str, dict[str, Any]]:
     """Results of trainings by key; `kind`: the module whose `run` does a job, and which is told when it is stored."""
-    results = {}
     away = not device.is_cpu(plan.device)
     # Probes are small: several seeds share a device, so that one computes while another waits for its next batch.
     places = device.all_of(plan.device) * PROBES_PER_DEVICE
     options = ExecutorOptions(0 if away else min(plan.workers, len(due)), places[: len(due)] if away else ())
-    with (
-        Progress(len(due), f"{plan.task} probes", unit="training") as progress,
-        executors.make(plan.executor, options) as executor,
-    ):
-        pending = {executor.submit(kind.run, job, "gpu" if away else "cpu"): job for job in due}
-        executor.flush()
-        for future in as_completed(pending):
-            job = pending[future]
-            results[job.key] = future.result()
-            store.put(job.key, "probe", results[job.key])
-            kind.finished(job)
-            progress.advance(1, f"seed {job.seed}")
-    return results
+    with executors.make(plan.executor, options) as executor:
+        return trainings.run(kind.run, due, plan, store, executor, label=f"{plan.task} probes", stage="probe")
 
 
 def _inputs(subject: Subject, runner: Runner) -> Inputs:
@@ -227,31 +204,16 @@ def _inputs(subject: Subject, runner: Runner) -> Inputs:
         return made
     line, system = subject.line, subject.line.system
     if subject.kind == "features":
-        codec = loaded(system)
+        codec = coded.loaded(system)
         if not isinstance(codec, HasFeatures):
             raise BenchError(f"{system.name} has no continuous features; leave out --continuous for it")
         made.rate_hz = codec.feature_rate_hz
         made.features = {u.id: codec.features(u.read(codec.sample_rate)[0]) for u in dataset}
         return made
+    keys = coded.keys(runner, line, dataset.utterances)
     if subject.kind == "decoded":
-        for u, record in _records(line, runner):
+        for name, record in coded.records(runner, keys):
             wave, rate = audio.from_flac(record["decoded"])
-            made.features[u.id] = reading.log_mel(audio.resample(wave, rate, 16000))
+            made.features[name] = reading.log_mel(audio.resample(wave, rate, 16000))
         return made
-    codes = {u.id: Codes.from_bytes(record["codes"]) for u, record in _records(line, runner)}
-    codec = loaded(system)
-    return reading.from_codes(subject.name, codes, codec.codebooks() if isinstance(codec, HasCodebooks) else None)
-
-
-def loaded(system: System) -> Codec:
-    """The codec of a system, on the CPU, for what only it can tell: tables, features."""
-    return adapters.load(system.point, system.weights, "cpu")
-
-
-def _records(line: Line, runner: Runner) -> Iterator[tuple[Utterance, Mapping[str, Any]]]:
-    """Coded records of the plan's utterances, a few at a time."""
-    everything = runner.plan.dataset.utterances
-    for start in range(0, len(everything), _SOME):
-        wanted = {u.id: runner.schedule.keys.wave(line, u) for u in everything[start : start + _SOME]}
-        found = runner.store.get_many(list(wanted.values()))
-        yield from ((u, found[wanted[u.id]]) for u in everything[start : start + _SOME])
+    return reading.from_codes(subject.name, coded.codes(runner, keys), coded.tables(coded.loaded(system)))

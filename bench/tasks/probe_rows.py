@@ -9,7 +9,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import mean, stdev
+from statistics import stdev
 from typing import TYPE_CHECKING, Any
 
 from bench.engine.keys import probe_key
@@ -21,6 +21,7 @@ from bench.probes.jobs import Job
 from bench.probes.settings import Settings
 from bench.results import rows as row_files
 from bench.stats.labels import called
+from bench.tasks.seeds import cost
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,11 +101,9 @@ def _subject_rows(task: str, some: Sequence[Probed]) -> Iterator[dict[str, Any]]
     spreads = {"probe_seed_sd": seeds.values(), "probe_fold_sd": folds.values()}
     for fold in folds:
         of_fold = [one.result for one in some if one.division.fold == fold]
-        facts = {
-            "probe_params": mean(result["parameters"] / 1e6 for result in of_fold),
-            "probe_train_s": mean(result["seconds"] for result in of_fold),
-            "probe_epoch": mean(result["best_epoch"] for result in of_fold),
-        } | {name: stdev(_ratio(terms) for terms in groups) for name, groups in spreads.items() if len(groups) > 1}
+        facts = cost(of_fold) | {
+            name: stdev(_ratio(terms) for terms in groups) for name, groups in spreads.items() if len(groups) > 1
+        }
         for name in next(one for one in some if one.division.fold == fold).division.test:
             yield from ({"utterance": name, "column": column, "value": float(x)} for column, x in facts.items())
 

@@ -7,16 +7,15 @@ recording through it) and the line "untreated" (the noisy or mixed one through i
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from bench import definitions
 from bench.coding import codec as coding
-from bench.coding.codec import HasCodebooks, HasFeatures
+from bench.coding.codec import HasFeatures
 from bench.coding.codes import Codes
 from bench.data.two_voices import VOICES
 from bench.engine import systems as known
@@ -34,7 +33,7 @@ from bench.results import files
 from bench.results import rows as row_files
 from bench.stats.labels import CEILING, REFERENCE, called
 from bench.store import Store, key_of
-from bench.tasks import cards, encoded, mixtures, options, outcome, probe, restored_rows
+from bench.tasks import cards, coded, encoded, mixtures, options, outcome, probe, restored_rows
 from bench.tasks.encoded import EachVoice, Encoded, Predicted, PredictedVoices
 from bench.tasks.mixtures import CLEAN, Material
 from bench.tasks.options import Options
@@ -43,8 +42,6 @@ from bench.tasks.restored_rows import Restored
 
 DEFAULT_CODECS = ("focalcodec@50", "freqcodec@1")
 UNTREATED = "untreated"
-_SOME = 200
-"""Utterances whose codes are read at a time."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +151,7 @@ def _token_streams(system: System) -> bool:
 def _check_tokens(task: Task, system: System) -> None:
     """Raises BenchError for a codec that sends no tokens: a second of faint noise is tried before everything is coded."""
     if system.point.adapter != "published":
-        codec = probe.loaded(system)
+        codec = coded.loaded(system)
         [codes] = coding.encode(codec, [np.random.default_rng(0).normal(0, 0.01, codec.sample_rate).astype(np.float32)])
         if probe.readable(codes):
             return
@@ -181,12 +178,13 @@ def _heads(
     """Trained heads of one system on its tokens and, where asked for, on its continuous features, with what they predict."""
     store, plan = runner.store, runner.plan
     heard, clean = _lines_of(runner, system, material)
-    keys = [key for line in (heard, *clean) for key in _keys(runner, line, material)]
-    codec = probe.loaded(system)
+    keys = [coded.keys(runner, line, material.dataset.utterances) for line in (heard, *clean)]
+    codec = coded.loaded(system)
     if with_features and not isinstance(codec, HasFeatures):
         raise BenchError(f"{system.name} has no continuous features; leave out --continuous for it")
     folder = store.path.parent / "restoration"
-    about = ("restoration", keys, material.sha256, chosen.asdict(), definitions.get("restoration").identity)
+    heard_and_clean = [key for some in keys for key in dict.fromkeys(some.values())]
+    about = ("restoration", heard_and_clean, material.sha256, chosen.asdict(), definitions.get("restoration").identity)
     kind = plan.device.split(":")[0]
     with tempfile.TemporaryDirectory(prefix="bench-restoration-") as scratch:
         found: list[tuple[str, Job]] = []
@@ -198,12 +196,12 @@ def _heads(
                 found.append((variant, Job(path, *lists, chosen, seed, folder, key, plan.device)))
         results = store.get_many([job.key for _, job in found])
         due = [(variant, job) for variant, job in found if job.key not in results]
-        codes, *of_clean = (_codes(runner, line, material, None if due else material.test) for line in (heard, *clean))
+        needed = [some if due else {name: some[name] for name in material.test} for some in keys]
+        codes, *of_clean = (coded.codes(runner, some) for some in needed)
         said = {u: [some[u] for some in of_clean] for u in codes}
         made: dict[str, Pairs] = {}
         if due:
-            tables = codec.codebooks() if isinstance(codec, HasCodebooks) else None
-            made[""] = pairs.from_codes(system.name, codes, said, tables)
+            made[""] = pairs.from_codes(system.name, codes, said, coded.tables(codec))
         for variant, job in due:
             if variant not in made:
                 assert isinstance(codec, HasFeatures)
@@ -239,26 +237,3 @@ def _lines_of(runner: Runner, system: System, material: Material) -> tuple[Line,
     mine = [line for line in runner.plan.lines if line.system.key == system.key]
     by_name = {line.producer.heard: line for line in mine if isinstance(line.producer, Encoded)}
     return by_name[""], [by_name[name] for name in material.clean]
-
-
-def _keys(runner: Runner, line: Line, material: Material) -> list[str]:
-    """Keys of the codes of every mixture. Raises BenchError where some could not be coded."""
-    keys = {runner.schedule.keys.wave(line, u): u.id for u in material.dataset}
-    there = runner.store.has_many(list(keys))
-    lost = [key for key in keys if key not in there]
-    if lost:
-        kind, detail = runner.failures.get(lost[0], ("missing", "not in the store"))
-        some = f"{len(lost)} of {len(keys)} recordings could not be coded, for example {keys[lost[0]]}"
-        raise BenchError(f"{line.system.label}: {some}: {kind}, {detail}")
-    return list(keys)
-
-
-def _codes(runner: Runner, line: Line, material: Material, only: Sequence[str] | None) -> dict[str, Codes]:
-    wanted = None if only is None else set(only)
-    everything = [u for u in material.dataset if wanted is None or u.id in wanted]
-    found: dict[str, Codes] = {}
-    for start in range(0, len(everything), _SOME):
-        keys = {u.id: runner.schedule.keys.wave(line, u) for u in everything[start : start + _SOME]}
-        records: Mapping[str, Any] = runner.store.get_many(list(keys.values()))
-        found |= {name: Codes.from_bytes(records[key]["codes"]) for name, key in keys.items()}
-    return found

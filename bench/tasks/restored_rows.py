@@ -1,7 +1,6 @@
 """Rows of enhancement and separation: those of several seeds as one, and what is told of the heads.
 
-Averaging over seeds keeps the utterance the unit of every interval; the spread over seeds is told beside. Each voice of a
-mixture is an utterance of its own, by its own speaker.
+Each voice of a mixture is an utterance of its own, by its own speaker.
 """
 
 from __future__ import annotations
@@ -10,16 +9,16 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import stdev
 from typing import TYPE_CHECKING, Any
 
-from bench import definitions
 from bench.data.two_voices import VOICES
 from bench.engine.systems import System
 from bench.probes.restoration.jobs import DEFINITION, Job
 from bench.probes.restoration.settings import Settings
 from bench.results import rows as row_files
 from bench.speech import Dataset
+from bench.tasks import seeds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,8 +85,7 @@ def told(rows: pd.DataFrame, restored: Sequence[Restored], role: str, chosen: Se
     about = json.dumps(chosen.asdict() | {"seeds": sorted({one.seed for one in restored})}, sort_keys=True)
     made = []
     for _, some in mine.groupby(names, observed=True, sort=False, dropna=False):
-        row = _joined(some.to_dict("records"))
-        made.append(row | {"definitions": _with_ours(row["definitions"])})
+        made.append(seeds.joined(some.to_dict("records"), DEFINITION))
     for codec, variant in dict.fromkeys(one.of for one in restored):
         of_line = mine[(mine["codec"] == codec) & (mine["variant"] == variant)]
         heads = [one for one in restored if one.of == (codec, variant)]
@@ -100,35 +98,9 @@ def told(rows: pd.DataFrame, restored: Sequence[Restored], role: str, chosen: Se
     return row_files.joined([rows[~ours], row_files.typed(made)])
 
 
-def _with_ours(known: Any) -> str:
-    return json.dumps(json.loads(str(known)) | definitions.versions([definitions.get(DEFINITION)]), sort_keys=True)
-
-
-def _joined(some: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """One row of the rows of several seeds: rates add up, other values are averaged; one failure is a failure of all."""
-    first = dict(some[0])
-    lost = next((row for row in some if isinstance(row["failure"], str)), None)
-    if lost is not None:
-        return {**first, "value": None, "num": None, "den": None, "failure": lost["failure"], "detail": lost["detail"]}
-    numbers = {name: [row[name] for row in some if row[name] == row[name]] for name in ("value", "num", "den")}
-    if len(numbers["num"]) == len(some):
-        num, den = sum(numbers["num"]), sum(numbers["den"])
-        first |= {"num": num, "den": den, "value": num / den if den else None}
-    elif numbers["value"]:
-        first["value"] = mean(numbers["value"])
-    return first
-
-
-def _start(rows: pd.DataFrame) -> dict[str, Any]:
-    """The fields of a line that its facts share."""
-    first = rows.iloc[0].to_dict()
-    plain = {"value": None, "num": None, "den": None, "failure": None, "detail": None, "output": "", "against": ""}
-    return first | row_files.engine_facts() | plain | {"definitions": _with_ours(first["definitions"])}
-
-
 def _wrong_tokens(rows: pd.DataFrame, counts: Sequence[Mapping[str, tuple[int, int]]]) -> Iterator[dict[str, Any]]:
     """Wrong tokens of every utterance, over the seeds."""
-    start = _start(rows)
+    start = seeds.start(rows.iloc[0].to_dict(), DEFINITION)
     fields = ["speaker", "language", "seconds", "output", "against"]
     known = rows[rows["seconds"].notna()].drop_duplicates("utterance").set_index("utterance")[fields]
     for name, about in known.to_dict("index").items():
@@ -140,13 +112,9 @@ def _wrong_tokens(rows: pd.DataFrame, counts: Sequence[Mapping[str, tuple[int, i
 
 def _facts(heads: Sequence[Restored], rows: pd.DataFrame, settings: str) -> Iterator[dict[str, Any]]:
     """Of the whole set: size and cost of the heads, and the spread over their seeds."""
-    start = _start(rows.drop(columns="seed_of"))
+    start = seeds.start(rows.drop(columns="seed_of").iloc[0].to_dict(), DEFINITION)
     start |= {"utterance": "(set)", "speaker": row_files.WHOLE_SET, "language": "-", "detail": settings}
-    facts = {
-        "probe_params": mean(one.result["parameters"] / 1e6 for one in heads),
-        "probe_train_s": mean(one.result["seconds"] for one in heads),
-        "probe_epoch": mean(one.result["best_epoch"] for one in heads),
-    }
+    facts = seeds.cost([one.result for one in heads])
     if (spread := _spread(rows)) is not None:
         facts["probe_seed_sd"] = spread
     yield from (start | {"column": column, "value": float(value)} for column, value in facts.items())

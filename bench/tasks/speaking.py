@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from bench import audio, definitions, metrics
+from bench import audio, definitions, device, metrics
 from bench.coding import codec as coding
 from bench.coding.codec import Codec, Wave
 from bench.coding.codes import Codes
@@ -85,7 +85,7 @@ class Spoken(Producer):
 
         from bench.probes.synthesis.sampling import generate, generators
 
-        where = jobs.own_device(self.device)
+        where = device.own(self.device)
         [template] = coding.encode(codec, [enrolment])
         streams.check(type(codec).__name__, template)
         heard = audio.resample(enrolment, codec.sample_rate, metrics.find(self.settings.voice).rate_hz)

@@ -1,18 +1,14 @@
-"""Rows of synthesis: the lines of a system's seeds become one, and the cost of its decoders is told beside.
-
-Summing over seeds keeps the utterance the unit of every interval; the spread over seeds is told beside, as for the probes.
-"""
+"""Rows of synthesis: the lines of a system's seeds become one, and the cost of its decoders is told beside."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
-from statistics import mean, stdev
+from statistics import stdev
 from typing import TYPE_CHECKING, Any
 
-from bench import definitions
 from bench.probes.synthesis import jobs
 from bench.results import rows as row_files
+from bench.tasks import seeds
 from bench.tasks.speaking_training import Trained
 
 if TYPE_CHECKING:
@@ -29,7 +25,7 @@ def over_seeds(rows: pd.DataFrame, trained: Sequence[Trained], utterances: Seque
     made: list[dict[str, Any]] = []
     names = ["codec", "weights", "system_key", "utterance", "column", "against"]
     for _, some in rows[spoken].groupby(names, observed=True, sort=False, dropna=False):
-        made.append(_joined(some.to_dict("records")))
+        made.append(seeds.joined(some.to_dict("records"), jobs.DEFINITION))
     for system in dict.fromkeys(one.system.key for one in trained):
         own = [one for one in trained if one.system.key == system]
         of_system = rows[spoken & (rows["system_key"].astype(str) == system)]
@@ -38,46 +34,10 @@ def over_seeds(rows: pd.DataFrame, trained: Sequence[Trained], utterances: Seque
     return row_files.joined([rows[~spoken], row_files.typed(made)])
 
 
-def _joined(some: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """One row of the rows of several seeds: rates add up, other values are averaged; one failure is a failure of all."""
-    first = dict(some[0])
-    first["definitions"] = _definitions(str(first["definitions"]))
-    lost = next((row for row in some if isinstance(row["failure"], str)), None)
-    if lost is not None:
-        return {**first, "value": None, "num": None, "den": None, "failure": lost["failure"], "detail": lost["detail"]}
-    numbers = {
-        name: [row[name] for row in some if row[name] == row[name] and row[name] is not None]
-        for name in ("value", "num", "den", "seconds")
-    }
-    if numbers["num"] and len(numbers["num"]) == len(some):
-        num, den = sum(numbers["num"]), sum(numbers["den"])
-        first |= {"num": num, "den": den, "value": num / den if den else None}
-    elif numbers["value"]:
-        first["value"] = mean(numbers["value"])
-    if numbers["seconds"]:
-        first["seconds"] = mean(numbers["seconds"])
-    return first
-
-
-def _definitions(known: str) -> str:
-    mine = definitions.versions([definitions.get(jobs.DEFINITION)])
-    return json.dumps(json.loads(known) | mine, sort_keys=True)
-
-
 def _facts(own: Sequence[Trained], rows: pd.DataFrame, utterances: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Size and cost of a system's decoders on every utterance, as the probes tell theirs."""
-    about = row_files.engine_facts()
-    start = (
-        rows.iloc[0].to_dict()
-        | about
-        | {"value": None, "num": None, "den": None, "failure": None, "detail": None, "output": "", "against": ""}
-    )
-    start["definitions"] = _definitions(str(start["definitions"]))
-    facts = {
-        "probe_params": mean(one.result["parameters"] / 1e6 for one in own),
-        "probe_train_s": mean(one.result["seconds"] for one in own),
-        "probe_epoch": mean(one.result["best_epoch"] for one in own),
-    }
+    start = seeds.start(rows.iloc[0].to_dict(), jobs.DEFINITION)
+    facts = seeds.cost([one.result for one in own])
     if (spread := _spread(rows, len(own))) is not None:
         facts["probe_seed_sd"] = spread
     known = rows.drop_duplicates("utterance").set_index(rows.drop_duplicates("utterance")["utterance"].astype(str))
@@ -87,11 +47,11 @@ def _facts(own: Sequence[Trained], rows: pd.DataFrame, utterances: Sequence[str]
             yield from (start | who | {"column": column, "value": float(value)} for column, value in facts.items())
 
 
-def _spread(rows: pd.DataFrame, seeds: int) -> float | None:
+def _spread(rows: pd.DataFrame, count: int) -> float | None:
     """Standard deviation over seeds of the corpus error rate; None where there is one seed, or a failure."""
     column = rows["column"].astype(str)
     name = next((one for one in SPREAD if (column == one).any()), None)
-    if name is None or seeds < 2:
+    if name is None or count < 2:
         return None
     some = rows[column == name]
     nth = some.groupby("utterance", observed=True).cumcount()

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import adapters, definitions, device, metrics
-from bench.coding.codec import HasCodebooks
+from bench import definitions, device, metrics
 from bench.coding.codes import Codes
 from bench.engine import executors
 from bench.engine.executors import Executor, ExecutorOptions, Needs
@@ -26,15 +25,14 @@ from bench.probes.inputs import Inputs
 from bench.probes.synthesis import jobs, streams
 from bench.probes.synthesis.jobs import Job, VoiceJob
 from bench.probes.synthesis.settings import Settings
-from bench.progress import Progress
 from bench.speech import Utterance
 from bench.store import key_of
+from bench.tasks import coded, trainings
 
 FOLDER = "synthesis"
 """Beside the store: decoders, and the state of trainings under way. Every worker must see it."""
 _VOICES = 32
 """Recordings of one job for speaker vectors."""
-_SOME = 200
 
 
 @dataclass(frozen=True)
@@ -52,15 +50,15 @@ def train(runner: Runner, division: Division, chosen: Settings, seeds: Sequence[
     plan, store = runner.plan, runner.store
     folder = (store.path.parent / FOLDER).resolve()
     needed = [u for u in plan.dataset if u.id in {*division.train, *division.valid}]
-    coded = {line.system.label: _keys(runner, line, needed) for line in plan.lines}
+    keys = {line.system.label: _keys(runner, line, needed) for line in plan.lines}
     voice = _voice_keys(runner, chosen.voice, needed)
     place = plan.device.split(":")[0]
     found: list[Trained] = []
     with tempfile.TemporaryDirectory(prefix="bench-synthesis-") as scratch:
         heard = Path(scratch) / "voices.npz"
         for number, line in enumerate(plan.lines):
-            keys = coded[line.system.label]
-            about = (line.system.key, list(keys.values()), list(voice.values()), division.sha256, chosen.asdict())
+            written = list(keys[line.system.label].values())
+            about = (line.system.key, written, list(voice.values()), division.sha256, chosen.asdict())
             identity = definitions.get(jobs.DEFINITION).identity
             for seed in seeds:
                 key = key_of("synthesis", *about, identity, seed, place)
@@ -72,12 +70,13 @@ def train(runner: Runner, division: Division, chosen: Settings, seeds: Sequence[
         for line in plan.lines:
             paths = {one.job.inputs for one in due if one.system.key == line.system.key}
             if paths:
-                _inputs(runner, line, coded[line.system.label]).save(paths.pop())
+                _inputs(runner, line, keys[line.system.label]).save(paths.pop())
         away = not device.is_cpu(plan.device)
         workers = 0 if away else plan.workers
         with executors.make(plan.executor, ExecutorOptions(workers, device.all_of(plan.device) if away else ())) as executor:
             _voices(runner, executor, chosen.voice, needed, voice).save(heard)
-            results = _trained(runner, executor, [one.job for one in due])
+            jobs_due = [one.job for one in due]
+            results = trainings.run(jobs.run, jobs_due, plan, store, executor, label="synthesis decoders", stage="synthesis")
     return [Trained(one.system, one.seed, one.job, results.get(one.job.key, one.result)) for one in found]
 
 
@@ -86,14 +85,8 @@ def _there(one: Trained) -> bool:
 
 
 def _keys(runner: Runner, line: Line, needed: Sequence[Utterance]) -> dict[str, str]:
-    """Utterance -> key of its coded record. Raises BenchError where one could not be coded."""
-    keys = {u.id: runner.schedule.keys.wave(line, u) for u in needed}
-    there = runner.store.has_many(list(keys.values()))
-    lost = [name for name, key in keys.items() if key not in there]
-    if lost:
-        kind, detail = runner.failures.get(keys[lost[0]], ("missing", "not in the store"))
-        some = f"{len(lost)} of {len(keys)} utterances could not be coded, for example {lost[0]}"
-        raise BenchError(f"{line.system.label}: {some}: {kind}, {detail}")
+    """Keys of the coded records. Raises BenchError where one could not be coded, or holds no tokens to write."""
+    keys = coded.keys(runner, line, needed)
     record = runner.store.get(keys[needed[0].id])
     if record is None or "codes" not in record:
         raise BenchError(f"{line.system.name}: its codes are not in the store; run with KEEP=audio or KEEP=codes")
@@ -102,14 +95,7 @@ def _keys(runner: Runner, line: Line, needed: Sequence[Utterance]) -> dict[str, 
 
 
 def _inputs(runner: Runner, line: Line, keys: Mapping[str, str]) -> Inputs:
-    codes: dict[str, Codes] = {}
-    names = list(keys)
-    for start in range(0, len(names), _SOME):
-        some = names[start : start + _SOME]
-        records = runner.store.get_many([keys[name] for name in some])
-        codes |= {name: Codes.from_bytes(records[keys[name]]["codes"]) for name in some}
-    codec = adapters.load(line.system.point, line.system.weights, "cpu")
-    return streams.inputs(line.system.name, codes, codec.codebooks() if isinstance(codec, HasCodebooks) else None)
+    return streams.inputs(line.system.name, coded.codes(runner, keys), coded.tables(coded.loaded(line.system)))
 
 
 def _voice_keys(runner: Runner, voice: str, needed: Sequence[Utterance]) -> dict[str, str]:
@@ -132,23 +118,5 @@ def _voices(runner: Runner, executor: Executor, voice: str, needed: Sequence[Utt
         for u, vector in zip(pending[future].utterances, future.result(), strict=True):
             store.put(keys[u.id], "voice", {"vector": vector})
     made = Inputs("voices", 0.0)
-    for start in range(0, len(needed), _SOME):
-        some = needed[start : start + _SOME]
-        found = store.get_many([keys[u.id] for u in some])
-        made.features |= {u.id: np.asarray(found[keys[u.id]]["vector"], np.float32)[None] for u in some}
+    made.features = {name: np.asarray(record["vector"], np.float32)[None] for name, record in coded.records(runner, keys)}
     return made
-
-
-def _trained(runner: Runner, executor: Executor, due: Sequence[Job]) -> dict[str, dict[str, Any]]:
-    results: dict[str, dict[str, Any]] = {}
-    needs: Needs = "cpu" if device.is_cpu(runner.plan.device) else "gpu"
-    with Progress(len(due), "synthesis decoders", unit="training") as progress:
-        pending = {executor.submit(jobs.run, job, needs): job for job in due}
-        executor.flush()
-        for future in as_completed(pending):
-            job = pending[future]
-            results[job.key] = future.result()
-            runner.store.put(job.key, "synthesis", results[job.key])
-            jobs.finished(job)
-            progress.advance(1, f"seed {job.seed}")
-    return results

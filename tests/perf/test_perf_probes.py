@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from bench.probes import text
+from bench.probes.examples import Example, batches
 from bench.probes.inputs import Inputs
 from bench.probes.settings import settings
-from bench.probes.training import Example, Probe, batches
+from bench.probes.training import Probe
 
 
 @pytest.fixture(autouse=True)

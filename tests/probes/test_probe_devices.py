@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from bench.probes.examples import Example, batches
 from bench.probes.inputs import Inputs
 from bench.probes.networks import Classifier, Recogniser
 from bench.probes.restoration import settings as restoration
 from bench.probes.restoration.pairs import Pairs
 from bench.probes.restoration.training import Head
 from bench.probes.settings import Settings
-from bench.probes.training import Example, Probe, batches
+from bench.probes.training import Probe
 
 TINY = Settings("tiny", hidden=6, embedding_dim=5, dropout=0.0, batch=4, learning_rate=1e-2)
 

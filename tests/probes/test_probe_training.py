@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import signal
-import subprocess
-import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +12,9 @@ import pytest
 import torch
 
 from bench.errors import BenchError
+from bench.probes.examples import Example, batches
 from bench.probes.settings import Settings
-from bench.probes.training import Example, Probe, batches
+from bench.probes.training import Probe
 
 VICTIM = Path(__file__).with_name("victim_probe.py")
 _spec = importlib.util.spec_from_file_location("victim_probe", VICTIM)
@@ -63,18 +61,11 @@ def test_same_seed_same_weights_other_seed_others(tmp_path: Path) -> None:
     assert np.abs(weights(first) - weights(other)).max() > 1e-3
 
 
-@pytest.mark.skipif(os.name != "posix", reason="kills a process")
-def test_kill_9_and_go_on_ends_with_the_same_weights(tmp_path: Path) -> None:
+def test_kill_9_and_go_on_ends_with_the_same_weights(tmp_path: Path, kill_training: Callable[[Path, Path, int], None]) -> None:
     settings = replace(TINY, epochs=6)
     whole, curve = train(tmp_path, settings)
     checkpoint = tmp_path / "killed.pt"
-    process = subprocess.Popen([sys.executable, str(VICTIM), str(checkpoint)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.strip() == "2":
-            break
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    kill_training(VICTIM, checkpoint, 2)
     assert len(torch.load(checkpoint, weights_only=True)["curve"]) == 2
     resumed, found = train(tmp_path, settings, name="killed")
     assert found == curve

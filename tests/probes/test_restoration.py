@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import signal
-import subprocess
-import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,12 +13,12 @@ import torch
 
 from bench.coding.codes import Codes, Tokens, Vector
 from bench.errors import BadCodes, BenchError
+from bench.probes.examples import batches
 from bench.probes.inputs import stretch
 from bench.probes.restoration import pairs
 from bench.probes.restoration.networks import Nearness
 from bench.probes.restoration.pairs import Pairs
 from bench.probes.restoration.training import Head, _summed
-from bench.probes.training import batches
 
 VICTIM = Path(__file__).with_name("victim_head.py")
 _spec = importlib.util.spec_from_file_location("victim_head", VICTIM)
@@ -151,8 +148,7 @@ def weights(head: Head) -> np.ndarray:
     return torch.cat([value.reshape(-1).float() for value in head.network.state_dict().values()]).numpy()
 
 
-@pytest.mark.skipif(os.name != "posix", reason="kills a process")
-def test_kill_9_and_go_on_ends_with_the_same_weights(tmp_path: Path) -> None:
+def test_kill_9_and_go_on_ends_with_the_same_weights(tmp_path: Path, kill_training: Callable[[Path, Path, int], None]) -> None:
     made, examples = toy(sources=2)
 
     def trained(seed: int, name: str) -> tuple[Head, list[float]]:
@@ -165,15 +161,7 @@ def test_kill_9_and_go_on_ends_with_the_same_weights(tmp_path: Path) -> None:
     np.testing.assert_array_equal(weights(again), weights(whole))
     assert np.abs(weights(trained(1, "other")[0]) - weights(whole)).max() > 1e-3
     checkpoint = tmp_path / "killed.pt"
-    here = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    words = [sys.executable, str(VICTIM), str(checkpoint)]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=here)
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.strip() == "2":
-            break
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    kill_training(VICTIM, checkpoint, 2)
     assert len(torch.load(checkpoint, weights_only=True)["curve"]) == 2
     resumed, found = trained(0, "killed")
     assert found == curve

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-import bench
 from bench.coding.codes import Codes, Packets, Tokens, Vector
 from bench.errors import UnknownName
 from bench.probes import text
@@ -141,22 +138,16 @@ def test_one_seed_one_decoder(tmp_path: Path) -> None:
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
 
-def test_a_killed_training_goes_on(tmp_path: Path) -> None:
-    here = {**os.environ, "PYTHONPATH": str(Path(bench.__file__).parents[1])}
-    words = [sys.executable, str(VICTIM), str(tmp_path / "c.pt")]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=here) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.strip() == "3":
-                process.kill()
-                break
+def test_a_killed_training_goes_on(tmp_path: Path, kill_training: Callable[[Path, Path, int], None]) -> None:
+    kill_training(VICTIM, tmp_path / "c.pt", 3)
     assert (tmp_path / "c.pt").is_file()
     seen: list[int] = []
     states = []
     for checkpoint in (tmp_path / "c.pt", tmp_path / "whole.pt"):
         made, examples = trainer(epochs=8, dropout=0.1)
         told = (lambda epoch, error: seen.append(epoch)) if checkpoint.name == "c.pt" else (lambda epoch, error: None)
-        made.fit(examples, examples, checkpoint, told, 0.0)
+        made.save_every_s = 0.0
+        made.fit(examples, examples, checkpoint, told)
         states.append(made.network.state_dict())
     assert seen == [4, 5, 6, 7, 8]
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])

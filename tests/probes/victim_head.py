@@ -10,11 +10,11 @@ import numpy as np
 import torch
 
 from bench.coding.codes import Codes, Tokens
+from bench.probes.examples import Example
 from bench.probes.restoration import pairs
 from bench.probes.restoration.pairs import Pairs
 from bench.probes.restoration.settings import Settings
 from bench.probes.restoration.training import Head
-from bench.probes.training import Example
 
 TINY = Settings(
     "tiny", dim=16, attention_heads=2, ffn=32, layers=1, kernel=5, dropout=0.1, learning_rate=3e-3, batch=2, epochs=4,

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from bench.probes.examples import Example
 from bench.probes.inputs import Inputs
 from bench.probes.settings import Settings
-from bench.probes.training import Example, Probe
+from bench.probes.training import Probe
 
 TINY = Settings("tiny", hidden=12, learning_rate=1e-2, batch=4, epochs=4, clip=1.0, embedding_dim=8, order="shuffled")
 

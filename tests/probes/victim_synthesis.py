@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from bench.probes.examples import Example
 from bench.probes.inputs import Inputs
 from bench.probes.synthesis.settings import Settings
 from bench.probes.synthesis.training import Trainer
-from bench.probes.training import Example
 
 TINY = Settings(
     "tiny", layers=2, width=48, feed_forward=96, heads=4, dropout=0.0, text_width=48, embedding_dim=16, voice="sim_resemblyzer",
@@ -43,4 +43,6 @@ def told(epoch: int, error: float) -> None:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     inputs, voices, examples = toy()
-    Trainer(inputs, voices, replace(TINY, epochs=8, dropout=0.1), 0).fit(examples, examples, Path(sys.argv[1]), told, 0.0)
+    trainer = Trainer(inputs, voices, replace(TINY, epochs=8, dropout=0.1), 0)
+    trainer.save_every_s = 0.0
+    trainer.fit(examples, examples, Path(sys.argv[1]), told)

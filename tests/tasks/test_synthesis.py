@@ -16,7 +16,7 @@ from bench.errors import BenchError, UnknownName
 from bench.probes.synthesis import settings
 from bench.results import files
 from bench.speech import BY_HEART, Dataset, Utterance
-from bench.tasks import cards, speaking, speaking_training, synthesis
+from bench.tasks import cards, speaking, synthesis, trainings
 from bench.tasks.options import Options
 
 TINY = replace(
@@ -76,7 +76,7 @@ def test_table_of_a_run(
     text = (result.folders[0] / "leaderboard.md").read_text()
     assert "What was tested is what was trained on" in text
     assert not list((tmp_path / "synthesis").glob("*.pt")), "checkpoints are gone when all is trained"
-    monkeypatch.setattr(speaking_training, "_trained", lambda *_: pytest.fail("a finished decoder was trained again"))
+    monkeypatch.setattr(trainings, "run", lambda *_, **__: pytest.fail("a finished decoder was trained again"))
     again = files.read(synthesis.run(wanted).folders[0])
     assert sorted(again["value"].dropna()) == sorted(rows["value"].dropna())
     for path in (tmp_path / "synthesis").glob("*.decoder"):

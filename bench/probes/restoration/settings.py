@@ -7,18 +7,17 @@ validation loss, best epoch by the share of wrong tokens; shortest utterances fi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from bench.errors import UnknownName
 from bench.probes import settings as probes
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(probes.Training):
     """Everything that decides a head's outcome besides its data and seed."""
 
-    protocol: str
     dim: int = 512
     attention_heads: int = 4
     ffn: int = 2048
@@ -27,26 +26,10 @@ class Settings:
     dropout: float = 0.1
     output: Literal["linear", "table"] = "linear"
     """A linear layer over all entries of a codebook, or nearness to the entries of the codec's own table."""
-    learning_rate: float = 1e-4
-    betas: tuple[float, float] = (0.9, 0.98)
-    weight_decay: float = 0.01
-    batch: int = 16
-    order: Literal["ascending", "shuffled"] = "ascending"
     crop_s: float = 0.0
     """Training reads a random stretch of so many seconds of every utterance; 0: all of it."""
-    epochs: int = 100
-    improvement: float = 0.0025
-    anneal: float = 0.9
-    patience: int = 1
-    clip: float = 0.01
-    embedding_dim: int = 128
-    """Of codebooks that the codec has no table for."""
     width: int = 0
     """Width that every codebook is brought to; 0: left as they are where they agree."""
-
-    def asdict(self) -> dict[str, Any]:
-        """The settings as plain values."""
-        return asdict(self)
 
     @property
     def front(self) -> probes.Settings:

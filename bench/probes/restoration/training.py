@@ -5,37 +5,38 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import groupby, permutations
-from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench.device import to_device
-from bench.errors import BenchError
-from bench.probes.fitting import Trained, fit
+from bench.probes.examples import Batch, Example, batches
+from bench.probes.fitting import Learner
 from bench.probes.inputs import Ints
 from bench.probes.restoration.networks import Restorer
 from bench.probes.restoration.pairs import Pairs
 from bench.probes.restoration.settings import Settings
-from bench.probes.training import Batch, Example, batches
 
 
-class Head:
+class Head(Learner):
     """A network from `pairs.inputs` to `pairs.targets`, trained with one seed."""
 
+    what = "head"
+    settings: Settings
+    network: Restorer
+
     def __init__(self, pairs: Pairs, settings: Settings, seed: int, device: str = "cpu") -> None:
-        torch.manual_seed(seed)
-        self.pairs, self.settings, self.device = pairs, settings, device
-        self.network = Restorer(pairs, settings).to(device)
-        self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), lr=settings.learning_rate, betas=settings.betas, weight_decay=settings.weight_decay
-        )
-        self.order = np.random.default_rng(seed)
+        super().__init__(pairs.inputs, lambda: Restorer(pairs, settings), settings, seed, device)
+        self.pairs = pairs
         self.orders = list(permutations(range(pairs.sources)))
+
+    @property
+    def crop(self) -> int:
+        """Frames of the stretch."""
+        return round(self.settings.crop_s * self.inputs.rate_hz)
 
     def _targets(self, batch: Batch) -> Tensor:
         """int64 [B, S, N, K]; what lies beyond a length is 0."""
@@ -71,18 +72,6 @@ class Head:
             return cost.mean()
         share = batch.lengths.to(cost.device) / batch.lengths.sum()
         return (cost * share).sum()
-
-    def step(self, batch: Batch) -> float:
-        """One update of the weights; returns the loss. Raises BenchError when it is not finite."""
-        self.optimiser.zero_grad(set_to_none=True)
-        loss = self.loss(batch)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise BenchError(f"{self.pairs.inputs.name}: the head's loss is {value}; lower its learning_rate")
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
-        self.optimiser.step()
-        return value
 
     @torch.inference_mode()
     def validate(self, examples: Sequence[Example]) -> tuple[float, float]:
@@ -124,32 +113,10 @@ class Head:
 
     def _alike(self, examples: Sequence[Example]) -> list[Batch]:
         """Batches of utterances of one length: nothing is padded, and no prediction depends on who else is there."""
-        length = self.pairs.inputs.length
+        length = self.inputs.length
         ordered = sorted(examples, key=lambda example: (length(example.utterance), example.utterance))
         groups = [list(some) for _, some in groupby(ordered, key=lambda example: length(example.utterance))]
-        return [batch for some in groups for batch in batches(some, self.pairs.inputs, self.settings.batch, self.device)]
-
-    def fit(
-        self,
-        train: Sequence[Example],
-        valid: Sequence[Example],
-        checkpoint: Path,
-        told: Callable[[int, float], None] = lambda epoch, error: None,
-    ) -> Trained:
-        """Train to the end of the schedule (or go on where a killed run was) and take the best epoch's weights."""
-        return fit(
-            self.network, self.optimiser, self.order, self.settings,
-            lambda: self._epoch(train), lambda: self.validate(valid), checkpoint, told,
-        )  # fmt: skip
-
-    def _epoch(self, train: Sequence[Example]) -> int:
-        shuffle = self.order if self.settings.order == "shuffled" else None
-        crop = round(self.settings.crop_s * self.pairs.inputs.rate_hz)
-        frames = 0
-        for batch in batches(train, self.pairs.inputs, self.settings.batch, self.device, shuffle, crop):
-            self.step(batch)
-            frames += int(batch.lengths.sum())
-        return frames
+        return [batch for some in groups for batch in batches(some, self.inputs, self.settings.batch, self.device)]
 
 
 def _summed(scores: Tensor, count: int) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from bench import device, metrics
 from bench.errors import BenchError, WeightsMissing
 from bench.metrics import MetricFailure, Signal
 from bench.probes.division import Division
+from bench.probes.jobs import Resumable, ready
 from bench.probes.synthesis.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class VoiceJob:
 def voices(job: VoiceJob) -> list[NDArray[np.float32]]:
     """One vector [D] for each utterance. Raises BenchError that names the recording without one."""
     rate = metrics.find(job.voice).rate_hz
-    found = embed(job.voice, [u.read_reference(rate)[0] for u in job.utterances], own_device(job.device))
+    found = embed(job.voice, [u.read_reference(rate)[0] for u in job.utterances], device.own(job.device))
     for u, one in zip(job.utterances, found, strict=True):
         if isinstance(one, MetricFailure):
             raise BenchError(f"{u.id}: no speaker vector can be had of its recording ({one}); leave the utterance out")
@@ -57,11 +58,8 @@ def embed(voice: str, waves: list[NDArray[np.float32]], where: str) -> list[NDAr
 
 
 @dataclass(frozen=True)
-class Job:
-    """A decoder for the tokens and the speaker vectors in two files. `key` is where its result is stored.
-
-    folder: where a training that was killed left its state, and where the finished decoder goes.
-    """
+class Job(Resumable):
+    """A decoder for the tokens and the speaker vectors in two files. `folder` is also where the finished decoder goes."""
 
     inputs: Path
     voices: Path
@@ -73,11 +71,6 @@ class Job:
     device: str = "cpu"
 
     @property
-    def checkpoint(self) -> Path:
-        """Where the training's state is kept while it runs."""
-        return self.folder / f"{self.key}.pt"
-
-    @property
     def weights(self) -> Path:
         """Where the finished decoder lies."""
         return self.folder / f"{self.key}.decoder"
@@ -86,23 +79,17 @@ class Job:
 def run(job: Job) -> dict[str, Any]:
     """Train, or go on with a training that was killed; the decoder is left in `job.weights`, its sha256 is in the result.
 
-    The checkpoint stays until the driver has stored the result (see `finished`).
+    The checkpoint stays until the driver has stored the result (`Resumable.finished`).
     """
     import torch
 
+    from bench.probes.examples import Example
     from bench.probes.inputs import Inputs
     from bench.probes.synthesis.training import Trainer
-    from bench.probes.training import Example
 
-    where = own_device(job.device)
-    if device.is_cpu(where):
-        torch.set_num_threads(1)
-        torch.use_deterministic_algorithms(True)
-    else:
-        device.full_precision()
     inputs, spoken = Inputs.load(job.inputs), Inputs.load(job.voices)
     train, valid = ([Example(u, job.division.targets[u]) for u in part] for part in (job.division.train, job.division.valid))
-    trainer = Trainer(inputs, spoken, job.settings, job.seed, where)
+    trainer = Trainer(inputs, spoken, job.settings, job.seed, ready(job.device))
     trained = trainer.fit(train, valid, job.checkpoint)
     state = {name: value.cpu() for name, value in trainer.network.state_dict().items()}
     shape = {
@@ -113,16 +100,7 @@ def run(job: Job) -> dict[str, Any]:
     part = job.weights.with_suffix(f".{os.getpid()}.part")
     torch.save({"state": state, "shape": shape}, part)
     part.replace(job.weights)
-    return {
-        "weights_sha256": sha256(job.weights), "state_sha256": _digest(state), "curve": trained.curve,
-        "best_epoch": trained.best_epoch, "parameters": trained.parameters, "seconds": trained.seconds,
-        "frames_per_s": trained.frames_per_s,
-    }  # fmt: skip
-
-
-def finished(job: Job) -> None:
-    """The result of `job` is stored: its checkpoint is not needed any more."""
-    job.checkpoint.unlink(missing_ok=True)
+    return {"weights_sha256": sha256(job.weights), "state_sha256": _digest(state), **asdict(trained)}
 
 
 def sha256(path: Path) -> str:
@@ -161,11 +139,6 @@ def load(path: Path, settings: Settings, where: str) -> Decoder:
         _loaded[key] = decoder.to(where).eval()
     _loaded.move_to_end(key)
     return _loaded[key]
-
-
-def own_device(wanted: str) -> str:
-    """The device that `wanted` is in this worker: of several GPUs, the worker's own."""
-    return os.environ.get("BENCH_WORKER_DEVICE", wanted) if wanted == "cuda" else wanted
 
 
 def _digest(state: dict[str, Any]) -> str:

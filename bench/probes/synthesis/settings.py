@@ -7,17 +7,17 @@ codebooks; as many tokens as the target has); sampling by its NeurIPS version (t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from bench.errors import UnknownName
+from bench.probes.settings import Training
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(Training):
     """Everything that decides what a synthesis says besides its data and seed."""
 
-    protocol: str
     layers: int = 12
     width: int = 512
     feed_forward: int = 2048
@@ -27,22 +27,10 @@ class Settings:
     dropout: float = 0.1
     text_width: int = 512
     """Of the characters' embeddings."""
-    embedding_dim: int = 128
-    """Of codebooks that the codec has no table for."""
     voice: str = "sim_wavlm"
     """The metric whose embedding stands for the speaker."""
     pattern: Literal["flatten", "delay"] = "flatten"
     """How several codebooks become one sequence (`bench.probes.synthesis.patterns`)."""
-    learning_rate: float = 1e-4
-    betas: tuple[float, float] = (0.9, 0.98)
-    weight_decay: float = 0.01
-    batch: int = 16
-    order: Literal["ascending", "shuffled"] = "ascending"
-    epochs: int = 100
-    improvement: float = 0.0025
-    anneal: float = 0.9
-    patience: int = 1
-    clip: float = 0.01
     top_p: float = 0.9
     temperature: float = 1.0
     samples: int = 5
@@ -53,10 +41,6 @@ class Settings:
     """Where an utterance ends: with as many frames as the target recording has, or where the decoder says so."""
     longest: float = 2.0
     """Frames after which a decoder that does not stop is cut, as a multiple of the target's."""
-
-    def asdict(self) -> dict[str, Any]:
-        """The settings as plain values."""
-        return asdict(self)
 
 
 PROTOCOLS: Mapping[str, Settings] = {
