@@ -43,7 +43,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """The tests' own device is announced before any test trains something, in whatever order they run."""
-    if "torch" in sys.modules and session.items:
+    if session.items and not session.config.option.collectonly:
         import lane
 
         lane.announce()
