@@ -105,11 +105,15 @@ def facts_table(rows: pd.DataFrame, known: Mapping[str, Column]) -> str:
     lines = []
     for label in dict.fromkeys(label for label, _ in means.index):
         cells = [means.get((label, name)) for name in names]
+        if not any(cell == cell and cell is not None for cell in cells):
+            continue
         texts = [
             "–" if cell is None else f"{cell * known[name].scale:.{known[name].decimals}f}"
             for cell, name in zip(cells, names, strict=True)
         ]
         lines.append([label, *texts])
+    if not lines:
+        return ""
     return "\n### Facts of the whole set\n\n" + markdown_table(head, lines) + "\n"
 
 
