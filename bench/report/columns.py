@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from bench.columns import every_column
 from bench.metrics import Column
-from bench.stats.labels import CEILING, REFERENCE, name_of
+from bench.stats.labels import CEILING, REFERENCE, UNTREATED, name_of
 
 RATE_COLUMNS = ("bitrate_packed", "bitrate_nominal", "bitrate_entropy")
 ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}
@@ -18,11 +18,12 @@ PROBE_REFERENCES = frozenset({"chance", "log-mel", "anchor"})
 
 
 def competes(system: str, role: str) -> bool:
-    """Whether a row can be the best of its column: not a reference, a codec's ceiling, chance or a topline.
+    """Whether a row can be the best of its column: not a reference, a codec's ceiling or its line
+    without treatment, chance or a topline.
 
     system: its label. role: of its rows.
     """
-    return role not in (CEILING, REFERENCE) and family(system) not in TOP_FAMILIES | PROBE_REFERENCES
+    return role not in (CEILING, REFERENCE, UNTREATED) and family(system) not in TOP_FAMILIES | PROBE_REFERENCES
 
 
 def family(system: str) -> str:

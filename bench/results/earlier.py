@@ -17,7 +17,6 @@ _REFERENCE = re.compile(r"reference@(?P<heard>.+)|(?P<plain>recording)s")
 _ROLES: Mapping[tuple[str, str], str] = {
     ("resynthesis", "whole signal"): "ceiling",
     ("resynthesis", "undisturbed"): "resynthesis",
-    ("resynthesis", "untreated"): "resynthesis",
     ("enhanced", "continuous"): "enhanced",
     ("separated", "continuous"): "separated",
     ("probe", "decoded audio"): "probe",
@@ -50,6 +49,8 @@ def parted(codec: str, role: str) -> tuple[str, str, str]:
     plain, how = found["codec"], found["how"]
     if role == "ceiling" and how == "ceiling":
         return plain, role, ""
+    if role == "resynthesis" and how == "untreated":
+        return plain, how, ""
     if role in ("chunked", "degraded"):
         return plain, role, how
     if (role, how) in _ROLES:

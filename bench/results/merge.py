@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-CODED = ("resynthesis", "converted", "ceiling", "chunked", "degraded", "synthesis", "enhanced", "separated")
+CODED = ("resynthesis", "converted", "ceiling", "untreated", "chunked", "degraded", "synthesis", "enhanced", "separated")
 """Roles whose settings are the card's."""
 
 

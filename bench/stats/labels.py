@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 UNWEIGHTED = {"", "none"}
 FIELDS = ("codec", "weights", "weights_sha256", "device_kind", "role", "variant")
-CEILING, REFERENCE = "ceiling", "reference"
-"""Roles of rows that no codec competes with: what a codec could reach at best, and what is known without one."""
+CEILING, REFERENCE, UNTREATED = "ceiling", "reference", "untreated"
+"""Roles of rows that no codec competes with: what a codec could reach at best, what is known without one, and what the codec
+makes of poor speech by itself."""
 _LABEL = re.compile(r"(?P<codec>.+?)(?: \((?P<variant>[^()]+)\))?(?: \[(?P<tags>[^\[\]]*)\])?")
 
 
@@ -29,7 +30,7 @@ def called(codec: str, role: str = "", variant: str = "") -> str:
     """What a system is called, its weights apart: `opus@6 (random loss 5 %)`, `opus@6 (ceiling)`, `reference@target`."""
     if role == REFERENCE and variant:
         return f"{role}@{variant}"
-    told = variant or (role if role == CEILING else "")
+    told = variant or (role if role in (CEILING, UNTREATED) else "")
     return f"{codec} ({told})" if told else codec
 
 

@@ -31,7 +31,7 @@ from bench.probes.restoration.pairs import Pairs
 from bench.probes.restoration.settings import Settings, settings
 from bench.results import files
 from bench.results import rows as row_files
-from bench.stats.labels import CEILING, REFERENCE, called
+from bench.stats.labels import CEILING, REFERENCE, UNTREATED, called
 from bench.store import Store, key_of
 from bench.tasks import cards, coded, encoded, mixtures, options, outcome, probe, restored_rows
 from bench.tasks.encoded import EachVoice, Encoded, Predicted, PredictedVoices
@@ -41,7 +41,6 @@ from bench.tasks.probe import VARIANTS
 from bench.tasks.restored_rows import Restored
 
 DEFAULT_CODECS = ("focalcodec@50", "freqcodec@1")
-UNTREATED = "untreated"
 
 
 @dataclass(frozen=True)
@@ -133,7 +132,7 @@ def _run(
                 f"{place.folder().resolve()}#{called(one.system.name, task.role, one.variant)}#head {one.job.key[:8]}",
                 [one.job.key],
             )
-    return outcome.finish(restored_rows.told(rows, restored, task.role, chosen, UNTREATED), place, scored, wanted)
+    return outcome.finish(restored_rows.told(rows, restored, task.role, chosen), place, scored, wanted)
 
 
 def _sending_tokens(names: Sequence[str]) -> list[str]:
@@ -167,7 +166,7 @@ def _lines(task: Task, systems: Sequence[System], restored: Sequence[Restored]) 
     yield Line(identity, task.through_codec(REFERENCE, ""), task.mixed)
     for system in systems:
         yield Line(system, task.through_codec(CEILING, CLEAN))
-        yield Line(system, task.through_codec("resynthesis", ""), UNTREATED)
+        yield Line(system, task.through_codec(UNTREATED, ""))
     for one in restored:
         yield Line(one.system, task.predicted(one.path, one.job.key), restored_rows.seeded(one.variant, one.seed))
 

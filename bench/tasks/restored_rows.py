@@ -18,6 +18,7 @@ from bench.probes.restoration.jobs import DEFINITION, Job
 from bench.probes.restoration.settings import Settings
 from bench.results import rows as row_files
 from bench.speech import Dataset
+from bench.stats.labels import UNTREATED
 from bench.tasks import seeds
 
 if TYPE_CHECKING:
@@ -72,10 +73,10 @@ def apart(rows: pd.DataFrame, mixtures: Dataset) -> pd.DataFrame:
     return row_files.joined([rows.assign(utterance=names, speaker=who).astype({"utterance": "category", "speaker": "category"})])
 
 
-def told(rows: pd.DataFrame, restored: Sequence[Restored], role: str, chosen: Settings, untreated: str) -> pd.DataFrame:
+def told(rows: pd.DataFrame, restored: Sequence[Restored], role: str, chosen: Settings) -> pd.DataFrame:
     """`rows` with one row per system, utterance, output and column, and with the facts of the heads.
 
-    role: of their rows. untreated: the variant of a codec's line without a head.
+    role: of their rows.
     """
     ours = rows["role"].astype(str) == role
     mine = rows[ours].copy()
@@ -92,7 +93,7 @@ def told(rows: pd.DataFrame, restored: Sequence[Restored], role: str, chosen: Se
         if len(of_line):
             made += _wrong_tokens(of_line, [one.wrong for one in heads])
             made += _facts(heads, of_line.assign(seed_of=seed.loc[of_line.index]), about)
-        plain = rows[(rows["codec"] == codec) & (rows["variant"] == untreated)]
+        plain = rows[(rows["codec"] == codec) & (rows["role"] == UNTREATED)]
         if len(plain) and not variant:
             made += _wrong_tokens(plain, [heads[0].untreated])
     return row_files.joined([rows[~ours], row_files.typed(made)])

@@ -16,7 +16,7 @@ from bench.errors import BadCodes, BenchError
 from bench.probes.examples import batches
 from bench.probes.inputs import stretch
 from bench.probes.restoration import pairs
-from bench.probes.restoration.networks import Nearness
+from bench.probes.restoration.networks import Nearness, are_corners
 from bench.probes.restoration.pairs import Pairs
 from bench.probes.restoration.training import Head, _summed
 
@@ -71,11 +71,11 @@ def test_best_order_by_hand() -> None:
 def test_padding_is_in_no_cost() -> None:
     made, _ = toy(1)
     head = Head(made, TINY, 0)
-    scores = [torch.full((1, 1, 10, size), -1.0) for size in made.sizes]
-    for score in scores:
-        score[:, :, 6:] = -100.0
+    given = [torch.zeros(1, 1, 10, size) for size in made.sizes]
+    for one in given:
+        one[:, :, 6:, 1] = 100.0
     targets = torch.zeros(1, 1, 10, len(made.sizes), dtype=torch.long)
-    assert head.costs(scores, targets, torch.tensor([6])).item() == pytest.approx(1.0)
+    assert head.costs(given, targets, torch.tensor([6])).item() == pytest.approx(float(np.mean(np.log(made.sizes))))
 
 
 def test_predictions_do_not_depend_on_who_else_is_there() -> None:
@@ -104,9 +104,36 @@ def test_nearest_entry_is_the_likeliest_and_the_start_is_what_was_heard() -> Non
     near = Nearness(6, 2, table)
     torch.nn.init.zeros_(near.moves.weight)
     heard = torch.arange(9)[None]
-    scores = near(torch.randn(1, 9, 6), heard)
+    scores = near.scores(near(torch.randn(1, 9, 6), heard))
     assert scores.shape == (1, 2, 9, 9)
     assert scores.argmax(-1).tolist() == [[list(range(9))] * 2]
+
+
+@pytest.mark.parametrize("scale", [1.0, 13**-0.5])
+def test_binary_codes_are_as_likely_as_all_their_bits(scale: float) -> None:
+    """The short way over bits equals the softmax over all entries, and so do its gradients."""
+    corners = scale * (2.0 * ((torch.arange(32)[:, None] >> torch.arange(5)) & 1) - 1)
+    assert are_corners(corners) and are_corners(corners[torch.randperm(32)] + 0.5)
+    assert not are_corners(corners[:31]) and not are_corners(torch.cat([corners[:31], corners[:1]]))
+    assert not are_corners(corners * torch.linspace(1, 1.1, 32)[:, None])
+    x, heard, wanted = torch.randn(2, 7, 6), torch.randint(32, (2, 7)), torch.randint(32, (2, 2, 7, 3))
+    torch.manual_seed(0)
+    near = Nearness(6, 2, corners)
+    torch.nn.init.normal_(near.moves.weight)
+    whole = near.scores(near(x, heard)).log_softmax(dim=-1).gather(-1, wanted)
+    short = near.log_probabilities(near(x, heard), wanted)
+    assert near.corners
+    torch.testing.assert_close(short, whole)
+    for mine, due in zip(
+        *(torch.autograd.grad(some.square().sum(), list(near.parameters())) for some in (short, whole)), strict=True
+    ):
+        torch.testing.assert_close(mine, due, rtol=1e-3, atol=1e-3)
+
+
+def test_the_best_epoch_is_chosen_by_tokens_or_by_the_loss() -> None:
+    made, examples = toy(1)
+    by_tokens, by_loss = (Head(made, replace(TINY, best=best), 0).validate(examples) for best in ("tokens", "loss"))
+    assert by_tokens[1] == by_loss[1] == by_loss[0] and 0 < by_tokens[0] <= 1
 
 
 def test_files_hold_everything(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from bench.probes.jobs import Resumable, ready
 from bench.probes.restoration.settings import Settings
 
 DEFINITION = "restoration"
-VERSION = "1"
+VERSION = "2"
 PACKAGES = ("torch", "speechbrain")
 
 

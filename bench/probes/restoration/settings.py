@@ -26,6 +26,8 @@ class Settings(probes.Training):
     dropout: float = 0.1
     output: Literal["linear", "table"] = "linear"
     """A linear layer over all entries of a codebook, or nearness to the entries of the codec's own table."""
+    best: Literal["tokens", "loss"] = "tokens"
+    """What chooses the best epoch: the share of wrong tokens in validation, or the loss, which small sets need."""
     crop_s: float = 0.0
     """Training reads a random stretch of so many seconds of every utterance; 0: all of it."""
     width: int = 0
@@ -38,8 +40,8 @@ class Settings(probes.Training):
 
 
 _EMBEDDED = Settings(
-    "embedded", dim=128, ffn=256, layers=3, kernel=15, output="table", learning_rate=1e-3, order="shuffled", crop_s=2.0,
-    epochs=20, anneal=0.7, clip=1.0, width=128,
+    "embedded", dim=128, ffn=256, layers=3, kernel=15, output="table", learning_rate=1e-3, order="shuffled", best="loss",
+    crop_s=2.0, epochs=12, anneal=0.5, patience=0, clip=1.0, width=128,
 )  # fmt: skip
 
 PROTOCOLS: Mapping[str, Settings] = {"focalcodec": Settings("focalcodec"), "embedded": _EMBEDDED}

@@ -46,16 +46,16 @@ class Head(Learner):
             row[:, :length] = self.pairs.targets[example.utterance][:, start : start + length]
         return to_device(torch.from_numpy(rows), self.device)
 
-    def costs(self, scores: Sequence[Tensor], targets: Tensor, lengths: Tensor) -> Tensor:
-        """[B, S, S]: mean cross entropy of every output against every source, over frames and codebooks."""
+    def costs(self, given: Sequence[Tensor], targets: Tensor, lengths: Tensor) -> Tensor:
+        """[B, S, S]: mean cross entropy of every output against every source, over frames and codebooks.
+
+        given: what the network gave. targets: [B, S, N, K].
+        """
         longest = targets.shape[2]
         mask = (torch.arange(longest, device=targets.device)[None] < lengths.to(targets.device)[:, None]).float()
-        total: Tensor | float = 0.0
-        for k, score in enumerate(scores):
-            wanted = targets[..., k].transpose(1, 2)[:, None].expand(-1, score.shape[1], -1, -1)  # [B, S, N, S]
-            total = total - (score.gather(-1, wanted) * mask[:, None, :, None]).sum(dim=2)
-        assert isinstance(total, Tensor)
-        return total / (len(scores) * mask.sum(dim=1))[:, None, None]
+        wanted = [targets[..., k].transpose(1, 2)[:, None].expand(-1, one.shape[1], -1, -1) for k, one in enumerate(given)]
+        total = torch.stack(self.network.log_probabilities(given, wanted)).sum(dim=0)  # [B, S, N, S]
+        return -(total * mask[:, None, :, None]).sum(dim=2) / (len(given) * mask.sum(dim=1))[:, None, None]
 
     def matched(self, costs: Tensor) -> tuple[Tensor, Tensor]:
         """costs [B, S, S] -> (mean cost [B] under the best order, that order's number [B])."""
@@ -66,8 +66,8 @@ class Head(Learner):
 
     def loss(self, batch: Batch) -> Tensor:
         """Cross entropy per token; of several sources the mean over utterances, each under its best order."""
-        scores = self.network(batch.tokens, batch.features, batch.lengths)
-        cost, _ = self.matched(self.costs(scores, self._targets(batch), batch.lengths))
+        given = self.network(batch.tokens, batch.features, batch.lengths)
+        cost, _ = self.matched(self.costs(given, self._targets(batch), batch.lengths))
         if self.pairs.sources > 1:
             return cost.mean()
         share = batch.lengths.to(cost.device) / batch.lengths.sum()
@@ -75,18 +75,23 @@ class Head(Learner):
 
     @torch.inference_mode()
     def validate(self, examples: Sequence[Example]) -> tuple[float, float]:
-        """(share of wrong tokens, mean loss per utterance), each utterance under its best order."""
+        """(share of wrong tokens, mean loss per utterance), each utterance under its best order.
+
+        Where the settings choose the epoch by the loss, that is first, too.
+        """
         self.network.eval()
         wrong = total = torch.zeros((), device=self.device)
         count = 0
         for batch in self._alike(examples):
-            scores, targets = self.network(batch.tokens, batch.features, batch.lengths), self._targets(batch)
-            cost, order = self.matched(self.costs(scores, targets, batch.lengths))
+            given, targets = self.network(batch.tokens, batch.features, batch.lengths), self._targets(batch)
+            cost, order = self.matched(self.costs(given, targets, batch.lengths))
             places = to_device(torch.tensor(self.orders), self.device).index_select(0, order)
             right = targets.gather(1, places[:, :, None, None].expand_as(targets))
+            scores = self.network.scores(given)
             wrong = wrong + sum((score.argmax(-1) != right[..., k]).sum() for k, score in enumerate(scores))
             total, count = total + cost.sum(), count + right.numel()
-        return float(wrong) / max(1, count), float(total) / len(examples)
+        share, loss = float(wrong) / max(1, count), float(total) / len(examples)
+        return (loss if self.settings.best == "loss" else share), loss
 
     @torch.inference_mode()
     def predict(self, examples: Sequence[Example]) -> dict[str, list[list[Ints]]]:
@@ -94,8 +99,9 @@ class Head(Learner):
         self.network.eval()
         found = {}
         for batch in self._alike(examples):
-            scores = self.network(batch.tokens, batch.features, batch.lengths)
-            _, order = self.matched(self.costs(scores, self._targets(batch), batch.lengths))
+            given = self.network(batch.tokens, batch.features, batch.lengths)
+            _, order = self.matched(self.costs(given, self._targets(batch), batch.lengths))
+            scores = self.network.scores(given)
             for row, example in enumerate(batch.examples):
                 by_target = self.orders[int(order[row])]
                 mine = [[score[row, by_target.index(s)] for score in scores] for s in range(self.pairs.sources)]
