@@ -34,7 +34,6 @@ for task in asr si; do
     bench run --task "$task" --codec "$probed" --data "fsdd:$speech/FSDD"
 done
 bench run --task ser --codec "$probed" --data "ravdess:$speech/RAVDESS"
-# Heads between encoder and decoder: one seed, since each takes a quarter of an hour on one core.
-for task in enhancement separation; do
-    bench run --task "$task" --codec focalcodec@50 --seeds 0 --data embedded
-done
+# Heads between encoder and decoder, on tokens and on features: one seed, since each of them takes minutes.
+bench run --task enhancement --codec focalcodec@50,freqcodec@2 --continuous --seeds 0 --data embedded
+bench run --task separation --codec focalcodec@50 --continuous --seeds 0 --data embedded

@@ -88,7 +88,7 @@ def run(task: Task, wanted: Options) -> outcome.Outcome:
     chosen, seeds = settings(protocol), wanted.seeds or tuple(card.settings["seeds"])
     systems = known.systems(_sending_tokens(wanted.codecs or DEFAULT_CODECS), profile=profile, want=wanted.weights, device=run_on)
     for system in systems:
-        _check_tokens(task, system)
+        _check_system(task, system, wanted.continuous)
     columns = wanted.metrics or tuple(card.settings["columns"][profile])
     results = outcome.Outcome()
     for source in wanted.data or (card.data[profile],):
@@ -147,12 +147,17 @@ def _token_streams(system: System) -> bool:
     return any(stream.sizes and 0 < stream.rate_hz <= probe.FASTEST_HZ for stream in system.point.streams)
 
 
-def _check_tokens(task: Task, system: System) -> None:
-    """Raises BenchError for a codec that sends no tokens: a second of faint noise is tried before everything is coded."""
+def _check_system(task: Task, system: System, with_features: bool) -> None:
+    """Raises BenchError for a codec without tokens, or without the features asked for, before everything is coded.
+
+    A second of faint noise is tried.
+    """
     if system.point.adapter != "published":
         codec = coded.loaded(system)
         [codes] = coding.encode(codec, [np.random.default_rng(0).normal(0, 0.01, codec.sample_rate).astype(np.float32)])
         if probe.readable(codes):
+            if with_features and not isinstance(codec, HasFeatures):
+                raise BenchError(f"{system.name} has no continuous features; leave out --continuous for it")
             return
     raise BenchError(
         f"{system.name} sends no tokens that a network could predict; TASK={task.name} needs a codec of tokens, "
@@ -179,8 +184,6 @@ def _heads(
     heard, clean = _lines_of(runner, system, material)
     keys = [coded.keys(runner, line, material.dataset.utterances) for line in (heard, *clean)]
     codec = coded.loaded(system)
-    if with_features and not isinstance(codec, HasFeatures):
-        raise BenchError(f"{system.name} has no continuous features; leave out --continuous for it")
     folder = store.path.parent / "restoration"
     heard_and_clean = [key for some in keys for key in dict.fromkeys(some.values())]
     about = ("restoration", heard_and_clean, material.sha256, chosen.asdict(), definitions.get("restoration").identity)

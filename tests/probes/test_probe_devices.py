@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import lane
 import numpy as np
@@ -42,13 +43,19 @@ def test_steps_on_a_device_equal_the_cpus(task: str, target: str | int, classes:
     assert losses["cpu"][-1] < losses["cpu"][0]
 
 
-def test_steps_of_a_head_on_a_device_equal_the_cpus() -> None:
+@pytest.mark.parametrize("output", ["linear", "table"])
+def test_steps_of_a_head_on_a_device_equal_the_cpus(output: Literal["linear", "table"]) -> None:
     lane.register()
     inputs = _inputs()
+    if output == "table":  # one of all binary codes, one of others
+        corners = (2.0 * ((np.arange(8)[:, None] >> np.arange(3)) & 1) - 1).astype(np.float32)
+        inputs.tables = (corners, corners * np.linspace(1, 2, 8, dtype=np.float32)[:, None])
     targets = {name: np.stack([rows[::-1], (rows + 3) % 8]) for name, rows in inputs.tokens.items()}
     rows = {name: (len(some),) for name, some in inputs.tokens.items()}
     made = Pairs(inputs, targets, inputs.sizes, inputs.tables, (2,), rows)
-    small = restoration.Settings("tiny", dim=8, attention_heads=2, ffn=16, layers=1, kernel=3, dropout=0.0, learning_rate=1e-2)
+    small = restoration.Settings(
+        "tiny", dim=8, attention_heads=2, ffn=16, layers=1, kernel=3, dropout=0.0, learning_rate=1e-2, output=output, width=8
+    )
     examples = [Example(name, "") for name in inputs.tokens]
     losses = {}
     for device in ("cpu", "lane"):
