@@ -45,7 +45,7 @@ SCHEMA: Mapping[str, str] = {
     "weights": "none, official, nano, random or path:hash",
     "weights_sha256": "digest of the weights; of audio decoded elsewhere, of its files",
     "system_key": "identity of codec, settings, weights, definitions and packages",
-    "role": "what the row is: resynthesis, chunked, degraded, converted, enhanced, separated, untreated, ceiling, reference, probe",
+    "role": "what a row is: resynthesis, chunked, degraded, converted, enhanced, separated, untreated, ceiling, reference, probe",
     "variant": "how the system was used, where a task uses it in several ways: 500 ms chunks, random loss 5 %, decoded audio",
     "output": "which of the waves that were made, where there are several",
     "against": "the recording that the score refers to, where it is not the original",
