@@ -88,7 +88,7 @@ def _mixed(task: str, source: str, name: str, settings: Mapping[str, Any]) -> di
         single = splits.load(settings["split"][name]).parts(dataset)
     else:
         single = by_speakers(dataset)
-    return {part: _drawn(task, some, int(settings["draws"][part])) for part, some in single.items()}
+    return {part: _drawn(task, some, part, int(settings["draws"][part])) for part, some in single.items()}
 
 
 FEWEST = 2
@@ -109,10 +109,16 @@ def by_speakers(dataset: Dataset) -> dict[str, Dataset]:
     return {part: dataset.select([u for u in dataset if u.speaker in of[part]]) for part in PARTS}
 
 
-def _drawn(task: str, single: Dataset, draws: int) -> Dataset:
-    """`draws` mixtures of every utterance; a user's own noisy recordings, each with its clean one, stay as they are."""
+def _drawn(task: str, single: Dataset, part: str, draws: int) -> Dataset:
+    """`draws` mixtures of every utterance; a user's own noisy recordings, each with its clean one, stay as they are.
+
+    Raises BenchError where a part has too few speakers.
+    """
     if task == "enhancement" and all(u.reference is not None for u in single):
         return single
+    if (count := len(single.speakers)) < FEWEST:
+        some = f"{count} speaker(s) in its {part} part; {FEWEST} are needed, since a second voice, or babble, is somebody else's"
+        raise BenchError(f"{single.name}: {some}")
     made: list[Dataset] = []
     for draw in range(draws):
         some = single.select([replace(u, id=f"{u.id}~{draw}" if draw else u.id) for u in single])

@@ -152,6 +152,9 @@ def test_what_cannot_be_done_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
         restoration.run(restoration.SEPARATION, replace(asked, codecs=("codec2@1200",), protocol="large"))
     with pytest.raises(BenchError, match="write DATA=embedded"):
         mixtures.make("enhancement", "embedded-noisy", CARD)
+    for task in ("enhancement", "separation"):
+        with pytest.raises(BenchError, match=r"1 speaker\(s\) in its train part; 2 are needed"):
+            mixtures.make(task, "embedded#af_alloy+af_bella+af_nova", cards.load(task).settings)
     dataset = toy(tmp_path, 5)
     monkeypatch.setattr(data, "load", lambda source: dataset)
     with pytest.raises(BenchError, match=r"toy: 5 speaker\(s\); 6 are needed so that training, validation and test share none"):
