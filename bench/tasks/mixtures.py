@@ -117,8 +117,8 @@ def _drawn(task: str, single: Dataset, part: str, draws: int) -> Dataset:
     if task == "enhancement" and all(u.reference is not None for u in single):
         return single
     if (count := len(single.speakers)) < FEWEST:
-        some = f"{count} speaker(s) in its {part} part; {FEWEST} are needed, since a second voice, or babble, is somebody else's"
-        raise BenchError(f"{single.name}: {some}")
+        told = f"{count} speaker(s) in its {part} part; {FEWEST} are needed, since a second voice, or babble, is somebody else's"
+        raise BenchError(f"{single.name}: {told}")
     made: list[Dataset] = []
     for draw in range(draws):
         some = single.select([replace(u, id=f"{u.id}~{draw}" if draw else u.id) for u in single])
