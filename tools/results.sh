@@ -12,7 +12,7 @@ bench() {
 
 bench run --codec all --data embedded
 bench run --codec all --data "librispeech:$speech/LibriSpeech#test-clean+test-other"
-bench run --codec "identity,published:$speech/published/freecodec-demo" --data "published:$speech/published/freecodec-demo"
+BENCH_DATA="$speech" bench run --codec "identity,published:$speech/published/freecodec-demo" --data "published:$speech/published/freecodec-demo"
 bench run --codec all --data embedded-noisy
 # Codecs that can convert, and what they are built of.
 converting="focalcodec@50,focalcodec@25,focalcodec@12.5,freqcodec@2,freqcodec@4,freqcodec@8,freecodec@v1,freecodec@v2,freecodec@v3,lyra@3.2,lyra@6,lyra@9.2"

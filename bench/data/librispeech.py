@@ -6,6 +6,7 @@ the release's own (test-clean, test-other, dev-*, train-*); without one: test-cl
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from bench.data import Source
@@ -26,6 +27,7 @@ RELEASE: dict[str, tuple[int, str, int]] = {
     "train-other-500": (30593501606, "ddb22f27f96ec163645d53215559df6aa36515f26e01dd70798188350adcb6d2", 148688),
 }
 SPEAKERS = "LibriSpeech/SPEAKERS.TXT"
+_NAME = re.compile(r"(?P<speaker>\d+)[-_](?P<chapter>\d+)[-_](?P<sentence>\d{4})")
 CURE = "Put the subset's folder there, or leave PATH out to have it downloaded from openslr.org/12."
 
 
@@ -77,6 +79,16 @@ def transcripts(path: Path) -> dict[str, str]:
         return {}
     pairs = (line.strip().partition(" ") for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
     return {name: text.strip() for name, _, text in pairs if text.strip()}
+
+
+def said(root: Path, name: str) -> str | None:
+    """The text of the utterance SPEAKER-CHAPTER-NNNN (or with _) of any subset; None where it is not there."""
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return None
+    speaker, chapter, sentence = match.groups()
+    tables = (root / subset / speaker / chapter / f"{speaker}-{chapter}.trans.txt" for subset in RELEASE)
+    return next((text for table in tables if (text := transcripts(table).get(f"{speaker}-{chapter}-{sentence}"))), None)
 
 
 def _genders(path: Path) -> dict[str, str]:

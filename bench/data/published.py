@@ -6,23 +6,30 @@ with folders data/ and vc/ holds both kinds: vc/{source,target,SYSTEM...}, conve
 As a data set it yields the originals, ids as in `systems`; `#vc` yields the sources of the conversions. Other subsets
 are the folders below (vctk, test-clean). To score a system: `DATA=published:PATH CODEC=published:PATH/data/SYSTEM`; all of
 them: `bench published PATH`.
+
+Texts are read from the tables beside the originals, as of a folder (`bench.data.transcripts`). Originals without one that
+are called as utterances of LibriSpeech or VCTK get the text of that corpus, where it lies in the data home; which is told.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench import languages
 from bench.audio import shown
-from bench.data import Source, trees
+from bench.data import Source, librispeech, transcripts, trees, vctk
 from bench.data.folder import LANGUAGE, unsaid
 from bench.data.matching import explain
-from bench.data.places import audio_files
+from bench.data.places import AUDIO, audio_files, locate, walk
 from bench.errors import DataMissing, UnknownName
 from bench.speech import Dataset, Utterance
 
+_CORPORA = {"librispeech": librispeech, "vctk": vctk}
+"""Corpora that demo pages take their originals from, and whose utterances are known by their names."""
+_TOLD = ("text", "speaker", "language", "gender", "accent", "emotion")
 _ENDING = re.compile(r"[_.-](decoded|reconstructed|resynth|recon|rec|output|converted)$", re.IGNORECASE)
 
 
@@ -54,17 +61,17 @@ def load(source: Source, language: str = "") -> Dataset:
     voice = "vc" in source.subsets
     folders = tuple(name for name in source.subsets if name != "vc")
     title = source.title().replace("published", f"published-{source.path.resolve().name}", 1)
-    spoken = languages.code(language) if language else LANGUAGE
-    if voice:
-        utterances = _sources(source.path, spoken)
-    else:
-        utterances = [Utterance(name, path, _speaker(name), language=spoken) for name, path in originals(source.path).items()]
+    utterances = _sources(source.path) if voice else _originals(source.path)
     known = {u.id.rpartition("/")[0] for u in utterances} - {""}
     for name in folders:
         if name not in known:
             raise UnknownName(f"folder of {source.path}", name, known)
-    kept = tuple(u for u in utterances if not folders or u.id.rpartition("/")[0] in folders)
-    return Dataset(title, kept, root=source.path, notes=() if language else tuple(unsaid(len(kept), len(kept))))
+    kept = [u for u in utterances if not folders or u.id.rpartition("/")[0] in folders]
+    told, notes = _told(source.path, kept)
+    asked = languages.code(language) if language else ""
+    without = 0 if asked else sum("language" not in fields for fields in told)
+    complete = (replace(u, **{"language": asked or LANGUAGE} | fields) for u, fields in zip(kept, told, strict=True))
+    return Dataset(title, tuple(complete), root=source.path, notes=(*unsaid(without, len(kept)), *notes))
 
 
 def originals(path: Path) -> dict[str, Path]:
@@ -138,17 +145,46 @@ def _by_id(folder: Path) -> dict[str, Path]:
     return {_ENDING.sub("", shown(path.relative_to(folder).with_suffix(""))): path for path in files}
 
 
-def _sources(path: Path, language: str) -> list[Utterance]:
+def _originals(path: Path) -> list[Utterance]:
+    return [Utterance(name, file, _speaker(name)) for name, file in originals(path).items()]
+
+
+def _sources(path: Path) -> list[Utterance]:
     """One utterance for each (source, target) that any system has converted."""
     wanted = {item.id: item for item in conversions(path)}
     return [
-        Utterance(name, item.source, _speaker(item.source.stem), language=language,
+        Utterance(name, item.source, _speaker(item.source.stem),
                   extra={"target": item.target, "target_speaker": _speaker(item.target.stem)})
         for name, item in sorted(wanted.items())
     ]  # fmt: skip
 
 
+def _told(path: Path, utterances: Sequence[Utterance]) -> tuple[list[dict[str, str]], list[str]]:
+    """What tables, and corpora of which the originals are, say of each utterance; and the lines about it. Raises BenchError."""
+    files = [u.recording() for u in utterances]
+    found = transcripts.find(path, files, [one for one in walk(path).files if one.suffix.lower() not in AUDIO])
+    told = [{key: value for key, value in found.rows.get(file, {}).items() if key in _TOLD} for file in files]
+    notes = list(found.notes)
+    for name, of_corpus in _CORPORA.items():
+        root = locate(Source(name), of_corpus.FOLDERS, [])
+        texts = {} if root is None else {
+            place: text for place, file in enumerate(files)
+            if not told[place].get("text") and (text := of_corpus.said(root, _bare(file.stem))) is not None
+        }  # fmt: skip
+        for place, text in texts.items():
+            told[place]["text"] = text
+        if texts:
+            notes.append(f"the texts of {len(texts)} of {len(files)} originals are those of {name} in {root}, by their names")
+    if without := sum(not fields.get("text") for fields in told):
+        cure = f"{transcripts.HINT}, and those of {' and '.join(_CORPORA)} from the folder that BENCH_DATA names"
+        notes.append(f"no text of {without} of {len(files)} originals, so that WER has no value there: {cure}")
+    return told, notes
+
+
 def _speaker(name: str) -> str:
     """Speaker in a LibriSpeech or VCTK file name, after a leading F_ or M_."""
-    stem = re.sub(r"^[FM]_", "", name.rpartition("/")[2])
-    return re.split(r"[-_]", stem)[0]
+    return re.split(r"[-_]", _bare(name.rpartition("/")[2]))[0]
+
+
+def _bare(stem: str) -> str:
+    return re.sub(r"^[FM]_", "", stem)

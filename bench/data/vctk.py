@@ -56,7 +56,7 @@ def load(source: Source) -> Dataset:
             continue
         gender, accent = people.get(speaker, (None, None))
         found.append(Utterance(
-            f"{speaker}_{prompt}", path, speaker, text_of(root / "txt" / speaker / f"{speaker}_{prompt}.txt"),
+            f"{speaker}_{prompt}", path, speaker, said(root, path.stem),
             gender=gender, accent=accent, licence=LICENCE,
             extra={"sentence": prompt, "parallel": int(prompt) <= LAST_PARALLEL_PROMPT, "microphone": microphone},
         ))  # fmt: skip
@@ -65,6 +65,12 @@ def load(source: Source) -> Dataset:
         listed = [f"{count} files of {mic}" for mic, count in sorted(there.items())] + sorted({u.speaker for u in found})
         raise nothing(source, root / waves, listed, "names are pNNN_UUU_mic1.flac or pNNN_UUU.wav")
     return Dataset(source.title(), kept, licence=LICENCE, root=root)
+
+
+def said(root: Path, name: str) -> str | None:
+    """The text of the utterance pNNN_UUU, with or without a microphone; None where it is not there."""
+    match = _NAME.fullmatch(f"{name}.flac")
+    return text_of(root / "txt" / match["speaker"] / f"{match['speaker']}_{match['prompt']}.txt") if match else None
 
 
 def _chosen(source: Source, found: list[Utterance]) -> tuple[Utterance, ...]:

@@ -123,7 +123,44 @@ def test_the_language_of_a_demo(tmp_path: Path) -> None:
     make(tmp_path, "GT/a.wav", "opus/a.wav")
     assert data.load(f"published:{tmp_path}").notes[0].startswith("no language is said")
     german = data.load(f"published:{tmp_path}", language="German")
-    assert german.notes == () and german.utterances[0].language == "de"
+    assert not any("no language" in note for note in german.notes) and german.utterances[0].language == "de"
+
+
+def test_texts_of_a_demo_are_read_from_the_tables_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path / "none"))
+    demo = tmp_path / "demo"
+    make(demo, *(f"{folder}/{u}.wav" for folder in ("GT", "opus") for u in UTTERANCES))
+    (demo / "metadata.csv").write_text("file_name,text,language,speaker\nGT/u1.wav,guten tag,de,anna\n")
+    (demo / "GT" / "p225_001.txt").write_text("beside\n")
+    by_id = {u.id: u for u in data.load(f"published:{demo}")}
+    assert (by_id["u1"].text, by_id["u1"].language, by_id["u1"].speaker) == ("guten tag", "de", "anna")
+    assert (by_id["p225_001"].text, by_id["p225_001"].language, by_id["p225_001"].speaker) == ("beside", "en", "p225")
+    assert by_id["61-70968-0000"].text is None
+    notes = data.load(f"published:{demo}").notes
+    assert notes[0].startswith("no language is said of 2 of 3")
+    assert notes[-1].startswith("no text of 1 of 3 originals, so that WER has no value there")
+    assert "BENCH_DATA" in notes[-1]
+
+
+def test_texts_of_known_corpora_are_found_by_the_names_of_originals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    demo, home = tmp_path / "demo", tmp_path / "home"
+    make(demo, *(f"{folder}/{u}.wav" for folder in ("GT", "opus") for u in UTTERANCES),
+         "vc/source/61_70968_0000.wav", "vc/target/F_p225_001.wav", "vc/ours/61_70968_0000-F_p225_001.wav")  # fmt: skip
+    chapter = home / "LibriSpeech" / "test-clean" / "61" / "70968"
+    chapter.mkdir(parents=True)
+    (chapter / "61-70968.trans.txt").write_text("61-70968-0000 HE BEGAN\n61-70968-0001 ANOTHER\n")
+    (home / "VCTK" / "txt" / "p225").mkdir(parents=True)
+    (home / "VCTK" / "txt" / "p225" / "p225_001.txt").write_text("Please call Stella.\n")
+    monkeypatch.setenv("BENCH_DATA", str(home))
+    speech = data.load(f"published:{demo}")
+    assert {u.id: u.text for u in speech} == {"u1": None, "61-70968-0000": "HE BEGAN", "p225_001": "Please call Stella."}
+    told = [note for note in speech.notes if "by their names" in note]
+    assert [note.split(" in /")[0] for note in told] == [
+        f"the texts of 1 of 3 originals are those of {name}" for name in ("librispeech", "vctk")
+    ]  # fmt: skip
+    assert [u.text for u in data.load(f"published:{demo}#vc")] == ["HE BEGAN"]
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path))
+    assert {u.text for u in data.load(f"published:{demo}")} == {None}
 
 
 def test_a_real_demo_page(shared: Path) -> None:
