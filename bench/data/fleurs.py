@@ -30,11 +30,12 @@ def load(source: Source) -> Dataset:
     for root in candidates(source, FOLDERS):
         folders = sorted(root.iterdir()) if root.is_dir() else []
         there = {path.name: path for path in folders if path.is_dir() and _CODE.fullmatch(path.name)}
-        found = {name: _read(path, split) for name, path in there.items() if not wanted or name in wanted}
+        every = {name: _read(path, split) for name, path in there.items()}
+        for name in wanted if any(every.values()) else ():
+            if name not in there:
+                raise UnknownName("subset of fleurs", name, [*there, *SPLITS])
+        found = {name: items for name, items in every.items() if not wanted or name in wanted}
         if any(found.values()):
-            for name in wanted:
-                if name not in found:
-                    raise UnknownName("subset of fleurs", name, [*there, *SPLITS])
             utterances = tuple(u for items in found.values() for u in items)
             lossy = any(u.extra["lossy"] for u in utterances)
             return Dataset(source.title(), utterances, licence=LICENCE, root=root,

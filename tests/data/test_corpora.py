@@ -128,6 +128,8 @@ def test_fleurs_release_layout(tmp_path: Path) -> None:
     )
     speech = data.load(f"fleurs:{tmp_path}")
     assert [(u.text, u.language, u.gender) for u in speech] == [("Zamek był pusty.", "pl", "female")]
+    with pytest.raises(UnknownName, match=r"subset of fleurs 'pl'. Did you mean: pl_pl"):
+        data.load(f"fleurs:{tmp_path}#pl")
 
 
 def test_fsdd_layout(tmp_path: Path) -> None:

@@ -40,6 +40,13 @@ def test_columns_of_unknown_languages_are_left_out_in_one_line(capsys: pytest.Ca
     assert "\n" not in str(caught.value)
 
 
+def test_the_cure_is_no_column_that_does_not_know_the_language_either() -> None:
+    for columns in (("dwer",), ("dwer_whisper_small",)):
+        with pytest.raises(BenchError, match=rf"toy: {columns[0]}: not for speech in tlh; columns that read no words") as caught:
+            resynthesis.understood(columns, speech("tlh"), asked=True)
+        assert "METRICS=dwer" not in str(caught.value)
+
+
 @pytest.mark.parametrize("layout", ["mls", "fleurs"])
 def test_results_by_language(tmp_path: Path, layout: str) -> None:
     """Speech of two languages in the corpora's own layouts; one of them has a louder noise that the codec cannot follow."""
