@@ -155,11 +155,13 @@ class Older:
     metric: str
     version: str
     now: str
+    task: str = ""
 
     def __str__(self) -> str:
+        task = f"--task {self.task} " if self.task not in ("", "resynthesis") else ""
         return (
             f"{', '.join(self.columns)}: by version {self.version} of the metric {self.metric}, whose definition is of version "
-            f"{self.now} now. To renew: bench run --codec all --metrics {self.columns[0]}, on the same data"
+            f"{self.now} now. To renew: bench run {task}--codec all --metrics {','.join(self.columns)}, on the same data"
         )
 
 
@@ -213,7 +215,8 @@ def older(tables: Sequence[pa.Table]) -> list[Older]:
         now = metric_version(metric)
         if now is not None and now not in by_version:
             newest = max(by_version, key=lambda version: (version.isdigit(), int(version) if version.isdigit() else 0, version))
-            found.append(Older(tuple(sorted(by_version[newest])), metric, newest, now))
+            task = str(next((rows["task"][0] for rows in tables if len(rows) and "task" in rows.column_names), ""))
+            found.append(Older(tuple(sorted(by_version[newest])), metric, newest, now, task))
     return found
 
 

@@ -188,3 +188,10 @@ def test_file_names_are_safe_and_distinct(codec: str) -> None:
     assert len(names) == 2
     for name in names:
         assert name.isascii() and "/" not in name and not name.startswith(".") and len(name) < 200
+
+
+def test_the_cure_of_an_earlier_version_names_the_task_and_every_column() -> None:
+    """In some tasks the columns of a metric are told one by one: one of them alone would leave the others as they are."""
+    old = merge.Older(("dcer", "dwer"), "error_rates", "1", "2", "vc")
+    assert str(old).endswith("To renew: bench run --task vc --codec all --metrics dcer,dwer, on the same data")
+    assert "--task" not in str(merge.Older(("stoi",), "stoi", "0", "1", "resynthesis"))
