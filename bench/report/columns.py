@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from bench.columns import every_column
 from bench.metrics import Column
-from bench.stats.labels import CEILING, REFERENCE, UNTREATED, name_of
+from bench.stats.labels import CEILING, REFERENCE, UNTREATED, codec_of
 
 RATE_COLUMNS = ("bitrate_packed", "bitrate_nominal", "bitrate_entropy")
 ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}
@@ -27,8 +27,8 @@ def competes(system: str, role: str) -> bool:
 
 
 def family(system: str) -> str:
-    """`focalcodec` of the label `focalcodec@50 [nano]`."""
-    return name_of(system).split("@")[0]
+    """`focalcodec` of the label `focalcodec@50 (tandem 2) [nano]`, `identity` of `identity (8 kHz)`."""
+    return codec_of(system).split("@")[0]
 
 
 def column_of(name: str, columns: Mapping[str, Column]) -> Column:

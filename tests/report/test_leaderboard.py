@@ -13,7 +13,7 @@ from bench.columns import every_column
 from bench.errors import BenchError
 from bench.metrics import Column
 from bench.report import bands, leaderboard
-from bench.report.columns import score_names
+from bench.report.columns import competes, family, score_names
 from bench.report.papers import Reported
 from bench.report.summary import summaries
 from bench.report.text import display_width, grid, markdown_table
@@ -272,3 +272,12 @@ def test_a_probe_that_learned_nothing_says_so_and_ranks_nobody(
     assert picture.exists() is not blind, "nothing is plotted, and no older plot stays"
     assert ("What the bits are worth" in page.read_text(encoding="utf-8")) is not blind
     assert ("**9" in page.read_text(encoding="utf-8")) is not blind and ("◆ |" in page.read_text(encoding="utf-8")) is not blind
+
+
+def test_a_reference_under_a_condition_is_still_no_codec() -> None:
+    """Robustness scores the original, clipped or at 8 kHz, too: it tells what the condition alone costs."""
+    for system in ("identity", "identity (8 kHz)", "identity (low level 30 dB)", "chance", "log-mel"):
+        assert not competes(system, "degraded")
+    for system in ("opus@12 (8 kHz)", "focalcodec@50 (tandem 2) [nano]", "mulaw"):
+        assert competes(system, "degraded")
+    assert family("focalcodec@50 (tandem 2) [nano]") == "focalcodec" and family("identity (8 kHz)") == "identity"
