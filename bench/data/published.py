@@ -14,9 +14,10 @@ are called as utterances of LibriSpeech or VCTK get the text of that corpus, whe
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from bench import languages
 from bench.audio import shown
@@ -70,8 +71,8 @@ def load(source: Source, language: str = "") -> Dataset:
     told, notes = _told(source.path, kept)
     asked = languages.code(language) if language else ""
     without = 0 if asked else sum("language" not in fields for fields in told)
-    complete = (replace(u, **{"language": asked or LANGUAGE} | fields) for u, fields in zip(kept, told, strict=True))
-    return Dataset(title, tuple(complete), root=source.path, notes=(*unsaid(without, len(kept)), *notes))
+    complete = tuple(_completed(u, {"language": asked or LANGUAGE} | fields) for u, fields in zip(kept, told, strict=True))
+    return Dataset(title, complete, root=source.path, notes=(*unsaid(without, len(kept)), *notes))
 
 
 def originals(path: Path) -> dict[str, Path]:
@@ -157,6 +158,10 @@ def _sources(path: Path) -> list[Utterance]:
                   extra={"target": item.target, "target_speaker": _speaker(item.target.stem)})
         for name, item in sorted(wanted.items())
     ]  # fmt: skip
+
+
+def _completed(utterance: Utterance, fields: Mapping[str, Any]) -> Utterance:
+    return replace(utterance, **fields)
 
 
 def _told(path: Path, utterances: Sequence[Utterance]) -> tuple[list[dict[str, str]], list[str]]:
