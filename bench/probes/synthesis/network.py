@@ -62,7 +62,7 @@ class Decoder(nn.Module):
 
     def prompt(self, voice: Tensor, letters: Tensor) -> Tensor:
         """voice [D], letters [L] int64 -> [L + 2, width]: speaker, characters, start."""
-        return torch.cat([self.from_voice(voice)[None], self.from_text(self.letters(letters)), self.start[None]])
+        return torch.cat([self.from_voice(voice[None]), self.from_text(self.letters(letters)), self.start[None]])
 
     def written(self, laid: Tensor) -> Tensor:
         """What steps wrote, laid [..., K] with ABSENT -> [..., width], the sum over codebooks. The end is not read."""

@@ -66,7 +66,7 @@ def generate(
             rows = [] if frame is None else [row for row in range(count) if frame < ends[row]]
             if frame is None or not rows:
                 continue
-            logits = decoder.heads[book](hidden[rows]).double().cpu().numpy()
+            logits = decoder.heads[book](hidden[torch.tensor(rows, device=device)]).double().cpu().numpy()
             if book == END_BOOK and (settings.length == "target" or frame == 0):
                 logits[:, decoder.end] = -np.inf
             for row, scores in zip(rows, logits, strict=True):
