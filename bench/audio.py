@@ -11,6 +11,7 @@ import os
 from dataclasses import dataclass
 from math import gcd
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -88,17 +89,28 @@ def read(path: Path | str, channel: int | None = None, *, scale: bool = True) ->
     return recording.wave, recording.rate_hz
 
 
-def header(path: Path | str) -> tuple[int, bool]:
-    """Channels of a file (0 when it cannot be read), and whether its samples are integers, which full scale bounds."""
+class Header(NamedTuple):
+    """What a file says of its audio; the defaults stand for a file that cannot be read. integers: whether its samples are
+    integers, which full scale bounds."""
+
+    channels: int = 0
+    integers: bool = True
+    rate_hz: int = 0
+    seconds: float = 0.0
+
+
+def header(path: Path | str) -> Header:
+    """The header of a file, without its samples. Never raises: what cannot be read is told where it is read."""
     import soundfile
 
     if not os.path.isfile(path):  # a pipe would never end
-        return 0, True
+        return Header()
     try:
         with soundfile.SoundFile(os.fsencode(path)) as file:
-            return int(file.channels), file.subtype.startswith(("PCM", "ALAW", "ULAW"))
+            integers = file.subtype.startswith(("PCM", "ALAW", "ULAW"))
+            return Header(int(file.channels), integers, int(file.samplerate), file.frames / file.samplerate)
     except (soundfile.LibsndfileError, RuntimeError, OSError, ValueError):
-        return 0, True
+        return Header()
 
 
 def full_scale(peak: float) -> float:

@@ -35,7 +35,7 @@ def chosen(dataset: Dataset, choice: str, *, users: bool) -> Dataset:
     average, to tell of several channels."""
     if choice == AVERAGE and not users:
         return dataset
-    counts = {u.id: audio.header(u.path)[0] for u in dataset if u.path is not None}
+    counts = {u.id: audio.header(u.path).channels for u in dataset if u.path is not None}
     several = Counter(count for count in counts.values() if count > 1)
     if not several:
         return dataset

@@ -58,7 +58,7 @@ class Experiment(Record, frozen=True):
     profile: str | UnsetType = UNSET
     metrics: Names | UnsetType = UNSET
     protocol: str | UnsetType = UNSET
-    seeds: Annotated[tuple[int, ...], Meta(min_length=1)] | UnsetType = UNSET
+    seeds: Annotated[tuple[Annotated[int, Meta(ge=0)], ...], Meta(min_length=1)] | UnsetType = UNSET
     continuous: bool | UnsetType = UNSET
     weights: str | UnsetType = UNSET
     device: str | UnsetType = UNSET

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
-from bench import data
+from bench import audio, data
 from bench.data import NOISY, Source, noise, splits, two_voices
 from bench.data.two_voices import VOICES
 from bench.errors import BenchError
@@ -145,18 +146,7 @@ def _with_clean(some: Dataset, two: bool) -> Dataset:
 
 def _check_rates(parts: Mapping[str, Dataset]) -> None:
     """Raises BenchError where a mixture and a clean recording in it have different rates."""
-    import soundfile
-
-    rates: dict[str, int] = {}
-
-    def rate(path: Any) -> int:
-        if str(path) not in rates:
-            try:
-                rates[str(path)] = int(soundfile.info(path).samplerate)
-            except (RuntimeError, OSError):
-                rates[str(path)] = 0  # told where it is read
-        return rates[str(path)]
-
+    rate = cache(lambda path: audio.header(path).rate_hz)
     for some in parts.values():
         for u in some:
             found = {rate(path) for path in (u.path, *u.recordings.values())} - {0}

@@ -112,6 +112,14 @@ def names(text: str, between: str = r"[,\s]+") -> tuple[str, ...]:
     return tuple(re.sub(r"\\([,\s\\])", r"\1", word) for word in words if word)
 
 
+def seeds(text: str) -> tuple[int, ...]:
+    """`0,1,2` -> its numbers, each once. Raises ArgumentTypeError for what is no whole number from 0 on."""
+    said = names(text)
+    if not all(re.fullmatch(r"[0-9]{1,9}", one) for one in said):
+        raise argparse.ArgumentTypeError(f"'{text}' holds something else than whole numbers from 0 on; write 0,1,2")
+    return tuple(dict.fromkeys(map(int, said)))
+
+
 def sources(text: str) -> tuple[str, ...]:
     r"""`embedded,folder:/my clips` -> its two sources. A comma that belongs to a path is written `\,`."""
     return names(text, between=",")
@@ -189,7 +197,7 @@ def parser(task: str | None = None, prog: str | None = None) -> Parser:
     )
     made.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where rows, tables and plots go")
     made.add_argument("--protocol", default=None, help="of a probe or conversion: focalcodec, freecodec, dasb, embedded")
-    made.add_argument("--seeds", type=lambda text: tuple(map(int, names(text))), default=(), help="seeds of a probe: 0,1,2")
+    made.add_argument("--seeds", type=seeds, default=(), help="seeds of a probe: 0,1,2")
     made.add_argument("--continuous", action="store_true", help="probe the codec's continuous features too")
     made.add_argument("--quiet", action="store_true", help="no leaderboard on the terminal")
     return made

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from bench import data
+from bench import audio, data
 from bench.columns import ENGINE, SYNTHESIS
 from bench.engine import systems as known
 from bench.engine.plan import Comparison, Line, Plan
@@ -119,11 +119,9 @@ def divided(dataset: Dataset, name: str, card: cards.TaskCard) -> tuple[Dataset,
 
 
 def _belongs(u: Utterance, part: str, longest_s: Mapping[str, float]) -> bool:
-    import soundfile
-
     if not str(u.extra.get("subset", "")).startswith(STARTS[part]):
         return False
-    return float(soundfile.info(u.recording()).duration) <= longest_s["test" if part == "test" else "train"]
+    return audio.header(u.recording()).seconds <= longest_s["test" if part == "test" else "train"]
 
 
 def _spoken(u: Utterance) -> Utterance:

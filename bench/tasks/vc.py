@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import adapters
+from bench import adapters, audio
 from bench.adapters import published
 from bench.coding.codec import Converts
 from bench.columns import ENGINE, TO_SOURCE
@@ -183,9 +183,7 @@ def _nominal(rows: pd.DataFrame, system: System) -> pd.DataFrame:
 
 
 def _seconds(path: Path) -> float:
-    import soundfile
-
-    return float(soundfile.info(path).duration)
+    return audio.header(path).seconds
 
 
 def main(argv: Sequence[str] | None = None) -> int:

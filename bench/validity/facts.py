@@ -34,7 +34,7 @@ def original_facts(path: Path, channel: int | None, wave: NDArray[Any], rate_hz:
     original_wraps      places where samples run over one end of full scale and go on at the other, when there are some
     """
     found: dict[str, float] = {}
-    channels, lossless = audio.header(path)
+    channels, lossless, *_ = audio.header(path)
     if channels > 1 and channel is None:
         found["original_channels"] = float(channels)
     if not lossless and (peak := audio.load(path, channel).peak) > 1.0:

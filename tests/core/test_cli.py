@@ -139,6 +139,15 @@ def test_what_would_be_dropped_is_refused_before_anything_runs(
     assert told in captured.err and captured.out == ""
 
 
+@pytest.mark.parametrize("text", ["x", "1.5", "-1", "0,1,two", "0;1"])
+def test_seeds_are_whole_numbers(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["run", "--task", "synthesis", f"--seeds={text}"])
+    told = capsys.readouterr().err
+    assert ended.value.code == 2 and f"--seeds: '{text}' holds something else than whole numbers" in told and "lambda" not in told
+    assert options.seeds("0, 2,0") == (0, 2)
+
+
 def test_names_may_hold_commas_and_spaces() -> None:
     assert options.names(r"a, b c,,d") == ("a", "b", "c", "d")
     assert options.names(r"published:/my\ clips,x\,y") == ("published:/my clips", "x,y")

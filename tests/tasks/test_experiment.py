@@ -139,6 +139,7 @@ def test_versions_that_differ_are_told(tmp_path: Path, capsys: pytest.CaptureFix
         ("continuous = true", "key 'continuous' is not read by the task resynthesis; leave it out"),
         ('task = "asr"\nmetrics = ["stoi"]', "key 'metrics' is not read by the task asr; leave it out"),
         ("seeds = [0.5]", "key 'seeds' is 0.5; it must be a whole number"),
+        ("seeds = [-1]", "key 'seeds' is -1; it must be at least 0"),
         ("[resolved]\ncomit = 'a'", "[resolved]: unknown key 'comit'. Did you mean: commit"),
         ("codecs = [", "not TOML"),
     ],

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 
 from bench.coding.codec import Codec, Wave
 from bench.coding.codes import Codes, Packets, Tokens
@@ -94,6 +95,17 @@ def test_embedded_sets() -> None:
     targets = {t.speaker for t in any_to_six.trials.values()}
     assert len(targets) == 6
     assert all(t.speaker != t.source.speaker and t.target == t.enrolment for t in any_to_six.trials.values())
+
+
+def test_a_recording_that_cannot_be_read_is_no_prompt_and_keeps_nobody_from_converting(tmp_path: Path) -> None:
+    for speaker, samples in (("a", 1600), ("b", 3200)):
+        (tmp_path / speaker).mkdir()
+        soundfile.write(tmp_path / speaker / "short.wav", np.full(samples // 2, 0.1), 16000)
+        soundfile.write(tmp_path / speaker / "long.wav", np.full(samples, 0.1), 16000)
+        (tmp_path / speaker / "torn.wav").write_bytes(b"RIFF")
+    made = vc.listed_trials(f"folder:{tmp_path}", "freecodec").trials.values()
+    assert {trial.target.name for trial in made if trial.target} == {"long.wav"}
+    assert any(trial.source.path.name == "torn.wav" for trial in made if trial.source.path), "it will count as failed"
 
 
 def test_published_conversions(shared: Path) -> None:
