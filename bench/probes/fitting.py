@@ -146,7 +146,7 @@ class Learner(ABC):
             now = time.perf_counter()
             spent += now - start
             if now - saved >= self.save_every_s:
-                _save(checkpoint, {
+                save(checkpoint, {
                     "network": self.network.state_dict(), "optimiser": self.optimiser.state_dict(), "curve": curve,
                     "newbob": (newbob.hyperparam_value, newbob.metric_values, newbob.current_patient), "spent": spent,
                     "frames": frames, "best": best, "best_epoch": best_epoch, "kept": kept,
@@ -173,12 +173,22 @@ def _set_random(states: Mapping[str, Tensor]) -> None:
         torch.cuda.set_rng_state(states["cuda"].cpu())
 
 
-def _save(path: Path, state: dict[str, Any]) -> None:
+def save(path: Path, state: dict[str, Any]) -> None:
+    """Write `state` as torch does, in one atomic step. Raises OSError that names the file where it cannot be written."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # Two runs at once on one store may train the same probe: each writes a file of its own.
     part = path.with_suffix(f".{os.getpid()}.part")
-    torch.save(state, part)
-    part.replace(path)
+    try:
+        with part.open("wb") as stream:
+            torch.save(state, stream)
+        part.replace(path)
+    except (OSError, RuntimeError) as error:
+        fault = error if isinstance(error, OSError) else error.__context__  # torch hides a full disk behind an error of its own
+        if isinstance(fault, OSError):
+            raise OSError(fault.errno, fault.strerror, str(path)) from error
+        raise
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _listed(state: Mapping[str, Any]) -> dict[str, Any]:

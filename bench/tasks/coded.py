@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,8 +30,28 @@ def keys(runner: Runner, line: Line, utterances: Sequence[Utterance]) -> dict[st
     if lost:
         kind, detail = runner.failures.get(made[lost[0]], ("missing", "not in the store"))
         some = f"{len(lost)} of {len(made)} utterances could not be coded, for example {lost[0]}"
-        raise BenchError(f"{line.system.label}: {some}: {kind}, {detail}")
+        cure = "a training needs them all: mend them, or take them out of the set"
+        raise BenchError(f"{line.system.label}: {some}: {kind}, {detail}; {cure}")
     return made
+
+
+def able(lines: Sequence[Line], check: Callable[[Line], object]) -> tuple[list[Line], list[str]]:
+    """The lines that `check` lets pass, and why each of the others is left out, so that one codec costs no other its rows.
+    Raises the first line's BenchError where none passes."""
+    passed: list[Line] = []
+    errors: list[BenchError] = []
+    for line in lines:
+        try:
+            check(line)
+            passed.append(line)
+        except BenchError as error:
+            errors.append(error)
+    if errors and not passed:
+        raise errors[0]
+    reasons = list(map(str, errors))
+    for reason in reasons:
+        print(f"warning: left out: {reason}", file=sys.stderr)
+    return passed, reasons
 
 
 def records(runner: Runner, wanted: Mapping[str, str]) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -98,13 +99,15 @@ def run(task: str, wanted: Options) -> outcome.Outcome:
             files.inspect(place.folder())
             runner = Runner(plan, store)
             runner.run()
-            subjects = list(_subjects(runner, wanted.continuous))
+            lines, left_out = coded.able(plan.lines, partial(coded.keys, runner, utterances=dataset.utterances))
+            subjects = list(_subjects(runner, lines, wanted.continuous))
             probed = _train(runner, subjects, divisions, chosen, seeds)
             fresh = probe_rows.frame(runner, probed, divisions, chosen)
             row_files.note_needs(plan, store, place.folder())
             for one in probed:
                 store.need(f"{place.folder().resolve()}#{one.name}#probe {one.job.key[:8]}", [one.job.key])
         results.add(outcome.finish(fresh, place, plan, asked))
+        results.code = max(results.code, int(bool(left_out)))
     return results
 
 
@@ -127,7 +130,7 @@ def _divisions(task: str, dataset: Dataset, name: str, card: cards.TaskCard, pro
     return divide(task, dataset, card.settings["split"][name], folds=folds, labels=labels, cap=cap)
 
 
-def _subjects(runner: Runner, continuous: bool) -> Iterator[Subject]:
+def _subjects(runner: Runner, lines: Sequence[Line], continuous: bool) -> Iterator[Subject]:
     plan, store = runner.plan, runner.store
 
     def subject(codec: str, kind: Kind, line: Line | None, of: Sequence[str]) -> Subject:
@@ -137,7 +140,7 @@ def _subjects(runner: Runner, continuous: bool) -> Iterator[Subject]:
 
     originals = [runner.schedule.keys.reference(u) for u in plan.dataset]
     yield subject(TOPLINE, "mel", None, originals)
-    for line in plan.lines:
+    for line in lines:
         system = line.system
         of = list(dict.fromkeys(coded.keys(runner, line, plan.dataset.utterances).values()))
         record = store.get(of[0])

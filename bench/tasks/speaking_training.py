@@ -45,18 +45,28 @@ class Trained:
     result: Mapping[str, Any]
 
 
-def train(runner: Runner, division: Division, chosen: Settings, seeds: Sequence[int]) -> list[Trained]:
-    """Every decoder; what is trained already, and still lies there, is only looked up. Raises BenchError."""
+def able(runner: Runner, division: Division) -> tuple[list[Line], list[str]]:
+    """The lines whose training part is coded and holds tokens to write; why the others are left out (`coded.able`)."""
+    needed = _needed(runner, division)
+    return coded.able(runner.plan.lines, lambda line: _keys(runner, line, needed))
+
+
+def _needed(runner: Runner, division: Division) -> list[Utterance]:
+    return [u for u in runner.plan.dataset if u.id in {*division.train, *division.valid}]
+
+
+def train(runner: Runner, lines: Sequence[Line], division: Division, chosen: Settings, seeds: Sequence[int]) -> list[Trained]:
+    """Every decoder of `lines` (see `able`); what is trained already, and still lies there, is only looked up."""
     plan, store = runner.plan, runner.store
     folder = (store.path.parent / FOLDER).resolve()
-    needed = [u for u in plan.dataset if u.id in {*division.train, *division.valid}]
-    keys = {line.system.label: _keys(runner, line, needed) for line in plan.lines}
+    needed = _needed(runner, division)
+    keys = {line.system.label: _keys(runner, line, needed) for line in lines}
     voice = _voice_keys(runner, chosen.voice, needed)
     place = plan.device.split(":")[0]
     found: list[Trained] = []
     with tempfile.TemporaryDirectory(prefix="bench-synthesis-") as scratch:
         heard = Path(scratch) / "voices.npz"
-        for number, line in enumerate(plan.lines):
+        for number, line in enumerate(lines):
             written = list(keys[line.system.label].values())
             about = (line.system.key, written, list(voice.values()), division.sha256, chosen.asdict())
             identity = definitions.get(jobs.DEFINITION).identity
@@ -67,7 +77,7 @@ def train(runner: Runner, division: Division, chosen: Settings, seeds: Sequence[
         due = [one for one in found if not _there(one)]
         if not due:
             return found
-        for line in plan.lines:
+        for line in lines:
             paths = {one.job.inputs for one in due if one.system.key == line.system.key}
             if paths:
                 _inputs(runner, line, keys[line.system.label]).save(paths.pop())

@@ -74,12 +74,13 @@ def _run(
     with Store(wanted.store) as store:
         runner = Runner(plan, store)
         runner.run()
-        trained = speaking_training.train(runner, division, chosen, wanted.seeds)
+        able, left_out = speaking_training.able(runner, division)
+        trained = speaking_training.train(runner, able, division, chosen, wanted.seeds)
         spoken = plan.dataset.select([_spoken(u) for u in plan.dataset if u.id in set(division.test)]).limit(wanted.limit)
         against = tuple(c for c in columns if c not in {*ENGINE, *SYNTHESIS})
         speaking = replace(
-            plan, dataset=spoken, lines=(_recordings(), *_lines(trained, chosen, plan.device), *_ceilings(plan.systems)),
-            comparisons=(Comparison(against, against=TARGET),),
+            plan, dataset=spoken, comparisons=(Comparison(against, against=TARGET),),
+            lines=(_recordings(), *_lines(trained, chosen, plan.device), *_ceilings([line.system for line in able])),
         )  # fmt: skip
         where = outcome.checked_place(speaking, wanted, store, suffix)
         files.inspect(where.folder())
@@ -90,7 +91,8 @@ def _run(
         row_files.note_needs(speaking, store, where.folder())
         for one in trained:
             store.need(f"{where.folder().resolve()}#{one.system.name}#decoder {one.job.key[:8]}", [one.job.key])
-    return outcome.finish(rows, where, speaking, wanted)
+    found = outcome.finish(rows, where, speaking, wanted)
+    return replace(found, code=1) if left_out else found
 
 
 def divided(dataset: Dataset, name: str, card: cards.TaskCard) -> tuple[Dataset, Division]:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from bench.probes import text
 from bench.probes.examples import Example, batches
 from bench.probes.inputs import Inputs
 from bench.probes.networks import Classifier, Recogniser
@@ -17,6 +18,9 @@ from bench.probes.restoration import settings as restoration
 from bench.probes.restoration.pairs import Pairs
 from bench.probes.restoration.training import Head
 from bench.probes.settings import Settings
+from bench.probes.synthesis import patterns, sampling
+from bench.probes.synthesis import settings as synthesis
+from bench.probes.synthesis.training import Trainer
 from bench.probes.training import Probe
 
 TINY = Settings("tiny", hidden=6, embedding_dim=5, dropout=0.0, batch=4, learning_rate=1e-2)
@@ -63,6 +67,31 @@ def test_steps_of_a_head_on_a_device_equal_the_cpus(output: Literal["linear", "t
         losses[device] = [head.step(batch) for _ in range(3) for batch in batches(examples, inputs, 4, device)]
         losses[device] += head.validate(examples)
     assert losses["lane"] == pytest.approx(losses["cpu"], rel=1e-3)
+
+
+@pytest.mark.parametrize("pattern", patterns.PATTERNS)
+def test_a_decoder_on_a_device_learns_and_says_what_it_does_on_the_cpu(pattern: Literal["flatten", "delay"]) -> None:
+    lane.register()
+    inputs, voices = _inputs(), Inputs("voices", 0.0)
+    voices.features = {
+        name: np.random.default_rng(n).normal(size=(1, 7)).astype(np.float32) for n, name in enumerate(inputs.tokens)
+    }
+    small = synthesis.Settings(
+        "tiny", layers=1, width=8, feed_forward=16, text_width=8, embedding_dim=5, dropout=0.0, pattern=pattern,
+        learning_rate=1e-2, batch=4, clip=1.0, length="stop",
+    )  # fmt: skip
+    examples = [Example(name, "ab c") for name in inputs.tokens]
+    losses, said = {}, {}
+    for device in ("cpu", "lane"):
+        made = Trainer(inputs, voices, small, 0, device)
+        losses[device] = [made.step(batch) for _ in range(3) for batch in batches(examples, inputs, 4, device)]
+        losses[device] += made.validate(examples)
+        voice, letters = torch.from_numpy(voices.features["u0"][0]).to(device), torch.tensor(text.encode("ab c"), device=device)
+        said[device] = sampling.generate(made.network.eval(), voice, letters, small, sampling.generators(3, "x"), 6)
+    assert losses["lane"] == pytest.approx(losses["cpu"], rel=1e-3)
+    assert len(said["cpu"]) == 3
+    for one, other in zip(said["cpu"], said["lane"], strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("make", [Recogniser, Classifier])

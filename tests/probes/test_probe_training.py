@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from bench.errors import BenchError
+from bench.probes import fitting
 from bench.probes.examples import Example, batches
 from bench.probes.settings import Settings
 from bench.probes.training import Probe
@@ -29,6 +31,17 @@ def train(tmp_path: Path, settings: Settings = TINY, seed: int = 0, name: str = 
     inputs, examples = toy_inputs()
     probe = Probe("si", inputs, 3, settings, seed)
     return probe, probe.fit(examples[:16], examples[16:], tmp_path / f"{name}.pt").curve
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs: a device that is always full (Linux)")
+def test_a_full_disk_is_told_by_the_file_and_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "state.pt"
+    fitting.save(path, {"a": torch.zeros(3)})
+    before = path.read_bytes()
+    path.with_suffix(f".{os.getpid()}.part").symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"No space left.*state\.pt"):
+        fitting.save(path, {"a": torch.ones(3)})
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
 
 def weights(probe: Probe) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,6 +79,19 @@ def test_table_of_a_run(tmp_path: Path, two_voices: Dataset, monkeypatch: pytest
     monkeypatch.setattr(probe, "run_jobs", lambda *_: pytest.fail("a finished probe was trained again"))
     again = files.read(probe.run("si", wanted).folders[0])
     assert sorted(again["value"].dropna()) == sorted(rows["value"].dropna())
+
+
+def test_a_codec_with_a_failure_costs_no_other_its_rows(
+    tmp_path: Path, two_voices: Dataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    shutil.copy(two_voices.utterances[0].recording(), theirs)
+    result = probe.run("si", options(tmp_path, "mulaw", f"published:{theirs}", seeds=(0,)))
+    [told] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: left out: ")]
+    assert f"{len(two_voices) - 1} of {len(two_voices)} utterances could not be coded" in told and "take them out" in told
+    rows = files.read(result.folders[0])
+    assert set(rows["codec"].astype(str)) == {"log-mel", "chance", "mulaw@128"} and result.code == 1
 
 
 def test_what_cannot_be_probed_is_told(tmp_path: Path, two_voices: Dataset) -> None:

@@ -7,7 +7,9 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from bench import cards as codec_cards
 from bench import data
@@ -129,17 +131,54 @@ def test_letters_outside_the_set_are_told() -> None:
         speaking.check_text(Utterance("u", None, "s", "..."))
 
 
-def test_division_of_librispeech(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By subsets; recordings beyond 20 s are not tested, beyond 60 s not learnt from."""
-    lasts = {"a": 10, "b": 30, "c": 70, "d": 5, "e": 19, "f": 25}
-    subsets = {"a": "train-clean-100", "b": "train-clean-360", "c": "train-clean-100", "d": "dev-clean", "e": "test-clean",
-               "f": "test-clean"}  # fmt: skip
-    spoken = tuple(Utterance(n, Path(f"/x/{n}"), "s", "hello", extra={"subset": subset}) for n, subset in subsets.items())
-    monkeypatch.setattr("soundfile.info", lambda path: type("Info", (), {"duration": lasts[Path(path).stem]}))
-    _, division = synthesis.divided(Dataset("librispeech", spoken), "librispeech", cards.load("synthesis"))
-    assert (division.train, division.valid, division.test) == (("a", "b"), ("d",), ("e",))
+LIBRISPEECH = "#train-clean-100+train-clean-360+dev-clean+test-clean"
+
+
+def release(root: Path, *, part: str = "") -> None:
+    """LibriSpeech-460 as it is published, in small: shipped sentences, and silence of 21, 61 and 70 s; without `part`."""
+    speech = iter(sorted(embedded.load(data.Source("embedded")), key=lambda u: u.extra["samples"]))
+    held = {"train-clean-100": (0, 0, 70), "train-clean-360": (0, 61), "dev-clean": (0,), "test-clean": (0, 21)}
+    for number, (subset, lasts) in enumerate(held.items(), 100):
+        if subset == part:
+            continue
+        chapter = root / "LibriSpeech" / subset / str(number) / "7"
+        chapter.mkdir(parents=True)
+        lines = []
+        for place, seconds in enumerate(lasts):
+            name, sentence = f"{number}-7-{place:04d}", next(speech)
+            wave = np.zeros(seconds * 16000, np.float32) if seconds else sentence.read(16000)[0]
+            soundfile.write(chapter / f"{name}.flac", wave, 16000)
+            lines.append(f"{name} {str(sentence.text).upper().strip('.')}")
+        (chapter / f"{number}-7.trans.txt").write_text("\n".join(lines) + "\n")
+
+
+def test_librispeech_by_its_subsets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the published layout; recordings beyond 20 s are not tested, beyond 60 s not learnt from."""
+    release(tmp_path)
+    monkeypatch.setitem(settings.PROTOCOLS, "embedded", TINY)  # type: ignore[arg-type]
+    source = f"librispeech:{tmp_path}{LIBRISPEECH}"
+    _, division = synthesis.divided(data.load(source), "librispeech", cards.load("synthesis"))
+    assert division.train == ("100-7-0000", "100-7-0001", "101-7-0000")
+    assert (division.valid, division.test) == (("102-7-0000",), ("103-7-0000",))
+    wanted = replace(options(tmp_path, "focalcodec@12.5", seeds=(0,)), data=(source,), metrics=("sim_resemblyzer",))
+    result = synthesis.run(wanted)
+    rows = files.read(result.folders[0]).astype({"utterance": str, "condition": str, "role": str})
+    assert set(rows["utterance"]) == {"103-7-0000", "(set)"} and set(rows["condition"]) == {"clean"} and result.code == 0
+    assert {"synthesis", "ceiling", "reference"} == set(rows["role"])
+    assert "by heart" not in (result.folders[0] / "leaderboard.md").read_text()
+    release(tmp_path / "b", part="dev-clean")
     with pytest.raises(BenchError, match=r"no utterance for the valid part; synthesis needs train-, dev- and test- subsets"):
-        synthesis.divided(Dataset("librispeech", spoken[:3]), "librispeech", cards.load("synthesis"))
+        synthesis.run(replace(wanted, data=(f"librispeech:{tmp_path / 'b'}#train-clean-100+test-clean",)))
+
+
+def test_a_codec_that_cannot_be_trained_costs_no_other_its_rows(
+    tmp_path: Path, two: Dataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = synthesis.run(options(tmp_path, "opus@6", "focalcodec@12.5", seeds=(0,), metrics=("sim_resemblyzer",)))
+    told = [line for line in capsys.readouterr().err.splitlines() if "opus@6" in line and "utterance/s" not in line]
+    assert len(told) == 1 and told[0].startswith("warning: left out: opus@6: a decoder cannot write what it sends")
+    rows = files.read(result.folders[0])
+    assert set(rows["codec"].astype(str)) == {"identity", "focalcodec@12.5"} and result.code == 1
 
 
 PRINTED = Path(os.environ.get("BENCH_SHARED", "../shared")) / "specs" / "reported" / "focalcodec_table5_downstream.csv"

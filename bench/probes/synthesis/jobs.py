@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import OrderedDict
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -81,9 +80,8 @@ def run(job: Job) -> dict[str, Any]:
 
     The checkpoint stays until the driver has stored the result (`Resumable.finished`).
     """
-    import torch
-
     from bench.probes.examples import Example
+    from bench.probes.fitting import save
     from bench.probes.inputs import Inputs
     from bench.probes.synthesis.training import Trainer
 
@@ -96,10 +94,7 @@ def run(job: Job) -> dict[str, Any]:
         "sizes": list(inputs.sizes), "voice_width": spoken.feature_dim,
         "table_widths": [0 if table is None else table.shape[1] for table in inputs.tables],
     }  # fmt: skip
-    job.folder.mkdir(parents=True, exist_ok=True)
-    part = job.weights.with_suffix(f".{os.getpid()}.part")
-    torch.save({"state": state, "shape": shape}, part)
-    part.replace(job.weights)
+    save(job.weights, {"state": state, "shape": shape})
     return {"weights_sha256": sha256(job.weights), "state_sha256": _digest(state), **asdict(trained)}
 
 
