@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bench.metrics import Column
     from bench.report.bands import Band
     from bench.results.current import Rows
+    from bench.speech import Dataset
 
 EVERY = "every"
 """`--band` without a value: the winners of every band."""
@@ -109,7 +110,6 @@ def _check_named(codecs: Sequence[str], seen: set[str]) -> None:
 
 
 def _by_groups(path: str, by: str, source: str) -> int:
-    from bench import data
     from bench.report import slices
     from bench.results import merge, publish
     from bench.results.rows import split
@@ -120,7 +120,19 @@ def _by_groups(path: str, by: str, source: str) -> int:
         rows = split(merge.read(table, [*publish.FIELDS, "language"])[0])[0]
         if rows.empty:
             continue
-        speech = data.load(source or str(rows["dataset"].iloc[0])) if needs else None
+        speech = _speech(source or str(rows["dataset"].iloc[0]), by, said=bool(source)) if needs else None
         print(f"{table}")
         print(slices.terminal(list(slices.slices(rows, columns.shown(rows), slices.membership(rows, by, speech))), by))
     return 0
+
+
+def _speech(source: str, by: str, *, said: bool) -> Dataset:
+    from bench import data
+
+    try:
+        return data.load(source)
+    except BenchError as error:
+        if said:
+            raise
+        cure = f"--data {source.partition('#')[0]}:PATH says where it lies"
+        raise BenchError(f"--by {by} reads what is known of the speech: {cure} ({error})") from error

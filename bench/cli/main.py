@@ -64,6 +64,7 @@ def _compare(argv: Sequence[str]) -> int:
     from bench.cli.leaderboard import tables
     from bench.columns import every_column
     from bench.report import compare, rate_distortion
+    from bench.report.columns import family
     from bench.results import current, export
     from bench.stats.labels import find_system, system_labels
 
@@ -96,9 +97,12 @@ def _compare(argv: Sequence[str]) -> int:
             print("\n".join([*rates, ""]), file=place)
         told = True
     if not told:
-        for name in (parsed.a, parsed.b):
-            find_system(sorted(every), name)
-        raise BenchError(f"{parsed.a} and {parsed.b} are in no table together: run both on the same data")
+        asked, families = (parsed.a, parsed.b), {family(label) for label in every}
+        for name in sorted(asked, key=lambda name: name in families):  # what is no family of these rows tells more
+            if not families.issuperset(asked):
+                find_system(sorted(every), name)
+        of_each = " with two operating points or more of each" if families.issuperset(asked) else ""
+        raise BenchError(f"{parsed.a} and {parsed.b} are in no table together{of_each}: run both on the same data")
     return 0
 
 

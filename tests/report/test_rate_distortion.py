@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.cli.main import main
 from bench.columns import ENGINE
 from bench.metrics import Column
 from bench.report import leaderboard, rate_distortion
@@ -57,3 +58,16 @@ def test_the_table_and_the_comparison_tell_it() -> None:
         assert rate_distortion.compared(table(), a, b, COLUMNS)[0] == "BD-rate of b against a, STOI: +100 % [+100 %, +100 %]"
     assert rate_distortion.compared(table(), "a@1", "a@2", COLUMNS) == []
     assert rate_distortion.compared(table(), "a", "c", COLUMNS) == []
+
+
+def test_two_names_that_no_table_compares_are_told_with_the_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    """A family that the rows hold is no unknown codec: the other name is at fault, or a curve is missing."""
+    rows = ["--rows", "results/asr/fsdd"]
+    for a, b, code, said in (
+        ("focalcodec", "freecodac", 2, "unknown codec in these rows 'freecodac'"),
+        ("freecodac", "focalcodec", 2, "unknown codec in these rows 'freecodac'"),
+        ("focalcodec", "codec2", 1, "in no table together with two operating points or more of each"),
+    ):
+        assert main(["compare", a, b, *rows]) == code
+        told = capsys.readouterr().err
+        assert said in told and told.count("\n") == 1

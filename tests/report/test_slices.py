@@ -92,3 +92,13 @@ def test_groups_of_the_speech_and_of_measured_things() -> None:
 def test_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["leaderboard", "results/vc/embedded", "--by", "gendre"]) == 2
     assert "gender" in capsys.readouterr().err
+
+
+def test_speech_that_a_grouping_reads_and_that_is_not_here(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path))
+    monkeypatch.setenv("BENCH_OFFLINE", "1")
+    assert main(["leaderboard", "results/vc/vctk", "--by", "gender"]) == 1
+    told = capsys.readouterr().err
+    assert "--by gender reads what is known of the speech: --data vctk:PATH says where it lies" in told and told.count("\n") == 1
