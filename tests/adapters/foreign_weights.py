@@ -60,6 +60,60 @@ def yourtts(folder: Path) -> None:
     config.save_json(str(folder / "config.json"))
 
 
+def nanocodec(folder: Path) -> None:
+    """The 1.78 kbit/s model at its true sizes in one .nemo file, whose configuration also names what only training uses: a
+    discriminator, and a speaker encoder that would be fetched. Of the waves in waves.npz beside `folder` this very network's
+    codes and decoded waves are written to answers.npz there."""
+    import numpy as np
+    import torch
+    from nemo.collections.tts.models import AudioCodecModel
+    from omegaconf import OmegaConf, open_dict
+
+    modules, losses = "nemo.collections.tts.modules.audio_codec_modules.", "nemo.collections.tts.losses.audio_codec_loss."
+    rates = [7, 7, 6, 3, 2]
+    config = {
+        "sample_rate": 22050, "samples_per_frame": 1764, "commit_loss_scale": 0.0,
+        "loss_resolutions": [[512, 128, 512]], "mel_loss_dims": [80],
+        "audio_encoder": {
+            "_target_": modules + "HiFiGANEncoder", "encoded_dim": 52, "down_sample_rates": rates[::-1], "base_channels": 24,
+            "activation": "lrelu", "resblock_dilation_sizes": [1],
+        },
+        "audio_decoder": {
+            "_target_": modules + "CausalHiFiGANDecoder", "input_dim": 52, "up_sample_rates": rates, "base_channels": 864,
+            "activation": "half_snake", "output_activation": "clamp",
+        },
+        "vector_quantizer": {
+            "_target_": modules + "GroupFiniteScalarQuantizer", "num_groups": 13, "num_levels_per_group": [8, 7, 6, 6],
+        },
+        "discriminator": {
+            "_target_": modules + "Discriminator",
+            "discriminators": [{"_target_": modules + "MultiPeriodDiscriminator", "periods": [2]}],
+        },
+        "generator_loss": {"_target_": losses + "GeneratorSquaredLoss"},
+        "discriminator_loss": {"_target_": losses + "DiscriminatorSquaredLoss"},
+    }  # fmt: skip
+    torch.manual_seed(0)
+    network = AudioCodecModel(OmegaConf.create(config)).eval()
+    count = torch.tensor([22050])
+    with torch.no_grad():
+        # An untrained encoder's outputs are all near zero, where one code stands for them.
+        last = network.audio_encoder.post_conv.conv
+        noise = torch.randn(1, 22050)
+        encoded, _ = network.encode_audio(audio=noise, audio_len=count)
+        last.parametrizations.weight.original0 /= encoded.std()
+        last.bias /= encoded.std()
+        answers = {}
+        with np.load(folder.parent / "waves.npz") as waves:
+            for name, wave in waves.items():
+                codes, frames = network.encode(audio=torch.from_numpy(wave)[None], audio_len=torch.tensor([len(wave)]))
+                decoded, _ = network.decode(tokens=codes, tokens_len=frames)
+                answers[f"codes_{name}"], answers[f"wave_{name}"] = codes[0].T.numpy(), decoded[0].numpy()
+    np.savez(folder.parent / "answers.npz", **answers)
+    with open_dict(network.cfg):
+        network.cfg.use_scl_loss = True
+    network.save_to(str(folder / "nemo-nano-codec-22khz-1.78kbps-12.5fps.nemo"))
+
+
 if __name__ == "__main__":
     place = Path(sys.argv[2])
     place.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ and are loaded as a user's are: WEIGHTS=FOLDER.
 from __future__ import annotations
 
 import subprocess
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 from bench import adapters, cards, environments
+from bench.adapters.process import ChildFailed
 from bench.coding.codec import Converts, decode, encode
 from bench.fetch import weights
 from tests.adapters.conftest import voiced_bursts
@@ -49,6 +51,55 @@ def test_a_package_codes_and_decodes(name: str, tmp_path: Path) -> None:
     for wave, decoded in zip(waves, decode(codec, codes, [len(wave) for wave in waves]), strict=True):
         assert decoded.shape == wave.shape and np.isfinite(decoded).all() and np.abs(decoded).max() > 1e-4
     codec.close()
+
+
+def test_nanocodec_equals_its_own_class(tmp_path: Path) -> None:
+    """Codes and waves through the process are those of NeMo's class, called by itself on the network of the same .nemo file."""
+    waves = [voiced_bursts(22050, seconds, seed) for seconds, seed in ((1.0, 1), (2.3, 2), (0.25, 3))]
+    np.savez(tmp_path / "waves.npz", **{str(place): wave for place, wave in enumerate(waves)})
+    codec = load("nanocodec@1.78", tmp_path / "weights")
+    [stream] = cards.resolve("nanocodec@1.78").streams
+    codes = encode(codec, waves)
+    decoded = decode(codec, codes, [len(wave) for wave in waves])
+    with np.load(tmp_path / "answers.npz") as answers:
+        for place, (message, wave) in enumerate(zip(codes, decoded, strict=True)):
+            [tokens] = message.tokens
+            assert (tokens.rate_hz, tuple(tokens.sizes)) == (pytest.approx(stream.rate_hz), tuple(stream.sizes))
+            np.testing.assert_array_equal(tokens.indices, answers[f"codes_{place}"])
+            np.testing.assert_array_equal(wave, answers[f"wave_{place}"][: len(wave)])
+            assert wave.shape == waves[place].shape and np.isfinite(wave).all()
+    assert len(np.unique(codes[1].tokens[0].indices)) > 10
+    [short] = encode(codec, [waves[0][:500]])
+    assert codec.min_samples == 3 * 1764 + 1 and len(short.tokens[0].indices) == 4
+    codec.close()
+    lacking = lacks_tensors(next((tmp_path / "weights").iterdir()), tmp_path / "lacking.nemo")
+    with pytest.raises(ChildFailed, match=r"lacks 1 of the network's tensors, first audio_decoder\.pre_conv"):
+        adapters.load(cards.resolve("nanocodec@1.78"), weights.resolve(cards.resolve("nanocodec@1.78"), path=lacking))
+    with pytest.raises(ChildFailed, match="13 codebooks of 2016 codes, the card says 4 of 4032"):
+        other = cards.resolve("nanocodec@0.6")
+        adapters.load(other, weights.resolve(other, path=next((tmp_path / "weights").iterdir())))
+
+
+def lacks_tensors(nemo: Path, path: Path) -> Path:
+    """A .nemo file without one of its decoder's tensors; NeMo itself would leave that tensor as it was made."""
+    import io
+
+    import torch
+
+    with tarfile.open(nemo) as source, tarfile.open(path, "w") as made:
+        for member in source.getmembers():
+            file = source.extractfile(member)
+            if file is None:
+                continue
+            data = file.read()
+            if member.name.endswith(".ckpt"):
+                state = torch.load(io.BytesIO(data), weights_only=True)
+                del state[next(name for name in state if name.startswith("audio_decoder.pre_conv"))]
+                torch.save(state, buffer := io.BytesIO())
+                data = buffer.getvalue()
+            member.size = len(data)
+            made.addfile(member, io.BytesIO(data))
+    return path
 
 
 def test_yourtts_converts(tmp_path: Path) -> None:
