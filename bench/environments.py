@@ -27,6 +27,8 @@ _LIST = (
     "print('\\n'.join(sorted({d.metadata['Name'].lower() + '==' + d.version for d in m.distributions()})))\n"
 )
 _IMPORT = "import torchaudio"
+_RECORD = "import importlib.metadata as m, sys; print(m.distribution(sys.argv[1]).read_text('RECORD'))"
+_GIT = " @ git+"
 
 
 def folder(point: Point) -> Path:
@@ -80,10 +82,14 @@ def _distributions(interpreter: str) -> str:
     return _run([interpreter, "-c", _LIST], "cannot list its packages")
 
 
-def make(point: Point, say: Callable[[str], None] = print, again: bool = False) -> Path:
-    """Make the environment of a codec's family, unless it is there; tells what it takes. Raises BenchError with the reason."""
+def make(point: Point, say: Callable[[str], None] = print, again: bool = False, checkout: Path | None = None) -> Path:
+    """Make the environment of a codec's family, unless it is there; tells what it takes. Raises BenchError with the reason.
+
+    `checkout` is a folder with the code of the one requirement that the card fetches with git.
+    """
     if not point.requirements:
         raise BenchError(f"{point.name}: its card names no requirements, so there is no environment to make")
+    requirements, own = _with_checkout(point, checkout)
     place = folder(point)
     place.parent.mkdir(parents=True, exist_ok=True)
     with locked(place.parent / f".{point.family}.lock"):
@@ -93,17 +99,51 @@ def make(point: Point, say: Callable[[str], None] = print, again: bool = False) 
         shutil.rmtree(place, ignore_errors=True)
         started = time.monotonic()
         base = point.interpreter or sys.executable
-        say(f"making {place} with {', '.join(point.requirements)} (once; packages that need torch take minutes and gigabytes)")
+        say(f"making {place} with {', '.join(requirements)} (once; packages that need torch take minutes and gigabytes)")
         try:
-            _install(base, place, point.requirements)
+            try:
+                _install(base, place, requirements)
+            except BenchError as error:
+                raise BenchError(f"{error}. {_git_cure(point, own)}" if own and checkout is None else str(error)) from error
             _mend_torchaudio(place, say)
             held = _run([str(place / "bin" / "python"), "-c", _LIST], "cannot list its packages")
+            if checkout is not None:  # its version alone would not tell one state of the code from another
+                record = _run(
+                    [str(place / "bin" / "python"), "-c", _RECORD, own], f"does not hold {own}, which {checkout} has not"
+                )
+                held += f"{own} @ {checkout}, files {hashlib.sha256(record.encode()).hexdigest()}\n"
         except BaseException:
             shutil.rmtree(place, ignore_errors=True)
             raise
         (place / LOCK).write_text(held)
         say(f"{place}: made in {time.monotonic() - started:.0f} s ({_told(place)}); its versions are in {place / LOCK}")
     return place
+
+
+def _with_checkout(point: Point, checkout: Path | None) -> tuple[list[str], str]:
+    """The requirements, the one that git would fetch taken from `checkout`, and that one's name ("" where there is none)."""
+    fetched = [requirement for requirement in point.requirements if _GIT in requirement]
+    name = fetched[0].partition(_GIT)[0].strip() if fetched else ""
+    if checkout is None:
+        return list(point.requirements), name
+    if not fetched:
+        raise BenchError(f"{point.name}: --checkout is for a package that git fetches; all of its requirements have an index")
+    if not any((checkout / file).is_file() for file in ("pyproject.toml", "setup.py")):
+        raise BenchError(
+            f"--checkout {checkout}: no folder with a pyproject.toml or setup.py; clone {_git_url(point)} and name its folder"
+        )
+    return [str(checkout.resolve()) if one in fetched else one for one in point.requirements], name
+
+
+def _git_url(point: Point) -> str:
+    return next(requirement.partition(_GIT)[2] for requirement in point.requirements if _GIT in requirement)
+
+
+def _git_cure(point: Point, name: str) -> str:
+    return (
+        f"{name} is in no package index, git fetches it from {_git_url(point)}. Cure where that does not work: bring a clone, "
+        f"then bench env make {point.family} --checkout FOLDER; or name an `interpreter` that has {name} in a card of your own"
+    )
 
 
 def remove(point: Point) -> bool:
@@ -142,7 +182,8 @@ def _run(command: Sequence[str], fault: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = [line for line in done.stderr.strip().splitlines() if line.strip()]
-        wrong = [line for line in lines if line.lower().startswith("error")] or lines[-1:] or ["no reason given"]
+        told = [line.strip() for line in lines if line.strip().lower().startswith(("error", "fatal"))]
+        wrong = [line for line in told if "subprocess-exited-with-error" not in line] or told or lines[-1:] or ["no reason given"]
         raise BenchError(f"the environment {fault}: {wrong[-1][:300]} ({' '.join(command[:4])} ...)")
     return done.stdout
 

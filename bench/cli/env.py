@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from bench import cards, environments
 from bench.errors import BenchError
@@ -15,6 +16,7 @@ def main(argv: Sequence[str]) -> int:
     made.add_argument("what", choices=("make", "list", "remove"), help="make, list or remove")
     made.add_argument("codec", nargs="*", help="families, or operating points")
     made.add_argument("--again", action="store_true", help="make it anew")
+    made.add_argument("--checkout", type=Path, metavar="FOLDER", help="a clone of the package that the card fetches with git")
     parsed = made.parse_args(argv)
     if parsed.what == "list":
         for family in sorted(cards.paths()):
@@ -24,10 +26,13 @@ def main(argv: Sequence[str]) -> int:
         return 0
     if not parsed.codec:
         raise BenchError(f"bench env {parsed.what}: name a codec; bench env list tells which have environments of their own")
-    for name in dict.fromkeys(name.partition("@")[0] for name in parsed.codec):
+    names = dict.fromkeys(name.partition("@")[0] for name in parsed.codec)
+    if parsed.checkout is not None and len(names) > 1:
+        raise BenchError("bench env make --checkout FOLDER: name one codec, the one whose code the folder holds")
+    for name in names:
         point = next(iter(cards.load(name).points.values()))
         if parsed.what == "make":
-            environments.make(point, again=parsed.again)
+            environments.make(point, again=parsed.again, checkout=parsed.checkout)
         else:
             print(f"{environments.folder(point)}: {'removed' if environments.remove(point) else 'was not there'}")
     return 0

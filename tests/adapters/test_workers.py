@@ -7,7 +7,9 @@ same names and shapes. Where a package's environment is here, its own tests say 
 from __future__ import annotations
 
 import dataclasses
+import io
 import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import adapters, cards
+from bench import adapters, cards, environments
 from bench.adapters.process import ChildFailed
 from bench.coding.codec import Converts, HasCodebooks, HasFeatures, decode, encode
 from bench.engine.producers.conversion import SWAP, convert
+from bench.errors import BenchError
 from bench.fetch.weights import Weights
 
 # Each codes the mean of a frame: the first codebook its sign and size, the others what is given with the codes.
@@ -74,12 +77,17 @@ class Inference:
 """
 NEMO = """
 import torch
+from types import SimpleNamespace as Space
 from standin import codes, wave
 class AudioCodecModel(torch.nn.Module):
-    sample_rate, samples_per_frame = 22050, 1764
+    sample_rate, samples_per_frame, num_codebooks, codebook_size = 22050, 1764, 4, 4032
+    audio_encoder = Space(post_conv=Space(conv=Space(padding=(0,), padding_mode="zeros")))
     @classmethod
-    def restore_from(cls, restore_path, map_location):
+    def restore_from(cls, restore_path, map_location=None, return_config=False, override_config_path=None):
         open(restore_path).close()
+        if return_config:
+            return {"discriminator": "large", "use_scl_loss": True}
+        assert override_config_path == {"discriminator": None, "use_scl_loss": None, "use_slm_loss": None}
         return cls()
     def encode(self, audio, audio_len):
         return codes(audio, 1764, 4, 4032), audio_len // 1764
@@ -120,7 +128,8 @@ PLACES = {
     "descript-audio-codec": {"dac/__init__.py": "", "dac/model.py": DAC},
     "dualcodec": {"dualcodec/__init__.py": DUALCODEC},
     "nemo-toolkit": {f"nemo/{name}__init__.py": text for name, text in (
-        ("", ""), ("collections/", ""), ("collections/tts/", ""), ("collections/tts/models/", NEMO))},
+        ("", ""), ("collections/", ""), ("collections/tts/", ""), ("collections/tts/models/", NEMO))}
+        | {"omegaconf.py": "from contextlib import nullcontext as open_dict"},
     "semanticodec": {"semanticodec/__init__.py": SEMANTICODEC},
     "coqui-tts": {"TTS/__init__.py": "", "TTS/api.py": YOURTTS},
 }  # fmt: skip
@@ -150,9 +159,7 @@ def load(tmp_path: Path) -> Load:
         python.write_text(f'#!/bin/sh\nPYTHONPATH="{tmp_path}/site" exec "{sys.executable}" "$@"\n')
         python.chmod(0o755)
         for file in FILES.get(name, ()) if files is None else files:
-            (tmp_path / file).write_bytes(
-                b'{"vector_file": ["/elsewhere/model.pth"], "rate": 1}' if file == "config.json" else b"x"
-            )
+            (tmp_path / file).write_bytes(content(file))
         held = {file: tmp_path / file for file in (FILES.get(name, ()) if files is None else files)}
         point = dataclasses.replace(cards.resolve(name), requirements=(), interpreter=str(python))
         weights = Weights("path", held, dict.fromkeys(held, "0" * 64), str(tmp_path)) if held else Weights("random", seed=3)
@@ -162,6 +169,22 @@ def load(tmp_path: Path) -> Load:
     yield make
     for codec in made:
         codec.close()
+
+
+def content(file: str) -> bytes:
+    """Bytes of a file of weights, as far as a worker itself reads them."""
+    if file == "config.json":
+        return b'{"vector_file": ["/elsewhere/model.pth"], "rate": 1}'
+    if not file.endswith(".nemo"):
+        return b"x"
+    import torch
+
+    torch.save({}, state := io.BytesIO())
+    with tarfile.open(fileobj=(made := io.BytesIO()), mode="w") as archive:
+        member = tarfile.TarInfo("model_weights.ckpt")
+        member.size = len(state.getvalue())
+        archive.addfile(member, io.BytesIO(state.getvalue()))
+    return made.getvalue()
 
 
 def steps(frame: int, count: int = 9) -> np.ndarray:
@@ -211,7 +234,12 @@ def test_yourtts_converts_and_is_no_codec(load: Load) -> None:
     [
         ("dualcodec@12.5-8", "dualcodec", (), "no random weights"),
         ("nanocodec@0.6", "nemo-toolkit", (), "no random weights"),
-        ("nanocodec@1.89", "nemo-toolkit", ("other.nemo",), "the checkpoint has 4 codebooks, the card says 8"),
+        (
+            "nanocodec@1.89",
+            "nemo-toolkit",
+            ("other.nemo",),
+            r"other\.nemo has 4 codebooks of 4032 codes, the card says 8 of 2016",
+        ),
         ("semanticodec@0.65", "semanticodec", ("encoder.ckpt", "decoder.ckpt"), "codebook_4096_0.npy is not among the weights"),
         (
             "yourtts",
@@ -224,4 +252,65 @@ def test_yourtts_converts_and_is_no_codec(load: Load) -> None:
 def test_wrong_weights_are_one_line(load: Load, name: str, package: str, files: tuple[str, ...], said: str) -> None:
     with pytest.raises(ChildFailed, match=said) as told:
         encode(load(name, package, files), [steps(1024)])
+    assert "\n" not in str(told.value)
+
+
+def test_a_package_that_git_fetches_comes_from_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SemantiCodec is in no index. A clone of it by path makes its environment (without an index here) and runs; another state
+    of the clone is another identity. What is no clone is one line."""
+    monkeypatch.chdir(tmp_path)
+    wanted = cards.resolve("semanticodec@0.65")
+    assert "not on PyPI" in wanted.card.summary
+    clone = tmp_path / "clone"
+    (clone / "semanticodec").mkdir(parents=True)
+    with pytest.raises(
+        BenchError, match=r"no folder with a pyproject\.toml or setup\.py; clone https://github\.com/haoheliu"
+    ) as told:
+        environments.make(wanted, checkout=clone)
+    assert "\n" not in str(told.value)
+    with pytest.raises(BenchError, match="all of its requirements have an index"):
+        environments.make(cards.resolve("dac-package@1"), checkout=clone)
+    (clone / "setup.py").write_text(
+        "import setuptools\n"
+        "setuptools.setup(name='semanticodec', version='1.0', packages=['semanticodec'], py_modules=['standin'])\n"
+    )
+    (clone / "standin.py").write_text(COMMON)
+
+    def install(base: str, place: Path, requirements: list[str]) -> None:
+        run = environments._run
+        run([base, "-m", "venv", "--without-pip", str(place)], "cannot be made")
+        [site] = place.glob("lib/python*/site-packages")
+        (site / "ours.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
+        assert requirements[0] == str(clone) and "timm" in requirements
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation"]
+        run([*pip, "--target", str(site), requirements[0]], "cannot be filled")
+
+    monkeypatch.setattr(environments, "_install", install)
+    identities = set()
+    for text in (SEMANTICODEC, SEMANTICODEC + "# more\n"):
+        (clone / "semanticodec" / "__init__.py").write_text(text)
+        environments.make(wanted, lambda line: None, again=True, checkout=clone)
+        identities.add(environments.identity(wanted))
+    assert len(identities) == 2
+    held = {file: tmp_path / file for file in FILES["semanticodec@0.65"]}
+    for path in held.values():
+        path.write_bytes(b"x")
+    codec: Any = adapters.load(wanted, Weights("path", held, dict.fromkeys(held, "0" * 64), str(tmp_path)))
+    wave = steps(codec.frame)
+    [codes] = encode(codec, [wave])
+    np.testing.assert_allclose(decode(codec, [codes], [len(wave)])[0], wave, atol=2e-3)
+    codec.close()
+
+
+def test_a_package_that_git_cannot_fetch_tells_the_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def fail(base: str, place: Path, requirements: list[str]) -> None:
+        script = "import sys; sys.exit('error: subprocess-exited-with-error\\n  fatal: could not resolve host')"
+        environments._run([sys.executable, "-c", script], "cannot be filled")
+
+    monkeypatch.setattr(environments, "_install", fail)
+    said = r"fatal: could not resolve host .*in no package index.*bench env make semanticodec --checkout FOLDER"
+    with pytest.raises(BenchError, match=said) as told:
+        environments.make(cards.resolve("semanticodec@0.65"), lambda line: None)
     assert "\n" not in str(told.value)
