@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bench.metrics import Column
-from bench.report import agreement, papers, rate_distortion
+from bench.report import agreement, papers, rate_distortion, treatment
 from bench.report import overview as first
 from bench.report.columns import column_of, fact_names, half_width, heading, number, score_names
 from bench.report.design import SHARED_VOICES
@@ -293,8 +293,7 @@ def _notes(summary: Summary, bold: str, name: Callable[[str], str]) -> list[str]
 
 
 def _agreed(summary: Summary, columns: Mapping[str, Column]) -> list[str]:
-    told = agreement.line(summary, columns)
-    return [told] if told else []
+    return [told for told in (agreement.line(summary, columns), treatment.line(summary, columns)) if told]
 
 
 def _fact_table(summary: Summary, columns: Mapping[str, Column]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,14 @@ import pytest
 from bench.columns import every_column
 from bench.errors import BenchError
 from bench.metrics import Column
-from bench.report import bands, leaderboard
+from bench.report import bands, leaderboard, treatment
 from bench.report.columns import competes, family, score_names
 from bench.report.papers import Reported
 from bench.report.summary import summaries
 from bench.report.text import display_width, grid, markdown_table
 from bench.results import publish
 from bench.speech import BY_HEART
+from bench.stats.labels import REFERENCE, UNTREATED
 
 Rows = pd.DataFrame
 
@@ -52,6 +54,26 @@ def test_header_names_speech_hash_counts_and_kind(page: str) -> None:
     assert "36 utterances, 12 speakers" in page and "synthetic speech" in page and "list 1a2b3c4d5e6f" in page
     assert "bootstrap over 12 speakers, 2,000 draws, seed 0" in page
     assert "Partial" not in page
+
+
+def test_treated_rows_are_held_against_what_was_heard(baseline: Rows, columns: dict) -> None:
+    [summary] = summaries(baseline, columns)
+    assert treatment.line(summary, columns) == ""
+    known = {"stoi": columns["stoi"], "dwer": columns["dwer"]}
+    place = {
+        role: replace(
+            summary,
+            systems=("reference@clean", "mulaw@5", "mulaw@8", "neural@1 [random]"),
+            roles={"reference@clean": REFERENCE, heard: REFERENCE, "neural@1 [random]": UNTREATED},
+        )
+        for role, heard in (("poor", "mulaw@5"), ("good", "mulaw@8"))
+    }
+    poor = treatment.line(place["poor"], known)
+    assert poor == "In every score the best treated row is better than mulaw@5, which no codec was applied to."
+    good = treatment.line(place["good"], known)
+    assert good == "No treated row is better than mulaw@8, which no codec was applied to, in STOI and dWER."
+    dwer = {key: replace(cell, value=0.5) if key == ("mulaw@8", "dwer") else cell for key, cell in summary.cells.items()}
+    assert treatment.line(replace(place["good"], cells=dwer), known).endswith("in STOI.")
 
 
 def test_weights_are_part_of_the_name(page: str) -> None:

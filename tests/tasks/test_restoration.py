@@ -88,6 +88,7 @@ def test_table_of_a_run(
     assert sorted(again["value"].dropna()) == sorted(rows["value"].dropna())
     page = (folder / "leaderboard.md").read_text()
     lines = [line for line in page.splitlines() if "codec2@1200 (untreated)" in line]
+    assert f"No treated row is better than reference@{mixed}, which no codec was applied to, in STOI." in page
     assert lines and not any("**" in line or "◆" in line for line in lines), "a row of reference is never best"
 
 
