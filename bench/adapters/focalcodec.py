@@ -254,11 +254,16 @@ def load(point: Point, weights: Weights, device: str) -> Codec:
     model = str(settings.get("model", ""))
     if model not in PRESETS:
         raise UnknownName("FocalCodec model", model, PRESETS)
+    precision = str(settings.get("precision", ""))
+    if precision and precision not in PRECISIONS:
+        raise UnknownName(f"precision of {point.name}", precision, PRECISIONS)
     if weights.kind == "random":
         network = FocalCodec.from_config(model, _of_size(settings), seed=weights.seed)
+        if precision:
+            store(network, precision)
     else:
         try:
-            network = load_files(*_files(weights, point))
+            network = load_files(*_files(weights, point), precision=precision)
         except (CheckpointError, ConfigError) as error:
             raise WeightsInvalid(f"{point.name}: {error}") from error
     expected = PRESETS[model]
@@ -271,10 +276,6 @@ def load(point: Point, weights: Weights, device: str) -> Codec:
             f"{' (causal)' if found[2] else ''}; this operating point is the model {model}"
         )
     options: dict[str, Any] = {key: settings[key] for key in ("topk", "batch_seconds") if key in settings}
-    if precision := settings.get("precision"):
-        if precision not in PRECISIONS:
-            raise UnknownName(f"precision of {point.name}", str(precision), PRECISIONS)
-        store(network, str(precision))
     kind = CausalFocalCodecAdapter if network.causal else FocalCodecAdapter
     return kind(network, device=device, **options)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bench.content import file_sha256
-from bench.models.focalcodec import PRESETS, FocalCodec, FocalCodecConfig
+from bench.models.blocks import fast_linear, int8
+from bench.models.blocks.stored import PRECISIONS
+from bench.models.focalcodec import PRESETS, FocalCodec, FocalCodecConfig, reading
 from bench.models.focalcodec.checkpoint import CheckpointError, load, load_files, save
 from bench.models.focalcodec.layout import complete_config, modern_keys
 
@@ -158,3 +163,50 @@ def test_a_codec_may_lie_in_several_files(tmp_path: Path) -> None:
         assert torch.equal(value, state[key])
     with pytest.raises(CheckpointError, match=r"missing: encoder\."):
         load_files([tmp_path / "own.safetensors"])
+
+
+SMALL = {"encoder_config.num_layers": 2, "encoder_config.ffn_dim": 256, "decoder_config.num_layers": 1, "decoder_config.dim": 64}
+
+
+def written(path: Path, kind: str) -> FocalCodec:
+    """A small codec, and its file: in float32, in float16, or in 8 bits."""
+    codec = FocalCodec.from_config("50hz", SMALL, seed=3)
+    save(codec, path, dtype=torch.float16 if kind == "half" else torch.float32)
+    if kind == "int8":
+        texts = {"config": json.dumps(codec.config.to_dict())}
+        save_file(int8.pack(codec.state_dict()), path, texts)
+    return codec
+
+
+@pytest.mark.parametrize("kind", ["float", "half", "int8"])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_precision_from_the_start_is_that_of_the_whole_network(kind: str, precision: str, tmp_path: Path) -> None:
+    written(tmp_path / "a.safetensors", kind)
+    sig = 0.1 * torch.randn(1, 8000, generator=torch.Generator().manual_seed(1))
+    whole, direct = load_files(tmp_path / "a.safetensors"), load_files(tmp_path / "a.safetensors", precision=precision)
+    fast_linear.store(whole, precision)
+    names = [[bool(layer.stored) for layer in fast_linear.layers_of(codec)] for codec in (whole, direct)]
+    assert names[0] == names[1] and any(names[0])
+    with torch.inference_mode():
+        for one, other in zip(whole(sig), direct(sig), strict=True):
+            assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("kind", ["float", "half", "int8"])
+def test_one_large_tensor_at_a_time(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a precision, a large matrix in float32 is gone before the next one is read."""
+    written(tmp_path / "a.safetensors", kind)
+    read, large, alive = reading.Tensors.read, [], []
+
+    def watched(self: reading.Tensors, keep_maps: bool = True) -> Iterator[tuple[str, torch.Tensor]]:
+        for name, value in read(self, keep_maps):
+            gc.collect()
+            alive.extend(known for known, one in large if one() is not None)
+            if value.numel() >= fast_linear.SMALLEST:
+                large.append((name, weakref.ref(value)))
+            yield name, value
+            del value
+
+    monkeypatch.setattr(reading.Tensors, "read", watched)
+    load_files(tmp_path / "a.safetensors", precision="int8")
+    assert len(large) > 20 and not alive

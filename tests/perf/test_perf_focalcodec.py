@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +16,7 @@ from bench.models.blocks.fast_linear import pack, store
 from bench.models.blocks.matching import convert_feats
 from bench.models.blocks.stored import PRECISIONS
 from bench.models.focalcodec import DecodeState, EncodeState, FocalCodec
+from bench.models.focalcodec.checkpoint import save
 
 SECONDS = 10
 OFFLINE = ("50hz", "25hz", "12_5hz")
@@ -83,3 +88,52 @@ def test_nearest_neighbours(benchmark) -> None:  # type: ignore[no-untyped-def]
     matching = torch.randn(15000, 1024, generator=generator)
     feats = benchmark.pedantic(convert_feats, (query, matching), rounds=3, warmup_rounds=1)
     assert feats.shape == query.shape
+
+
+MEMORY = """
+import json, re, sys
+from pathlib import Path
+import torch
+from bench.models.focalcodec.checkpoint import load_files
+
+def told(name):
+    return int(re.search(name + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
+
+torch.set_num_threads(1)
+before = told("VmRSS")
+codec = load_files(Path(sys.argv[1]), precision=sys.argv[2] or None)
+loading = told("VmHWM")
+with torch.inference_mode():
+    codec.sig_to_sig(0.1 * torch.randn(1, 16000 * int(sys.argv[3])))
+print(json.dumps({"before": before, "loading": loading, "peak": told("VmHWM"), "kept": told("RssAnon")}))
+"""
+MEMORY_S = 30
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "50hz.safetensors"
+    save(codec("50hz"), path)
+    return path
+
+
+def peak(weights: Path, precision: str) -> dict[str, float]:
+    """MiB of a process that loads the file and encodes and decodes half a minute, before and at its peak."""
+    words = [sys.executable, "-c", MEMORY, str(weights), precision, str(MEMORY_S)]
+    return json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
+@pytest.mark.parametrize(("precision", "share"), [("", 1.0), ("fp16", 0.5), ("int8", 0.27)])
+def test_memory_is_that_of_the_weights(benchmark, weights: Path, precision: str, share: float) -> None:  # type: ignore[no-untyped-def]
+    """Peak of loading: the weights in their precision and little more. Of running: 150 MiB above the loaded float32 weights.
+
+    For comparison, the published code in such a process (torch 2.13, one thread; torch itself takes 220 MiB) peaks at 1,731
+    MiB over 30 s and 1,778 over 10 s, and without its cache of position biases at 1,445 and 1,315. Measured here: 954 and 893
+    in float32, 596 and 550 with int8.
+    """
+    found = benchmark.pedantic(peak, (weights, precision), rounds=1)
+    benchmark.extra_info |= found
+    size = weights.stat().st_size / 2**20
+    assert found["loading"] - found["before"] < share * size + 130
+    assert found["peak"] - found["before"] < share * size + 330

@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from bench.errors import WeightsInvalid
 from bench.metrics.networks import Batch, masks, wav2vec2
+from bench.models.blocks.states import blank
 
 LAYERS = 12
 # Names of the checkpoint (fairseq's) -> names of transformers' Wav2Vec2Model, in the order they are tried.
@@ -72,8 +73,8 @@ def rename(key: str) -> str:
 
 def from_state(state: Mapping[str, Any], source: str) -> Utmos:
     """The network with the checkpoint's tensors. Raises WeightsInvalid naming the first keys that do not fit."""
-    # Without memory of its own: the network takes over the checkpoint's tensors instead of drawing and copying.
-    with torch.device("meta"):
+    # The network takes over the checkpoint's tensors instead of drawing and copying.
+    with blank():
         network = Utmos()
     renamed = {rename(key): tensor for key, tensor in state.items()}
     wanted = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}

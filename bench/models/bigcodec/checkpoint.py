@@ -12,7 +12,7 @@ from torch import Tensor
 from bench.models.bigcodec.config import BigCodecConfig
 from bench.models.bigcodec.model import BigCodec
 from bench.models.blocks.snake_beta import half_band
-from bench.models.blocks.states import StateDictError, load_strict
+from bench.models.blocks.states import StateDictError, blank, load_strict
 from bench.models.blocks.weight_norm import fold_weight_norm
 
 # The filter of every activation, a constant here.
@@ -70,7 +70,7 @@ def from_state_dict(state: Mapping[str, Tensor], *, fold: bool = True, where: st
         for old, new in _RENAMES:
             name = re.sub(old, new, name)
         own[name] = tensor
-    with torch.device("meta"):
+    with blank():
         network = BigCodec(config)
     load_strict(network, own, where=where)
     for module in network.modules():

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .context import Fill, extend_left
-from .fast_linear import Linear, depthwise
+from .fast_linear import Linear, depthwise, gelu
 from .lengths import zero_padding
 
 
@@ -29,7 +29,7 @@ class ConvNeXtBlock(nn.Module):
     def forward(self, x: Tensor, context: Tensor | None = None, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """x [B, T, C], context [B, kernel - 1, C] -> output [B, T, C] and the next context (None if not causal)."""
         y, context = pad_frames(x, self.dwconv.kernel_size[0], context, lengths, self.causal_fill)
-        y = self.pwconv2(F.gelu(self.pwconv1(self.norm(depthwise(y, self.dwconv)))))
+        y = self.pwconv2(gelu(self.pwconv1(self.norm(depthwise(y, self.dwconv)))))
         return x + self.gamma * y, context
 
 

@@ -64,6 +64,11 @@ def plain_inference(x: Tensor) -> bool:
     return x.is_cpu and x.dtype == torch.float32 and not torch.is_grad_enabled()
 
 
+def gelu(x: Tensor) -> Tensor:
+    """GELU of x, which nothing else uses: in its place where no gradient is wanted."""
+    return torch.ops.aten.gelu_(x) if plain_inference(x) else F.gelu(x)
+
+
 def _to_onednn(x: Tensor) -> bool:
     # torch.compile chooses products of its own, and cannot look into packed weights.
     return ONEDNN and plain_inference(x) and not torch.compiler.is_compiling()

@@ -45,7 +45,7 @@ def pack(state: Mapping[str, Tensor], keep: tuple[str, ...] = (".embed",), group
 def of_rows(rows: Tensor) -> tuple[Tensor, Tensor]:
     """rows [out, in] -> int8 [out, in] in -127 .. 127 and the scale of each row, float32 [out]."""
     scale = rows.abs().amax(1).clamp_min(1e-12) / 127.0
-    return (rows / scale[:, None]).round().to(torch.int8), scale
+    return (rows / scale[:, None]).round_().to(torch.int8), scale
 
 
 def unpack(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -14,6 +14,8 @@ On x86 CPUs the products are FBGEMM's, which come with torch; elsewhere the matr
 
 from __future__ import annotations
 
+import ctypes
+import sys
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -32,6 +34,8 @@ PART = 63
 """Largest value of a part of an int8 product's input."""
 STEPS = PART * 2 * PART
 """Whole numbers on either side of 0 that two parts make."""
+ROWS = 256
+"""Most rows of a product at a time: they do not see each other, and what is made of each fills several times its memory."""
 
 
 class Stored(ABC):
@@ -72,7 +76,9 @@ class Stored(ABC):
             return F.linear(x, self.matrix(), bias)
         if not x.numel():
             return x.new_zeros(*x.shape[:-1], self.rows)
-        y = self.product(x.reshape(-1, x.shape[-1])).view(*x.shape[:-1], self.rows)
+        rows = x.reshape(-1, x.shape[-1])
+        y = torch.cat([self.product(part) for part in rows.split(ROWS)]) if len(rows) > ROWS else self.product(rows)
+        y = y.view(*x.shape[:-1], self.rows)
         return y if bias is None else y.add_(bias)
 
     def applied(self, change: Callable[[Tensor], Tensor]) -> Stored:
@@ -144,6 +150,14 @@ class Int8(Stored):
         y = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32(parts, 1.0, PART + 1, self.packed)
         high, low = y.split(len(x))
         return low.add_(high, alpha=2 * PART).mul_(step)
+
+
+def give_back() -> None:
+    """Give back memory that the C library keeps for later: after large matrices have been made small, as much as those were.
+    On Linux with glibc; elsewhere nothing is kept."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 PRECISIONS: dict[str, type[Stored]] = {"fp16": Float16, "int8": Int8}

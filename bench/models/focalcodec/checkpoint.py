@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..blocks.int8 import unpack
-from ..blocks.states import SHOWN
+from ..blocks.fast_linear import store
+from ..blocks.states import SHOWN, blank
+from ..blocks.stored import give_back
 from .codec import FocalCodec
 from .config import FocalCodecConfig, with_overrides
-from .layout import complete_config, modern_keys
+from .layout import Shapes, complete_config
 from .presets import PRESETS
+from .reading import Tensors
 
 __all__ = ["CheckpointError", "load", "load_files", "save"]
 
@@ -112,59 +115,81 @@ def load_files(
     *,
     overrides: Mapping[str, Any] | None = None,
     device: str | torch.device = "cpu",
+    precision: str | None = None,
 ) -> FocalCodec:
     """As :func:`load`, from a weights file and perhaps a config file. A config in the weights' metadata comes first.
 
     Several weights files hold a part of the tensors each (parts that several models share lie in a file of their own);
-    the last one's config counts.
+    the last one's config counts. precision: one of `blocks.stored.PRECISIONS`, which large matrices are kept in from the
+    moment they are read, so that never more than one of them is in float32.
     """
-    from safetensors import SafetensorError, safe_open
-
-    state: dict[str, Tensor] = {}
-    metadata: dict[str, str] = {}
-    for path in [weights] if isinstance(weights, Path) else weights:
-        try:
-            with safe_open(path, "pt", device=str(device)) as file:
-                metadata |= file.metadata() or {}
-                state |= unpack({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118 (not a mapping)
-        except (SafetensorError, OSError) as error:
-            raise CheckpointError(f"{path} cannot be read as safetensors ({error}); fetch or copy it again") from error
+    try:
+        tensors = Tensors([weights] if isinstance(weights, Path) else weights, str(device))
+    except OSError as error:
+        raise CheckpointError(f"{error}; fetch or copy it again") from error
     values: dict[str, Any] = {}
-    if CONFIG_KEY in metadata or config is not None:
+    if CONFIG_KEY in tensors.metadata or config is not None:
         try:
-            values = json.loads(metadata[CONFIG_KEY] if CONFIG_KEY in metadata else config.read_text())  # type: ignore[union-attr]
+            text = tensors.metadata[CONFIG_KEY] if CONFIG_KEY in tensors.metadata else config.read_text()  # type: ignore[union-attr]
+            values = json.loads(text)
         except json.JSONDecodeError as error:
-            raise CheckpointError(f"the config of {weights} is not JSON: {error}") from error
-    state = modern_keys(state)
-    values = complete_config(values, {key: value.shape for key, value in state.items()})
-    codec = build(FocalCodecConfig.from_dict(with_overrides(values, overrides or {})), state, str(weights))
-    return codec.eval()
+            raise CheckpointError(f"the config of {_named(weights)} is not JSON: {error}") from error
+    values = complete_config(values, tensors.shapes)
+    wanted = FocalCodecConfig.from_dict(with_overrides(values, overrides or {}))
+    codec = _filled(wanted, tensors.shapes, tensors.read(keep_maps=not precision), _named(weights), precision).eval()
+    if precision:
+        give_back()
+    return codec
+
+
+def _named(weights: Path | Sequence[Path]) -> str:
+    return str(weights) if isinstance(weights, Path) else " and ".join(map(str, weights))
 
 
 def build(config: FocalCodecConfig, state: Mapping[str, Tensor], where: str) -> FocalCodec:
     """A codec that takes over these tensors, as float32. Raises CheckpointError naming tensors that do not fit, in one line."""
-    with torch.device("meta"):
+    return _filled(config, {key: value.shape for key, value in state.items()}, state.items(), where)
+
+
+def _filled(
+    config: FocalCodecConfig, shapes: Shapes, tensors: Iterable[tuple[str, Tensor]], where: str, precision: str | None = None
+) -> FocalCodec:
+    """As `build`. With a precision each large matrix is brought to it before the next tensor is asked for."""
+    with blank():
         codec = FocalCodec(config)
-    wanted = codec.state_dict()
-    problems = [f"missing: {key} {tuple(wanted[key].shape)}" for key in wanted if key not in state]
-    problems += [f"not known: {key} {tuple(state[key].shape)}" for key in state if key not in wanted]
+    wanted = {key: tuple(value.shape) for key, value in codec.state_dict().items()}
+    problems = [f"missing: {key} {shape}" for key, shape in wanted.items() if key not in shapes]
+    problems += [f"not known: {key} {tuple(shape)}" for key, shape in shapes.items() if key not in wanted]
     problems += [
-        f"misshapen: {key} is {tuple(state[key].shape)}, the config asks for {tuple(value.shape)}"
-        for key, value in wanted.items()
-        if key in state and state[key].shape != value.shape
+        f"misshapen: {key} is {tuple(shapes[key])}, the config asks for {shape}"
+        for key, shape in wanted.items()
+        if key in shapes and tuple(shapes[key]) != shape
     ]
-    problems += [
-        f"not finite: {key}"
-        for key in wanted
-        if key in state and state[key].is_floating_point() and not torch.isfinite(state[key]).all()
-    ]
+    if not problems and any(buffer.is_meta for buffer in codec.buffers()):
+        codec = FocalCodec(config)  # constants that no file holds, such as an AMP block's low pass
+    modules = dict(codec.named_modules())
+    for key, value in tensors:
+        if wanted.get(key) != tuple(value.shape):
+            continue
+        if not _finite(value):
+            problems.append(f"not finite: {key}")
+        if not problems:
+            module, _, name = key.rpartition(".")
+            modules[module].load_state_dict({name: value.float()}, strict=False, assign=True)
+            if precision and name == "weight":
+                store(modules[module], precision)
+        del value  # before the next one is read
     if problems:
         rest = f" and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         raise CheckpointError(f"{where} does not fit its config: {'; '.join(problems[:SHOWN])}{rest}")
-    if any(buffer.is_meta for buffer in codec.buffers()):
-        codec = FocalCodec(config)  # constants that no file holds, such as an AMP block's low pass
-    codec.load_state_dict({key: state[key].float() for key in wanted}, assign=True)
     return codec
+
+
+def _finite(value: Tensor) -> bool:
+    """Whether no value is NaN or infinite, without a copy of them."""
+    if not value.is_floating_point() or not value.numel():
+        return True
+    return all(map(math.isfinite, torch.stack(torch.aminmax(value)).tolist()))
 
 
 def save(codec: FocalCodec, path: Path, *, dtype: torch.dtype = torch.float32, metadata: Mapping[str, str] | None = None) -> None:

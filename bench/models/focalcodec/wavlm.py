@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..blocks.context import extend_left, last
-from ..blocks.fast_linear import GroupedConv1d, Linear, PatchConv1d
+from ..blocks.fast_linear import GroupedConv1d, Linear, PatchConv1d, gelu
 from ..blocks.lengths import zero_padding
 from .attention import GatedAttention
 from .config import EncoderConfig
@@ -21,7 +21,8 @@ from .position_bias import PositionBias
 from .spans import Spans
 
 # Frames of features made at a time by the strided convolutions: their first layers hold 64 x 512 values a frame.
-FRONT_FRAMES = 100
+FRONT_FRAMES = 32
+DEVICE_FRONT_FRAMES = 100
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,11 @@ class EncoderState:
     cache: tuple[tuple[Tensor, Tensor], ...]
 
 
+def front_frames(sig: Tensor) -> int:
+    """Frames of features made at a time."""
+    return FRONT_FRAMES if sig.is_cpu else DEVICE_FRONT_FRAMES
+
+
 class ConvLayer(nn.Module):
     """Strided convolution without bias, LayerNorm over channels, GELU."""
 
@@ -47,7 +53,7 @@ class ConvLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, T, C] -> [B, T', C']."""
-        return F.gelu(self.norm(self.conv(x)))
+        return gelu(self.norm(self.conv(x)))
 
 
 class FeatureExtractor(nn.Module):
@@ -88,12 +94,13 @@ class FeatureExtractor(nn.Module):
             hop *= stride
         short = sig.shape[1] < receptive or (lengths is not None and bool((lengths < receptive).any()))
         frames = (sig.shape[1] - receptive) // hop + 1
-        if short or torch.is_grad_enabled() or frames <= FRONT_FRAMES:
+        step = front_frames(sig)
+        if short or torch.is_grad_enabled() or frames <= step:
             return self._whole(sig, lengths if short else None), ()
         # Each frame sees `receptive` samples and nothing else, so that blocks of frames are exact.
         blocks = [
-            self._whole(sig[:, first * hop : (min(first + FRONT_FRAMES, frames) - 1) * hop + receptive], None)
-            for first in range(0, frames, FRONT_FRAMES)
+            self._whole(sig[:, first * hop : (min(first + step, frames) - 1) * hop + receptive], None)
+            for first in range(0, frames, step)
         ]
         return torch.cat(blocks, dim=1), ()
 
@@ -111,7 +118,7 @@ class FeatureExtractor(nn.Module):
         hop = 1
         for stride in self.strides:
             hop *= stride
-        step = FRONT_FRAMES * hop if not torch.is_grad_enabled() else max(sig.shape[1], 1)
+        step = front_frames(sig) * hop if not torch.is_grad_enabled() else max(sig.shape[1], 1)
         blocks = []
         for first in range(0, sig.shape[1], step):
             x = sig[:, first : first + step, None]
@@ -156,7 +163,7 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [..., dim] -> [..., dim]."""
-        return self.out_proj(F.gelu(self.in_proj(x)))
+        return self.out_proj(gelu(self.in_proj(x)))
 
 
 class TransformerLayer(nn.Module):

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bench.models.blocks.int8 import unpack
 from bench.models.blocks.seanet import Side
-from bench.models.blocks.states import StateDictError, load_strict
+from bench.models.blocks.states import StateDictError, blank, load_strict
 from bench.models.funcodec.config import BINS, Domain, FunCodecConfig
 from bench.models.funcodec.model import FunCodec
 
@@ -138,7 +138,7 @@ def from_state_dict(state: Mapping[str, Tensor], config: FunCodecConfig | None =
     Discriminator and mel buffers are left out. StateDictError names tensors that are missing, left over or misshapen.
     """
     config = config or infer_config(state, causal=causal)
-    with torch.device("meta"):
+    with blank():
         model = FunCodec(config)
     own = {k: v for k, v in state.items() if not IGNORED.search(k) and not k.startswith(_STACK)}
     for level in range(config.codebooks):
@@ -179,7 +179,7 @@ def load(path: Path, *, causal: bool = False) -> FunCodec:
         except SafetensorError as error:
             raise StateDictError(f"{path} is no safetensors file: {error}") from error
         if "config" in header:
-            with torch.device("meta"):
+            with blank():
                 model = FunCodec(FunCodecConfig.from_dict(json.loads(header["config"])))
             _fill(model, state)
             return model.eval()

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
-from bench.models.blocks.states import load_strict
+from bench.models.blocks.states import blank, load_strict
 from bench.models.blocks.weight_norm import fold_weight_norm
 from bench.models.speechtokenizer.config import SpeechTokenizerConfig
 from bench.models.speechtokenizer.model import SpeechTokenizer
@@ -18,7 +17,7 @@ def from_state_dict(
 ) -> SpeechTokenizer:
     """A network in evaluation mode from the published tensors; StateDictError names those that do not fit. `fold` puts
     the split weights together, which inference wants and training does not."""
-    with torch.device("meta"):
+    with blank():
         network = SpeechTokenizer(config)
     load_strict(network, {_name(key): _value(key, tensor) for key, tensor in state.items()}, where=where)
     if fold:

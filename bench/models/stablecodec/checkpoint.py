@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ..blocks.states import StateDictError, load_strict
+from ..blocks.states import StateDictError, blank, load_strict
 from ..blocks.weight_norm import Conv1d, fold_weight_norm
 from .config import Bottleneck, StableCodecConfig
 from .model import StableCodec
@@ -27,7 +27,7 @@ def load(state: Mapping[str, Tensor], config: StableCodecConfig, bottleneck: Bot
     if not heads:
         raise StateDictError(f"{where}: no tensor {_FIRST}; this is no checkpoint of Stable Codec")
     plain = {key.removeprefix(heads[0]): value for key, value in state.items() if key.startswith(heads[0])}
-    with torch.device("meta"):
+    with blank():
         model = StableCodec(config, bottleneck)
     load_strict(model, plain, UNUSED, where)
     return freeze(model)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from ..blocks.states import load_strict
+from ..blocks.states import blank, load_strict
 from ..blocks.weight_norm import fold_weight_norm
 from .model import Table, TiCodec, TiCodecConfig
 
@@ -22,7 +22,7 @@ def load(state: Mapping[str, Tensor], config: TiCodecConfig, where: str = "") ->
     state: the three dictionaries of the pickle as one, with names that begin as in `PARTS`. Raises StateDictError naming
     `where` and what is missing, unknown or misshapen.
     """
-    with torch.device("meta"):
+    with blank():
         model = TiCodec(config)
     load_strict(model, state, UNUSED, where)
     return freeze(model)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ..blocks.states import load_strict
+from ..blocks.states import blank, load_strict
 from ..blocks.weight_norm import fold_weight_norm
 from .model import WavLMKM, WavLMKMConfig
 
@@ -121,7 +121,7 @@ def load(published: Mapping[str, Tensor], wavlm: Mapping[str, Tensor], config: W
     published: as in `from_published`; wavlm: the state dict of `transformers`' WavLMModel. Raises StateDictError naming
     `where` and what is missing, unknown or misshapen.
     """
-    with torch.device("meta"):
+    with blank():
         model = WavLMKM(config)
     encoder = from_transformers(wavlm, config.layers[-1])
     state = {f"encoder.{key}": value for key, value in encoder.items()} | from_published(published)

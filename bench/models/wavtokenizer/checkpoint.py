@@ -10,10 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
-from bench.models.blocks.states import StateDictError, load_strict
+from bench.models.blocks.states import StateDictError, blank, load_strict
 from bench.models.blocks.weight_norm import fold_weight_norm
 from bench.models.wavtokenizer.config import WavTokenizerConfig
 from bench.models.wavtokenizer.model import WavTokenizer
@@ -69,7 +68,7 @@ def from_state_dict(
 ) -> WavTokenizer:
     """A network in evaluation mode from the published tensors; what is not of the generator is left out. StateDictError
     names tensors that do not fit. `fold` puts the split weights together, which inference wants and training does not."""
-    with torch.device("meta"):
+    with blank():
         network = WavTokenizer(infer_config(state))
     own = {}
     for key, tensor in state.items():
