@@ -83,6 +83,7 @@ format: install
 	@.venv/bin/ruff format bench tests tools
 
 # One thread: the ratios are of CPU times, which threads that wait for one another inflate.
+# Beside the official classes where they are: .venv/bin/pip install --no-deps --target .bench/official -r tools/official.txt
 perf: install
 	@OMP_NUM_THREADS=1 $(PY) -m pytest tests/perf --benchmark-only --benchmark-columns=min,median,rounds --override-ini addopts= -q $(ARGS)
 
