@@ -85,7 +85,9 @@ class Published(Codec):
 
 def point(name: str, sample_rate: int = 16000) -> Point:
     """`published:PATH` or a PATH -> an operating point called published@FOLDER, whose adapter is this module."""
-    folder = Path(name.removeprefix(PREFIX)).expanduser()
+    if not (path := name.removeprefix(PREFIX)):
+        raise BenchError(f"{PREFIX} names no folder; write {PREFIX}/their/outputs")
+    folder = Path(path).expanduser()
     return Point(
         family="published", point=trees.place(folder).name, adapter="published", kind="reference", sample_rate=sample_rate,
         settings={"path": str(folder)}, bitrate_kbps=None, streams=(), weights={},

@@ -5,16 +5,18 @@ over characters (spaces included); corpus level: sum of edits / sum of reference
 words (Chinese, Japanese, Thai, ...), which the papers do not have, count letters in both columns.
 dwer_whisper_small, dcer_whisper_small: transcript of the degraded signal against the transcript of the REFERENCE SIGNAL;
 openai/whisper-small, language given, no timestamps, greedy at temperature 0.
-dwer_whisper_large, dcer_whisper_large: the same with openai/whisper-large (the first "large"), FreeCodec's recogniser.
+wer_whisper_small, cer_whisper_small: against the true text, as the best of several samples of synthesis is chosen.
+dwer_whisper_large, ...: the same with openai/whisper-large (the first "large"), FreeCodec's recogniser.
 Deviation, and why the columns can differ in the last digits from the printed ones: the authors run faster-whisper with its
 default temperature fallback, which SAMPLES when a segment looks repetitive or unlikely; that is not repeatable, so here the
 temperature stays 0. Audio over 30 s is read in windows of 30 s.
 In voice conversion the FocalCodec reference is the parallel recording of the TARGET speaker: the task sets it.
 Reference: Radford et al., 2023; FocalCodec (2025), section 4 and its public evaluation code; FreeCodec (2024), section 4.3.
 Range: 0 upwards, lower is better; above 100 % is possible. Rate: 16 kHz. Level: nearly invariant. Length: may differ.
-Failures: not_finite, empty, language (not one of Whisper's). Silence is transcribed like any signal. Without weights:
-WeightsMissing. Every window is filled up to 30 s, so batches equal single runs up to rounding. Version 2; version 1 counted
-a whole sentence as one word where a language has no spaces, and knew languages by their ISO 639-1 codes only.
+Failures: not_finite, empty, language (not one of Whisper's), no_text (wer, cer: no text, or a text without a word). Silence is
+transcribed like any signal. Without weights: WeightsMissing. Every window is filled up to 30 s, so batches equal single runs up
+to rounding. Version 2; version 1 counted a whole sentence as one word where a language has no spaces, and knew languages by
+their ISO 639-1 codes only.
 """
 
 from __future__ import annotations
@@ -103,6 +105,10 @@ def _metric(size: str) -> Metric:
         (
             Column(f"dwer_whisper_{size}", f"dWER ({label})", "%", "lower", 0.0, None, 0.0015, 2, 100.0),
             Column(f"dcer_whisper_{size}", f"dCER ({label})", "%", "lower", 0.0, None, 0.0015, 2, 100.0),
+        ),
+        (
+            Column(f"wer_whisper_{size}", f"WER ({label})", "%", "lower", 0.0, None, 0.0015, 2, 100.0),
+            Column(f"cer_whisper_{size}", f"CER ({label})", "%", "lower", 0.0, None, 0.0015, 2, 100.0),
         ),
         network=NETWORKS[size],
         version="2",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from bench.engine.systems import System
 from bench.errors import BenchError
 from bench.speech import Utterance
 
+T = TypeVar("T")
 SOME = 200
 """Records that are held in memory at a time."""
 
@@ -35,15 +36,15 @@ def keys(runner: Runner, line: Line, utterances: Sequence[Utterance]) -> dict[st
     return made
 
 
-def able(lines: Sequence[Line], check: Callable[[Line], object]) -> tuple[list[Line], list[str]]:
-    """The lines that `check` lets pass, and why each of the others is left out, so that one codec costs no other its rows.
-    Raises the first line's BenchError where none passes."""
-    passed: list[Line] = []
+def able(every: Sequence[T], check: Callable[[T], object]) -> tuple[list[T], list[str]]:
+    """Those of `every` (lines, systems) that `check` lets pass; why each of the others is left out, which is told: one codec
+    costs no other its rows. Raises the first one's BenchError where none passes."""
+    passed: list[T] = []
     errors: list[BenchError] = []
-    for line in lines:
+    for one in every:
         try:
-            check(line)
-            passed.append(line)
+            check(one)
+            passed.append(one)
         except BenchError as error:
             errors.append(error)
     if errors and not passed:

@@ -87,10 +87,9 @@ def run(task: Task, wanted: Options) -> outcome.Outcome:
     protocol = wanted.protocol or usual
     chosen, seeds = settings(protocol), wanted.seeds or tuple(card.settings["seeds"])
     systems = known.systems(_sending_tokens(wanted.codecs or DEFAULT_CODECS), profile=profile, want=wanted.weights, device=run_on)
-    for system in systems:
-        _check_system(task, system, wanted.continuous)
+    systems, left_out = coded.able(systems, lambda system: _check_system(task, system, wanted.continuous))
     columns = wanted.metrics or tuple(card.settings["columns"][profile])
-    results = outcome.Outcome()
+    results = outcome.Outcome(code=int(bool(left_out)))
     for source in wanted.data or (card.data[profile],):
         if wanted.limit is not None:
             raise BenchError(f"LIMIT does not fit TASK={task.name}: a head trained on part of its data has another meaning")
@@ -119,6 +118,7 @@ def _run(
         files.inspect(place.folder())
         coder = Runner(plan, store)
         coder.run()
+        systems, left_out = coded.able(systems, lambda system: _keys(coder, system, material))
         restored = [
             one for system in systems for one in _heads(coder, system, material, chosen, wanted.seeds, wanted.continuous)
         ]  # fmt: skip
@@ -132,7 +132,8 @@ def _run(
                 f"{place.folder().resolve()}#{called(one.system.name, task.role, one.variant)}#head {one.job.key[:8]}",
                 [one.job.key],
             )
-    return outcome.finish(restored_rows.told(rows, restored, task.role, chosen), place, scored, wanted)
+    found = outcome.finish(restored_rows.told(rows, restored, task.role, chosen), place, scored, wanted)
+    return replace(found, code=1) if left_out else found
 
 
 def _sending_tokens(names: Sequence[str]) -> list[str]:
@@ -176,13 +177,18 @@ def _lines(task: Task, systems: Sequence[System], restored: Sequence[Restored]) 
         yield Line(one.system, task.predicted(one.path, one.job.key), restored_rows.seeded(one.variant, one.seed))
 
 
+def _keys(runner: Runner, system: System, material: Material) -> list[dict[str, str]]:
+    """Keys of the codes of what is heard, and of each clean voice. Raises BenchError where one could not be coded."""
+    heard, clean = _lines_of(runner, system, material)
+    return [coded.keys(runner, line, material.dataset.utterances) for line in (heard, *clean)]
+
+
 def _heads(
     runner: Runner, system: System, material: Material, chosen: Settings, seeds: Sequence[int], with_features: bool
 ) -> Iterator[Restored]:
     """Trained heads of one system on its tokens and, where asked for, on its continuous features, with what they predict."""
     store, plan = runner.store, runner.plan
-    heard, clean = _lines_of(runner, system, material)
-    keys = [coded.keys(runner, line, material.dataset.utterances) for line in (heard, *clean)]
+    keys = _keys(runner, system, material)
     codec = coded.loaded(system)
     folder = store.path.parent / "restoration"
     heard_and_clean = [key for some in keys for key in dict.fromkeys(some.values())]

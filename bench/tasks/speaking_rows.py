@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ROLE = "synthesis"
-SPREAD = ("wer", "dwer_whisper_small", "dwer")
+SPREAD = ("wer", "wer_whisper_small", "dwer_whisper_small", "dwer")
 """The first of these columns that is there tells the spread over seeds."""
 
 

@@ -129,6 +129,8 @@ def test_an_installation_without_cards_says_so(tmp_path: Path) -> None:
         (["run", "--task", "asr", "--metrics", "stoi"], "--metrics is no flag of the task asr"),
         (["run", "--task", "gate"], "bench gate"),
         (["run", "--codec", "paper:funcodec"], "names no codecs"),
+        (["run", "--codec", "published:"], "published: names no folder; write published:/their/outputs"),
+        (["run", "--codec", "hf:"], "hf:: neither a folder nor a repository; write hf:user/name"),
     ],
 )
 def test_what_would_be_dropped_is_refused_before_anything_runs(

@@ -216,6 +216,9 @@ def test_whisper(monkeypatch, tiny_whisper, voice):
     assert [getattr(f, "kind", None) for f in found] == [None, None, "language"]
     scored = metric.score(signals[0], signals[0])
     assert scored["dwer_whisper_small"].num == 0 and isinstance(scored["dcer_whisper_small"], Ratio)
+    assert scored["wer_whisper_small"].kind == scored["cer_whisper_small"].kind == "no_text"
+    spoken = Signal(voice, 16_000, "One word, and more.")
+    assert metric.score(spoken, spoken)["wer_whisper_small"].den == 4
 
 
 def test_whisper_features_are_the_extractors(tiny_whisper, voice):

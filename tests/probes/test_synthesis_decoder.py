@@ -164,7 +164,9 @@ def test_the_paper_s_decoder_has_its_shape() -> None:
     assert isinstance(network.from_text, torch.nn.Identity) and isinstance(network.from_voice, torch.nn.Identity)
     with pytest.raises(UnknownName, match="focalcodec"):
         settings("paper")
-    assert set(PROTOCOLS) == {"focalcodec", "embedded"}
+    assert set(PROTOCOLS) == {"focalcodec", "embedded", "focalcodec-delay", "embedded-delay"}
+    late = settings("focalcodec-delay")
+    assert late.pattern == "delay" and replace(late, pattern="flatten", protocol="focalcodec") == settings("focalcodec")
 
 
 def message(frames: int = 8) -> Codes:

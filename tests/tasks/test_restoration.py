@@ -92,6 +92,15 @@ def test_table_of_a_run(
     assert lines and not any("**" in line or "◆" in line for line in lines), "a row of reference is never best"
 
 
+def test_a_codec_without_tokens_costs_no_other_its_rows(
+    tmp_path: Path, six_voices: Dataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = cards.module("enhancement").run(wanted(tmp_path, "enhancement", "opus@6", "codec2@1200", seeds=(0,)))
+    [told] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: left out: ")]
+    assert "opus@6 sends no tokens" in told and result.code == 1
+    assert set(files.read(result.folders[0])["codec"].astype(str)) == {"identity", "codec2@1200"}
+
+
 def test_no_part_shares_a_speaker(six_voices: Dataset) -> None:
     for task in ("enhancement", "separation"):
         made = mixtures.make(task, "folder:/toy", CARD)

@@ -24,7 +24,7 @@ def point(name: str) -> Point:
     place = name.removeprefix(PREFIX)
     folder, (repo, _, revision) = Path(place).expanduser(), place.partition("@")
     where: dict[str, Any]
-    if folder.is_dir():
+    if place and folder.is_dir():
         config, where = folder / "config.json", {"search": [str(folder.resolve())]}
         if not config.is_file():
             raise BenchError(f"{name}: {config} is not there; a folder needs {' and '.join(HubCodec.files)}")

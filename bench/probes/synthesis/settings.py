@@ -1,4 +1,5 @@
-"""Settings of synthesis as named protocols: `focalcodec` as published, `embedded` for a few sentences on a CPU.
+"""Settings of synthesis as named protocols: `focalcodec` as published, `embedded` for a few sentences on a CPU; of each,
+`-delay` with the delayed pattern of codebooks.
 
 Sources: FocalCodec, arXiv 2502.04465, section 4.4, and its public recipe (Llama 3 decoder of 12 layers; flattened
 codebooks; as many tokens as the target has); sampling by its NeurIPS version (the best of 5 by word error rate).
@@ -6,8 +7,7 @@ codebooks; as many tokens as the target has); sampling by its NeurIPS version (t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from bench.errors import UnknownName
@@ -43,7 +43,7 @@ class Settings(Training):
     """Frames after which a decoder that does not stop is cut, as a multiple of the target's."""
 
 
-PROTOCOLS: Mapping[str, Settings] = {
+PROTOCOLS: dict[str, Settings] = {
     "focalcodec": Settings("focalcodec"),
     "embedded": Settings(
         "embedded", layers=4, width=192, feed_forward=512, dropout=0.0, text_width=192, voice="sim_resemblyzer",
@@ -51,6 +51,7 @@ PROTOCOLS: Mapping[str, Settings] = {
         judge="error_rates", length="stop",
     ),
 }  # fmt: skip
+PROTOCOLS |= {f"{name}-delay": replace(one, protocol=f"{name}-delay", pattern="delay") for name, one in PROTOCOLS.items()}
 
 
 def settings(protocol: str) -> Settings:
