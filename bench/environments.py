@@ -71,9 +71,9 @@ def worker(point: Point) -> Path:
 
 
 def identity(point: Point) -> str:
-    """Digest of the environment's distributions and of the worker file."""
-    digest = hashlib.sha256(worker(point).read_bytes())
-    digest.update(((folder(point) / LOCK).read_text() if point.requirements else _distributions(str(python(point)))).encode())
+    """Digest of the environment's distributions and of the worker file. Raises BenchError where the environment is not here."""
+    digest, interpreter = hashlib.sha256(worker(point).read_bytes()), python(point)
+    digest.update(((folder(point) / LOCK).read_text() if point.requirements else _distributions(str(interpreter))).encode())
     return digest.hexdigest()
 
 

@@ -235,6 +235,8 @@ def test_cards_of_codecs_with_an_environment(tmp_path: Path, monkeypatch: pytest
     assert named.needs_environment and presence.presence(named).state == presence.ENVIRONMENT
     with pytest.raises(BenchError, match="bench env make encodec-package"):
         adapters.load(named, weights.Weights("random"))
+    with pytest.raises(BenchError, match="bench env make encodec-package"):
+        environments.identity(named)
     with pytest.raises(BadCard, match="setting 'worker' is missing"):
         environments.worker(dataclasses.replace(named, settings={}))
     with pytest.raises(BadCard, match=r"no worker file .*nobody"):

@@ -48,6 +48,8 @@ def load(settings: Mapping[str, Any], files: Mapping[str, Path], seed: int, devi
     if not files:
         raise ValueError("NanoCodec has no random weights: its shape is in the .nemo file; give WEIGHTS=FILE")
     [path] = files.values()
+    if not tarfile.is_tarfile(path):
+        raise ValueError(f"{path} is no .nemo file, an archive of a configuration and tensors; fetch it again")
     sizes = (int(settings["size"]),) * int(settings["codebooks"])
     config = AudioCodecModel.restore_from(restore_path=str(path), return_config=True)
     with open_dict(config):
