@@ -1,7 +1,8 @@
 """`bench doctor --gpu`: does a GPU compute what the CPU computes, and how fast? Ends in a report, a verdict and an exit code.
 
 Codecs and metrics with a network run on both; a probe is trained on both; a small resynthesis runs with both lanes. What
-has no weights here runs with random ones of its true shapes, and says so; only Whisper, which writes texts, is then not checked.
+has no weights here runs with random ones of its true shapes, and says so. Whisper small then has no tokenizer either: the
+features of its encoder and its greedy ids are compared.
 """
 
 from __future__ import annotations
@@ -189,10 +190,22 @@ def _scored(metric: Metric, where: str, speech: Sequence[Any], ran: str) -> Chec
     _reset(where)
     found, spent = clock.time(lambda: metric.analyse_on(where, signals, batched=True))
     worst = max(_apart(one, two) for one, two in zip(wanted, found, strict=True))
+    worst = max(worst, _encoded_apart(metric, where, signals))
     speed = sum(len(signal.wave) for signal in signals) / metric.rate_hz / max(spent, 1e-9)
     told = f"{ran}; scores within {worst:.1e} (at most {SCORES:g})"
     cells = {"scoring, best batch": f"{speed:.1f}", "memory, MiB": _memory(where)}
     return Check(f"metric {metric.name}", "ok" if worst <= SCORES else "bad", told, cells)
+
+
+def _encoded_apart(metric: Metric, where: str, signals: Sequence[Signal]) -> float:
+    """Of a network that writes texts of random weights: largest difference of what its encoder makes of the first signal."""
+    import torch
+
+    if metric.network is None or not hasattr(metric.network.on("cpu"), "encoded"):
+        return 0.0
+    row = torch.from_numpy(np.ascontiguousarray(metric.network.read(signals[0])[0]))[None]
+    one, two = (metric.network.on(place).encoded(row.to(place)).cpu().numpy() for place in ("cpu", where))
+    return _apart({"encoded": one}, {"encoded": two})
 
 
 def _apart(one: Any, two: Any) -> float:
@@ -323,7 +336,9 @@ def verdict(found: Sequence[Check]) -> str:
     """One line: whether the device may be used, and what was not checked."""
     count = {state: sum(check.state == state for check in found) for state in ("ok", "bad", "skipped")}
     word = "The device does not compute what the CPU computes" if count["bad"] else "The device computes what the CPU computes"
-    return f"{word}: {count['ok']} checks passed, {count['bad']} failed, {count['skipped']} could not be made here."
+    failed = "; ".join(check.what for check in found if check.state == "bad")
+    bad = f"{count['bad']} failed{f' ({failed})' if failed else ''}"
+    return f"{word}: {count['ok']} checks passed, {bad}, {count['skipped']} could not be made here."
 
 
 def run(wanted: str = "cuda", folder: Path = FOLDER, *, count: int = 8, **only: Any) -> int:

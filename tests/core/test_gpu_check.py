@@ -74,6 +74,40 @@ def test_a_device_that_computes_otherwise_is_told(monkeypatch: pytest.MonkeyPatc
     assert gpu._apart({"a": [1.0, 2.0]}, {"a": [1.0, 2.5]}) == pytest.approx(0.25)
 
 
+def test_a_failed_check_is_named_in_the_verdict_and_ends_in_exit_1(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = [gpu.Check("codec a@1", "ok", "x"), gpu.Check("metric b", "bad", "y"), gpu.Check("probe", "bad", "z")]
+    monkeypatch.setattr(gpu, "checks", lambda *_, **__: iter(found))
+    assert gpu.run("cpu", tmp_path, count=1) == 1
+    last = "does not compute what the CPU computes: 1 checks passed, 2 failed (metric b; probe), 0 could not be made here."
+    [written] = tmp_path.glob("*.md")
+    assert written.read_text().rstrip().endswith(last) and last in capsys.readouterr().out
+    monkeypatch.setattr(gpu, "checks", lambda *_, **__: iter([found[0], gpu.Check("metric c", "skipped", "no weights")]))
+    assert gpu.run("cpu", tmp_path, count=1) == 0, "what could not be made is told, and is no fault of the device"
+
+
+def test_whisper_is_checked_without_its_tokenizer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Its encoder's features and greedy ids, with random weights (small ones here); a device that shifts them is told."""
+    import lane
+
+    from bench.metrics.networks import whisper
+
+    lane.register()
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
+    tiny = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2, "decoder_attention_heads": 2}
+    monkeypatch.setattr(
+        whisper, "SMALL", {**tiny, "encoder_ffn_dim": 8, "decoder_ffn_dim": 8, "num_mel_bins": 80, "vocab_size": 51865}
+    )
+    speech = data.load("embedded").limit(1).utterances
+    metric = gpu.metrics.find("dwer_whisper_small")
+    good = gpu._metric(metric, "lane", speech)
+    assert good.state == "ok" and good.found.startswith("random weights of the true shapes;"), good.found
+    encoded = whisper.Drawn.encoded
+    monkeypatch.setattr(whisper.Drawn, "encoded", lambda self, waves: encoded(self, waves) * (1.0 if self.bank.is_cpu else 1.01))
+    assert gpu._metric(metric, "lane", speech).state == "bad"
+
+
 def test_without_a_gpu_one_line_and_exit_1(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert guarded(lambda: doctor.main(["--gpu"])) == 1

@@ -129,11 +129,11 @@ def test_memory_is_that_of_the_weights(benchmark, weights: Path, precision: str,
     """Peak of loading: the weights in their precision and little more. Of running: 150 MiB above the loaded float32 weights.
 
     For comparison, the published code in such a process (torch 2.13, one thread; torch itself takes 220 MiB) peaks at 1,731
-    MiB over 30 s and 1,778 over 10 s, and without its cache of position biases at 1,445 and 1,315. Measured here: 954 and 893
-    in float32, 596 and 550 with int8.
+    MiB over 30 s and 1,778 over 10 s, and without its cache of position biases at 1,445 and 1,315. Measured here over 30 s: 935
+    in float32, 758 with fp16, 639 with int8.
     """
     found = benchmark.pedantic(peak, (weights, precision), rounds=1)
     benchmark.extra_info |= found
     size = weights.stat().st_size / 2**20
-    assert found["loading"] - found["before"] < share * size + 130
+    assert found["loading"] - found["before"] < share * size + 180
     assert found["peak"] - found["before"] < share * size + 330
