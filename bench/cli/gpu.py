@@ -27,7 +27,7 @@ from bench.engine import systems
 from bench.engine.clock import Clock
 from bench.engine.plan import Plan
 from bench.engine.runner import Runner
-from bench.errors import BenchError, UnknownName
+from bench.errors import BenchError, NoDevice, UnknownName
 from bench.fetch import weights
 from bench.metrics import Metric, MetricFailure, Signal
 from bench.presence import ENVIRONMENT, PACKAGE, presence
@@ -350,6 +350,8 @@ def run(wanted: str = "cuda", folder: Path = FOLDER, *, count: int = 8, **only: 
     if devices.kind(wanted) == "cuda" and not torch.cuda.is_available():
         raise BenchError("no GPU that torch can use is here, and so nothing was checked: run this where nvidia-smi shows a card")
     where = "cuda:0" if wanted == "cuda" else wanted
+    if devices.kind(wanted) == "cuda" and int(where.partition(":")[2]) >= (here := torch.cuda.device_count()):
+        raise NoDevice(f"{wanted}: this machine has {here} CUDA device(s), cuda:0 to cuda:{here - 1}")
     card = torch.cuda.get_device_name(where) if where.startswith("cuda") else f"CPU {provenance.cpu_name()}"
     found: list[Check] = []
     for check in checks(where, data.load("embedded").limit(count).utterances, **only):

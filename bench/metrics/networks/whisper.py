@@ -68,7 +68,7 @@ class Drawn(nn.Module):
         from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
 
         super().__init__()
-        self.network: Any = WhisperForConditionalGeneration(WhisperConfig(**shapes)).eval()
+        self.network: Any = WhisperForConditionalGeneration(WhisperConfig.from_dict(shapes)).eval()
         filters = WhisperFeatureExtractor(feature_size=shapes["num_mel_bins"]).mel_filters
         self.register_buffer("bank", torch.as_tensor(filters, dtype=torch.float32).T.contiguous())
         self.register_buffer("window", torch.hann_window(N_FFT))
