@@ -7,7 +7,7 @@ the rate of 16 -> 8, and transposed ones scatter. In inference on a CPU the laye
   than half the time), or, for 1 x 1 kernels, multiply the matrices of all groups at once;
 - run a transposed convolution whose kernel is twice its stride as an ordinary one that makes all phases of the output as
   channels (sub-pixel form, Shi et al. 2016, arXiv 1609.05158);
-- sum shifted matrix products where few channels come out, and put channels last where few go in (without AVX-512).
+- sum shifted matrix products where few channels come out, and put channels last where few go in.
 
 Training, other devices and operator counting take torch's own path.
 """
@@ -25,7 +25,8 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode
 LEAST = 8
 FEW = 4
 WIDE = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
-"""Whether few channels in are read fastest as they lie: four times there, and the same numbers bit for bit."""
+"""Whether three channels in, a magnitude and a phase's two, are read fastest as they lie: four times as fast there, and the
+same numbers bit for bit, which two channels would not be."""
 
 
 def _plain_inference(x: Tensor, weight: Tensor) -> bool:
@@ -86,7 +87,7 @@ class CPUConv2d(nn.Conv2d):
         if max(self.kernel_size) > 1 and {*self.stride, *self.dilation} == {1}:
             if self.out_channels <= FEW:
                 return self._few_out(input)
-            if self.in_channels <= FEW and not WIDE:
+            if self.in_channels <= FEW and not (WIDE and self.in_channels == 3):
                 return self._few_in(input)
         return super().forward(input)
 
