@@ -99,9 +99,9 @@ def cpu_seconds(run: Callable[[], object]) -> float:
 def test_a_tenth_of_the_arithmetic_is_not_slower(benchmark) -> None:  # type: ignore[no-untyped-def]
     """FreqCodec gr1 (0.28 G multiply-adds a second) against the time-domain model (1.99 G), encode and decode together.
 
-    CPU seconds, taken in turn, the best of five each; measured 0.93 on an idle machine (AVX-512, one thread), 1.07 to 1.25 (1.12 with AVX2) where
-    others used the memory too. Plain grouped convolutions: 1.5. A quarter of the small model's time is ELU, whose expm1 torch
-    computes at a fifth of the speed of memory.
+    CPU seconds, taken in turn, the best of five each; measured 0.93 (AVX-512, one thread) on an idle machine, and 1.07 to 1.25
+    (1.12 with AVX2) where other processes use the memory too. Plain grouped convolutions: 1.5. A sixth of the small model's
+    time is ELU, whose expm1 torch computes at a fifth of the speed of memory.
     """
     clip = wave()
     small, large = network("freqcodec_magphase_gr1_ds320"), network("encodec_ds320")
