@@ -75,7 +75,7 @@ def membership(rows: pd.DataFrame, by: str, dataset: Dataset | None = None) -> d
     """Utterance -> its group. `dataset`: where `needs_speech`. Raises BenchError where nothing is told of any utterance."""
     if needs_speech(by):
         assert dataset is not None
-        found = {u.id: OF_SPEECH[by](u) or UNKNOWN for u in dataset}
+        found = _of_speakers(rows, by, dataset) | {u.id: OF_SPEECH[by](u) or UNKNOWN for u in dataset}
     elif by in OF_ROWS:
         found = dict(zip(rows["utterance"].astype(str), rows[by].astype(str), strict=True))
     else:
@@ -85,6 +85,15 @@ def membership(rows: pd.DataFrame, by: str, dataset: Dataset | None = None) -> d
     if set(here.values()) <= {UNKNOWN}:
         raise BenchError(f"--by {by}: nothing is told of it for these utterances; group by one of {', '.join(KINDS)}")
     return here
+
+
+def _of_speakers(rows: pd.DataFrame, by: str, dataset: Dataset) -> dict[str, str]:
+    """Utterance -> the group that every recording of its speaker is in: conversions and mixtures are not in the data set."""
+    groups: dict[str, set[str]] = {}
+    for u in dataset:
+        groups.setdefault(u.speaker, set()).add(OF_SPEECH[by](u) or UNKNOWN)
+    pairs = zip(rows["utterance"].astype(str), rows["speaker"].astype(str), strict=True)
+    return {name: next(iter(groups[who])) for name, who in dict.fromkeys(pairs) if len(groups.get(who, ())) == 1}
 
 
 def told_by_rows(parts: Sequence[Part], by: str) -> dict[str, str]:

@@ -89,6 +89,14 @@ def test_groups_of_the_speech_and_of_measured_things() -> None:
         slices.needs_speech("gendre")
 
 
+def test_what_is_made_of_recordings_is_in_the_group_of_its_speaker() -> None:
+    made = rows([0.9, 0.8, 0.7]).assign(utterance=["u0_in_noise", "u1_in_noise", "u2_in_noise"], speaker=["a", "b", "c"])
+    who = (("a", "female"), ("b", "male"), ("b", "female"), ("c", None))
+    told = Dataset("toy", tuple(Utterance(f"{n}", Path("x"), speaker, gender=g) for n, (speaker, g) in enumerate(who)))
+    found = slices.membership(made, "gender", told)
+    assert found == {"u0_in_noise": "female", "u1_in_noise": slices.UNKNOWN, "u2_in_noise": slices.UNKNOWN}
+
+
 def test_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["leaderboard", "results/vc/embedded", "--by", "gendre"]) == 2
     assert "gender" in capsys.readouterr().err
