@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from bench import adapters, cards
 from bench.coding.codec import encode
@@ -21,12 +19,7 @@ SMALLER: dict[str, dict[str, Any]] = {"stablecodec@0.7": {"transformer_depths": 
 NAMES = ("wavlm6km@6", "stablecodec@0.7", "ticodec@1.5", "hificodec@2", "supercodec@1")
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @cache

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
-import torch
 
 from bench.probes import text
 from bench.probes.examples import Example, batches
@@ -14,13 +11,7 @@ from bench.probes.inputs import Inputs
 from bench.probes.settings import settings
 from bench.probes.training import Probe
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def probe(task: str, protocol: str) -> tuple[Probe, list[Example]]:
