@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import content
+from bench import content, writing
 from bench.audio import shown
 from bench.errors import BenchError
 
@@ -34,6 +34,7 @@ DROP TABLE IF EXISTS files;
 """
 _UNNEEDED = "stage != 'published' AND NOT EXISTS (SELECT 1 FROM needs WHERE needs.key = entries.key)"
 _BATCH = 400
+_CURE = "name a place that can be written with --store (BENCH_STORE)"
 
 
 _SIDES = ("", "-wal", "-shm")
@@ -111,7 +112,7 @@ class Store:
             self._db.executescript(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
             self._raise_damaged(error)
-            raise StoreError(f"{self.path}: cannot open the store ({error}). Set BENCH_STORE to a writable place.") from error
+            raise StoreError(f"{self.path}: cannot open the store ({getattr(error, 'strerror', None) or error}); {_CURE}") from error
 
     def _raise_damaged(self, error: Exception) -> None:
         """Keep a damaged file aside and raise StoreDamaged; nothing happens for errors of another kind."""
@@ -136,6 +137,11 @@ class Store:
                 if part.exists():
                     part.rename(aside.with_name(aside.name + side))
         return aside
+
+    def check_writable(self) -> None:
+        """Raises BenchError where nothing could be put: a file that may only be read, a folder that is full."""
+        writing.check_folder(self.path.absolute().parent, _CURE)
+        self._change("DELETE FROM entries WHERE key = ?", [("",)])  # there is none
 
     def close(self) -> None:
         """Close the file; what was put is there."""

@@ -13,7 +13,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import definitions, provenance
+from bench import definitions, provenance, writing
 from bench.certify.certificates import Certificates, golden_file, read, write
 from bench.definitions import Definition
 from bench.errors import BenchError, UnknownName
@@ -42,6 +42,7 @@ def main(argv: Sequence[str], prog: str = "bench certify") -> int:
     parsed = made.parse_args(argv)
     chosen = _chosen(parsed.names)
     if parsed.record is not None:
+        writing.check_folder(parsed.record, "name another folder with --record")
         return _record(chosen, parsed.record)
     certificates = Certificates(RESULTS / "certificates.json")
     due = [one for one in chosen if parsed.again or one.code not in certificates.of(one)]
@@ -83,6 +84,7 @@ def _trust(due: Sequence[Definition], certificates: Certificates, reason: str, *
 def _certify(due: Sequence[Definition], certificates: Certificates, seed: int, count: int) -> int:
     from bench.certify import recipes
 
+    writing.check_folder(RESULTS, "run it in a checkout that can be written")
     one_thread()
     kind = cpu_kind()
     if due:

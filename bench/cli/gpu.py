@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import adapters, cards, data, metrics, provenance
+from bench import adapters, cards, data, metrics, provenance, writing
 from bench import device as devices
 from bench.cards import Point
 from bench.coding import codec
@@ -352,6 +352,7 @@ def run(wanted: str = "cuda", folder: Path = FOLDER, *, count: int = 8, **only: 
     where = "cuda:0" if wanted == "cuda" else wanted
     if devices.kind(wanted) == "cuda" and int(where.partition(":")[2]) >= (here := torch.cuda.device_count()):
         raise NoDevice(f"{wanted}: this machine has {here} CUDA device(s), cuda:0 to cuda:{here - 1}")
+    writing.check_folder(folder, "run it where that folder can be written")
     card = torch.cuda.get_device_name(where) if where.startswith("cuda") else f"CPU {provenance.cpu_name()}"
     found: list[Check] = []
     for check in checks(where, data.load("embedded").limit(count).utterances, **only):

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench import writing
 from bench.errors import BenchError, UnknownName
 from bench.tasks import options
 
@@ -55,10 +56,13 @@ def main(argv: Sequence[str]) -> int:
     if parsed.by:
         return _by_groups(parsed.path, parsed.by, parsed.data)
     told = sys.stdout if export.check(parsed.format, (*export.FORMATS, *export.HUB_FORMATS)) == "text" else sys.stderr
+    every = tables(parsed.path)
+    for table in every if parsed.write else ():
+        writing.check_folder(table, "name a folder of tables that can be written")
     seen: set[str] = set()
     gathered: list[Rows] = []
     known: dict[str, Column] = {}
-    for table in tables(parsed.path):
+    for table in every:
         rows = current.read(table)
         shown = columns.shown(rows.kinds)
         if parsed.write:

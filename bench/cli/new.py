@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import cards
+from bench import cards, writing
 from bench.errors import BenchError, UnknownName
 from bench.tasks import options
 
@@ -106,6 +106,7 @@ def main(argv: Sequence[str]) -> int:
     texts = files(parsed.name)
     if there := [name for name in texts if (parsed.to / name).exists()]:
         raise BenchError(f"{parsed.to / there[0]}: is there already; nothing was written")
+    writing.check_folder(parsed.to, "name another folder with --to")
     parsed.to.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         (parsed.to / name).write_text(text, encoding="utf-8")

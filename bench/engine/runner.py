@@ -71,6 +71,7 @@ class Runner:
             for _ in self.schedule:
                 pass
             return
+        self.store.check_writable()
         executors.resume(self.plan.executor, self.store)
         windows = iter(self.schedule)
         settled = 0

@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import re
-import secrets
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from bench.errors import BenchError
 from bench.results import earlier
 from bench.results.rows import NUMBERS, SCHEMA, typed
 from bench.stats.parts import SLICE
+from bench.writing import beside, discard, told
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -268,14 +268,14 @@ class Writer:
     def __init__(self, path: Path, facts: Mapping[str, Any] | None = None) -> None:
         self.path, self.count = path, 0
         self._facts = {"format": FORMAT, **(facts or {})}
-        self._beside = _beside(path)
+        self._beside = beside(path)
         self._waiting: list[pa.Table] = []
 
     def __enter__(self) -> Writer:
         import pyarrow.parquet as pq
 
         meta = {_META: json.dumps(self._facts, sort_keys=True).encode()}
-        with _told(self.path):
+        with told(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._out = pq.ParquetWriter(
                 self._beside, schema().with_metadata(meta), compression="zstd", write_page_checksum=True, write_statistics=False
@@ -294,7 +294,7 @@ class Writer:
     def _flush(self) -> None:
         import pyarrow as pa
 
-        with _told(self.path):
+        with told(self.path):
             if self._waiting:
                 self._out.write_table(pa.concat_tables(self._waiting))
                 self._waiting.clear()
@@ -303,48 +303,12 @@ class Writer:
         try:
             if kind is None:
                 self._flush()
-            with _told(self.path):
+            with told(self.path):
                 self._out.close()
                 if kind is None:
                     os.replace(self._beside, self.path)
         finally:
-            self._beside.unlink(missing_ok=True)
-
-
-def _beside(path: Path) -> Path:
-    """A name of one's own beside `path`, for what is not whole yet."""
-    return path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}.part{path.suffix}")
-
-
-@contextmanager
-def in_place(path: Path) -> Iterator[Path]:
-    """A name to write to; what was written becomes `path` in one step at the end, or is gone when that failed."""
-    beside = _beside(path)
-    try:
-        with _told(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            yield beside
-            if beside.exists():
-                os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file in one step."""
-    with in_place(path) as beside:
-        beside.write_text(text, encoding="utf-8")
-
-
-@contextmanager
-def _told(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise BenchError(
-            f"{path}: cannot be written ({error.strerror or error}). What was there before is unchanged: "
-            "free some space, or choose another place with --results, and run the same command again."
-        ) from error
+            discard(self._beside)
 
 
 def write_file(rows: pd.DataFrame | pa.Table, path: Path, facts: Mapping[str, Any] | None = None) -> None:
@@ -377,7 +341,7 @@ def keep_aside(path: Path) -> Path:
     number = 1
     while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
         number += 1
-    with _told(path):
+    with told(path):
         path.rename(aside)
     return aside
 
@@ -445,7 +409,7 @@ def locked(table: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     lock = FileLock(table.with_name(f".{table.name}.lock"))
-    with _told(table):
+    with told(table):
         table.parent.mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire(timeout=3.0)

@@ -8,9 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import cards
+from bench import cards, writing
 from bench.errors import BenchError
-from bench.results import files
 from bench.results.current import Rows, opened
 from bench.stats.labels import system_labels
 from bench.stats.parts import parts_of
@@ -54,13 +53,13 @@ def publish(
     made, papers = summaries(rows.parts, known), reported(rows.kinds)
     text = leaderboard.markdown(rows.parts, known, reported=papers, made=made)
     left_out = "".join(f"\n> {line}\n" for line in rows.stale)
-    files.write_text(page, text + by_language(rows.parts, known) + facts_table(rows.of_sets, known) + left_out)
+    writing.write_text(page, text + by_language(rows.parts, known) + facts_table(rows.of_sets, known) + left_out)
     written = [page]
     draw = conditions.conditions if plot == CONDITIONS else partial(plots.rate_distortion, printed=printed(rows.kinds))
     if plot == CONDITIONS or (plot == RATE_DISTORTION and "bitrate_packed" in known):
         picture = folder / f"{plot}.png"
         try:
-            with files.in_place(picture) as beside:
+            with writing.in_place(picture) as beside:
                 draw(rows.parts, known, beside, made=made)
         except BenchError as error:
             picture.unlink(missing_ok=True)  # an older run's would be of other numbers

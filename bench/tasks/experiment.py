@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import UNSET, Meta, UnsetType, structs
 
-from bench import definitions, plugins, provenance, toml
+from bench import definitions, plugins, provenance, toml, writing
 from bench.columns import TO_SOURCE
 from bench.engine.machine import cores
 from bench.engine.records import Keep
 from bench.errors import BadCard, BenchError
-from bench.results import files
 from bench.store import default_path, key_of
 from bench.tasks import options
 from bench.tasks.options import NOT_OF, Options
@@ -145,7 +144,7 @@ def write(plan: Plan, wanted: Options, where: Place) -> Path | None:
         "weights": _weights(plan), "versions": _versions(plan),
     }  # fmt: skip
     head = f"# What {wanted.experiment.name} asked for, with every default filled in. It runs as it is: bench run {path.name}\n"
-    files.write_text(path, f"{head}{tomli_w.dumps(asked)}\n{tomli_w.dumps({'resolved': facts})}")
+    writing.write_text(path, f"{head}{tomli_w.dumps(asked)}\n{tomli_w.dumps({'resolved': facts})}")
     return path
 
 

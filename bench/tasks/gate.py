@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import data
+from bench import data, writing
 from bench.cards import CHECKOUT
 from bench.coding.codes import Codes
 from bench.columns import every_column
@@ -76,6 +76,8 @@ class Wanted:
             )
         if self.update and self.baseline == BASELINE and not CHECKOUT:
             raise BenchError("--update: the baseline of an installation stays as it is; name your own: --baseline FILE")
+        if self.update:
+            writing.check_file(self.baseline, "name another file with --baseline")
         if not self.update and not self.baseline.is_file():
             raise BenchError(
                 f"{self.baseline}: no baseline to compare with; make one with the same command and --update "

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import audio, data
+from bench import audio, data, writing
 from bench.data import channels
 from bench.engine import systems as known_systems
 from bench.engine.plan import Plan
@@ -65,9 +65,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     asked = made.parse_args(argv)
     if asked.test and asked.test not in trial.KINDS:
         raise UnknownName("listening test", asked.test, trial.KINDS)
+    place = asked.results / "listening" / asked.task
+    writing.check_folder(place, writing.OF_RESULTS)
     found = hear(asked.task, asked.codec, asked.data, asked.weights, asked.protocol, asked.count, asked.by, asked.device,
                  asked.store, asked.results, channels.check(asked.channels))  # fmt: skip
-    folder = asked.results / "listening" / asked.task / found.folder
+    folder = place / found.folder
     if asked.test:
         page = trial.write(folder, asked.test, found.title, found.items, found.rows)
     else:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench import writing
 from bench.adapters.published import Published
 from bench.content import package_sha256
 from bench.data import channels
@@ -52,9 +53,13 @@ def place(results: Path, task: str, dataset: Dataset, store: Store, suffix: str 
 
 
 def checked_place(plan: Plan, wanted: Options, store: Store, suffix: str = "") -> Place:
-    """Where the table of a plan lies. Raises BenchError where an experiment's file was made with other weights or speech."""
+    """Where the table of a plan lies. Raises BenchError where nothing can be written there, or where an experiment's file was
+    made with other weights or speech."""
+    writing.check_folder(wanted.results, writing.OF_RESULTS)
     found = place(wanted.results, plan.task, plan.dataset, store, suffix)
     experiment.check(plan, wanted, found)
+    for folder in (found.base.parent, found.folder(), found.folder() / files.ROWS):
+        writing.check_folder(folder, writing.OF_RESULTS)
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from bench import writing
 from bench.metrics import Column
 from bench.report import listening, page
 from bench.report.summary import Summary, summaries
@@ -21,6 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     made.add_argument("--data", default="", metavar="SOURCE", help="speech of the clips (default: embedded)")
     made.add_argument("--count", type=int, default=2, metavar="N", help="utterances to hear (default: 2)")
     asked = made.parse_args(argv)
+    writing.check_file(asked.out, "name another file with --out")
     known: dict[str, Column] = {}
     found: list[Summary] = []
     for table in files.tables(asked.path):
@@ -35,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             found += summaries(rows.parts, shown)
     clips = _clips(asked.codec, asked.data, asked.count, known) if asked.codec else ""
     text = page.page("Speech codec bench: leaderboards", found, known, clips)
-    files.write_text(asked.out, text)
+    writing.write_text(asked.out, text)
     print(f"wrote {asked.out} ({len(text.encode()) / 1e6:.1f} MB, {len(found)} tables)")
     return 0
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from bench import writing
 from bench.columns import LISTENING
 from bench.errors import BenchError
 from bench.report import trial
@@ -33,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     made.add_argument("files", nargs="+", type=Path, help="files that listeners saved (JSON)")
     made.add_argument("--results", type=Path, default=options.RESULTS, metavar="DIR", help="where the rows go")
     asked = made.parse_args(argv)
+    writing.check_folder(asked.results, writing.OF_RESULTS)
     tests = [trial.answers(path) for path in asked.files]
     if len(kinds := {test["kind"] for test in tests}) > 1:
         raise BenchError(f"answers of several kinds of test ({', '.join(sorted(kinds))}): give them one kind at a time")

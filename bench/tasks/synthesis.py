@@ -72,18 +72,17 @@ def _run(
     if plan.dataset.condition == BY_HEART:
         print(f"  {WHAT_CONDITIONS_MEAN[BY_HEART]}")
     with Store(wanted.store) as store:
+        spoken = plan.dataset.select([_spoken(u) for u in plan.dataset if u.id in set(division.test)]).limit(wanted.limit)
+        against = tuple(c for c in columns if c not in {*ENGINE, *SYNTHESIS})
+        speaking = replace(plan, dataset=spoken, comparisons=(Comparison(against, against=TARGET),))
+        where = outcome.checked_place(speaking, wanted, store, suffix)
+        files.inspect(where.folder())
         runner = Runner(plan, store)
         runner.run()
         able, left_out = speaking_training.able(runner, division)
         trained = speaking_training.train(runner, able, division, chosen, wanted.seeds)
-        spoken = plan.dataset.select([_spoken(u) for u in plan.dataset if u.id in set(division.test)]).limit(wanted.limit)
-        against = tuple(c for c in columns if c not in {*ENGINE, *SYNTHESIS})
-        speaking = replace(
-            plan, dataset=spoken, comparisons=(Comparison(against, against=TARGET),),
-            lines=(_recordings(), *_lines(trained, chosen, plan.device), *_ceilings([line.system for line in able])),
-        )  # fmt: skip
-        where = outcome.checked_place(speaking, wanted, store, suffix)
-        files.inspect(where.folder())
+        lines = (_recordings(), *_lines(trained, chosen, plan.device), *_ceilings([line.system for line in able]))
+        speaking = replace(speaking, lines=lines)
         second = Runner(speaking, store)
         second.run()
         rows = row_files.frame(speaking, store, second.failures)

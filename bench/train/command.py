@@ -21,6 +21,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench import writing
 from bench.cards import CODECS
 from bench.errors import BadCard, BenchError, UnknownName
 from bench.guard import guarded
@@ -150,6 +151,7 @@ def train(card: RecipeCard, folder: Path, resume: bool = False) -> Any:
     from bench.train.settings import as_table
     from bench.train.validate import Validator
 
+    writing.check_folder(folder, "name another folder with --out")
     ready = prepared(card)
     recipe, corpus = ready.recipe, ready.corpus
     samples = int(card.data.crop_s * recipe.rate_hz) // recipe.frame * recipe.frame + recipe.margin

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from bench import writing
 from bench.errors import BenchError
 from bench.guard import guarded
 from bench.train import checkpoint
@@ -44,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(parsed: argparse.Namespace) -> int:
     if not 0.0 <= parsed.share <= 1.0:
         raise BenchError(f"--share {parsed.share:g}: must lie between 0 and 1")
+    writing.check_folder(parsed.out, "name another folder with --out")
     path = parsed.run / "card.json"
     if not path.is_file():
         raise BenchError(f"{path}: no such card; name the folder of a run of bench.train")

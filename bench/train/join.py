@@ -14,6 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
+from bench import writing
 from bench.errors import BenchError
 from bench.guard import guarded
 from bench.models.blocks.int8 import unpack
@@ -41,6 +42,7 @@ def _run(pipeline: Path, decoder: Path, out: Path) -> int:
 
 def join(pipeline: Path, decoder: Path, out: Path) -> Path:
     """Write the joined network into the folder `out`. Raises BenchError where the two do not fit together."""
+    writing.check_folder(out, "name another folder with --out")
     config, tensors = _read(pipeline)
     other, second = _read(decoder)
     if "compressor" not in _parts(tensors):
