@@ -112,7 +112,8 @@ class Store:
             self._db.executescript(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
             self._raise_damaged(error)
-            raise StoreError(f"{self.path}: cannot open the store ({getattr(error, 'strerror', None) or error}); {_CURE}") from error
+            why = getattr(error, "strerror", None) or error
+            raise StoreError(f"{self.path}: cannot open the store ({why}); {_CURE}") from error
 
     def _raise_damaged(self, error: Exception) -> None:
         """Keep a damaged file aside and raise StoreDamaged; nothing happens for errors of another kind."""
