@@ -62,6 +62,8 @@ def _fail(text: str, code: int) -> int:
 
 def _hush() -> None:
     """Silence those warnings here and in worker processes, which read PYTHONWARNINGS."""
+    # Of a checkpoint that does not fit it prints a line for each tensor; the adapters tell of it in one.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     for start in _SILENT:
         warnings.filterwarnings("ignore", message=start)
         told = os.environ.get("PYTHONWARNINGS", "")

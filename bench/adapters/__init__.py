@@ -12,9 +12,10 @@ from collections.abc import Iterable
 from types import ModuleType
 
 from bench import cards
+from bench.batches import out_of_memory
 from bench.cards import Point
 from bench.coding.codec import Codec
-from bench.errors import BadCard, UnknownName
+from bench.errors import BadCard, BenchError, UnknownName, WeightsInvalid, in_words
 from bench.fetch.weights import Weights
 
 
@@ -46,10 +47,27 @@ def check_settings(point: Point, needs: Iterable[str] = (), may: Iterable[str] =
 
 
 def load(point: Point, weights: Weights, device: str = "cpu") -> Codec:
-    """The codec of an operating point, ready to encode; its rate must be the card's."""
-    codec = module(point.adapter).load(point, weights, device)
+    """The codec of an operating point, ready to encode; its rate must be the card's.
+
+    Raises BenchError; what fails with weights of a path is WeightsInvalid, which names the path.
+    """
+    codec = _load(point, weights, device)
     if codec.sample_rate != point.sample_rate:
         raise BadCard(f"{point.name}: the card says {point.sample_rate} Hz, the adapter {codec.sample_rate} Hz")
     if codec.output_rate != point.output_rate:
         raise BadCard(f"{point.name}: the card says {point.output_rate} Hz out, the adapter {codec.output_rate} Hz")
     return codec
+
+
+def _load(point: Point, weights: Weights, device: str) -> Codec:
+    try:
+        return module(point.adapter).load(point, weights, device)
+    except (BadCard, UnknownName, ImportError):
+        raise
+    except Exception as error:
+        if weights.kind != "path" or type(error) is BenchError or out_of_memory(error):
+            raise
+        why = str(error) if isinstance(error, BenchError) else f"these are no weights of it, or damaged ones ({in_words(error)})"
+        why = f"weights {weights.source}: {why}" if weights.source not in why else why
+        why = f"{point.name}: {why}" if point.name not in why else why
+        raise WeightsInvalid(" ".join(why.split())) from error

@@ -67,7 +67,7 @@ def system(name: str, *, profile: str = "embedded", want: str | None = None, dev
     elif want in weights.KINDS:
         found = weights.resolve(point, want if point.needs_weights else "none")
     elif Path(want).exists():
-        found = weights.resolve(point, path=want)
+        found = weights.resolve(point, path=want) if point.needs_weights else weights.resolve(point, "none")
     else:
         raise BenchError(f"WEIGHTS={want}: neither a file or folder nor one of {', '.join(weights.KINDS)}")
     return System(point, found, device)

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.content import file_sha256
-from bench.errors import BenchError, WeightsInvalid
+from bench.errors import BenchError, WeightsInvalid, in_words
 from bench.fetch.files import Record, locked
 from bench.fetch.homes import cache_dir
 
@@ -142,8 +142,8 @@ def _load(path: Path) -> Any:
                 f"{path}: its pickle names {named[1]}, which is not a class of tensors or settings; it was not run. "
                 "Convert the file to safetensors where you trust it, and pass WEIGHTS=FILE"
             ) from error
-        why = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise WeightsInvalid(f"{path}: cannot be read as a checkpoint ({why}); delete it and fetch it again") from error
+        why = in_words(error).splitlines()[0][:200]
+        raise WeightsInvalid(f"{path}: cannot be read as a checkpoint ({why}); fetch or copy it again") from error
 
 
 def _flat(value: Any, name: str) -> Iterator[tuple[str, Tensor]]:

@@ -19,6 +19,7 @@ from bench.errors import BenchError
 from bench.speech import Utterance
 
 T = TypeVar("T")
+Found = TypeVar("Found")
 SOME = 200
 """Records that are held in memory at a time."""
 
@@ -36,15 +37,14 @@ def keys(runner: Runner, line: Line, utterances: Sequence[Utterance]) -> dict[st
     return made
 
 
-def able(every: Sequence[T], check: Callable[[T], object]) -> tuple[list[T], list[str]]:
-    """Those of `every` (lines, systems) that `check` lets pass; why each of the others is left out, which is told: one codec
-    costs no other its rows. Raises the first one's BenchError where none passes."""
-    passed: list[T] = []
+def able(every: Sequence[T], check: Callable[[T], Found]) -> tuple[list[tuple[T, Found]], list[str]]:
+    """Those of `every` (lines, systems) that `check` lets pass, each with what it found; why each of the others is left out,
+    which is told: one codec costs no other its rows. Raises the first one's BenchError where none passes."""
+    passed: list[tuple[T, Found]] = []
     errors: list[BenchError] = []
     for one in every:
         try:
-            check(one)
-            passed.append(one)
+            passed.append((one, check(one)))
         except BenchError as error:
             errors.append(error)
     if errors and not passed:

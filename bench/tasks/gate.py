@@ -26,7 +26,7 @@ from bench.provenance import cpu_kind
 from bench.results import files
 from bench.results import rows as row_files
 from bench.store import Store
-from bench.tasks import cards, options
+from bench.tasks import cards, loadable, options
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,9 +59,12 @@ class Wanted:
         """The benchmark to run. Raises BenchError for names that are not known."""
         card = cards.load("gate")
         dataset = data.load(self.data or card.data["embedded"])
+        found = systems.systems(self.codecs or card.settings["codecs"], want=self.weights)
+        for system in found:
+            loadable.check_weights(system)
         made = Plan(
             task="gate",
-            systems=tuple(systems.systems(self.codecs or card.settings["codecs"], want=self.weights)),
+            systems=tuple(found),
             dataset=dataset.limit(self.limit or (None if self.data else card.settings["limit"])),
             columns=self.metrics or card.columns,
         )

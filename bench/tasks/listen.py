@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from bench import audio, data, writing
 from bench.data import channels
-from bench.engine import systems as known_systems
 from bench.engine.plan import Plan
 from bench.engine.records import decoded_wave
 from bench.engine.runner import Runner
@@ -27,7 +26,7 @@ from bench.results import rows as row_files
 from bench.speech import Dataset, Utterance
 from bench.stats.labels import CEILING, REFERENCE
 from bench.store import Store
-from bench.tasks import cards, options, outcome, resynthesis, vc
+from bench.tasks import cards, loadable, options, outcome, resynthesis, vc
 from bench.tasks.columns import shown
 
 if TYPE_CHECKING:
@@ -75,12 +74,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         page = listening.write(folder, found.title, found.facts, found.items, found.columns)
     print(f"wrote {page}")
-    return 0
+    return int(bool(found.left_out))
 
 
 @dataclass(frozen=True)
 class Session:
-    """What a page of clips is made of. folder: the table's name. rows: system -> the fields of rows that are its own."""
+    """What a page of clips is made of. folder: the table's name. rows: system -> the fields of rows that are its own.
+    left_out: why systems that were asked for are not here."""
 
     title: str
     facts: Sequence[str]
@@ -88,6 +88,7 @@ class Session:
     columns: Mapping[str, Column]
     folder: str
     rows: Mapping[str, Mapping[str, Any]]
+    left_out: Sequence[str] = ()
 
 
 def hear(
@@ -112,7 +113,7 @@ def hear(
         raise BenchError("--channels is no flag of the task vc; leave it out (CHANNELS= of make)")
     heard = _heard(task, source, protocol, choice)
     device = options.device(device)
-    systems = known_systems.systems(codecs or heard.codecs, want=weights, device=device)
+    systems, left_out = loadable.systems(codecs or heard.codecs, want=weights, device=device)
     with Store(store_at) as store:
         folder = outcome.place(results, task, heard.dataset, store).folder()
         own = {system.label: row_files.system_facts(system, store) for system in systems}
@@ -138,7 +139,7 @@ def hear(
         "clips are brought to the level of each first one by the gain beside them",
     ]
     title = f"{task}, {heard.dataset.name}: {', '.join(system.label for system in systems)}"
-    return Session(title, facts, items, columns, folder.name, {name: base | some for name, some in own.items()})
+    return Session(title, facts, items, columns, folder.name, {name: base | some for name, some in own.items()}, left_out)
 
 
 def _heard(task: str, source: str, protocol: str, choice: str) -> Heard:

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any, Literal
 
 from bench import audio, data, definitions, device
 from bench.coding.codec import HasFeatures
 from bench.coding.codes import Codes
 from bench.engine import executors
-from bench.engine import systems as known
 from bench.engine.executors import ExecutorOptions
 from bench.engine.keys import probe_key
 from bench.engine.plan import Line, Plan
@@ -35,7 +34,7 @@ from bench.results import rows as row_files
 from bench.speech import Dataset
 from bench.stats.labels import called
 from bench.store import Store, key_of
-from bench.tasks import cards, coded, options, outcome, probe_rows, trainings
+from bench.tasks import cards, coded, loadable, options, outcome, probe_rows, trainings
 from bench.tasks.options import Options
 from bench.tasks.probe_rows import Probed
 
@@ -52,12 +51,16 @@ VARIANTS: Mapping[Kind, str] = {"decoded": "decoded audio", "features": "continu
 
 @dataclass(frozen=True)
 class Subject:
-    """What one row of the table probes: a system's tokens, decoded audio or features, or the original's log-mel."""
+    """What one row of the table probes: a system's tokens, decoded audio or features, or the original's log-mel.
+
+    key: of what is read. records: utterance -> key of its coded record.
+    """
 
     codec: str
     kind: Kind
     line: Line | None
     key: str
+    records: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def variant(self) -> str:
@@ -80,8 +83,8 @@ def run(task: str, wanted: Options) -> outcome.Outcome:
     chosen = settings(protocol, task)
     seeds = wanted.seeds or tuple(card.settings["seeds"])
     names = wanted.codecs or DEFAULT_CODECS
-    systems = known.systems(names, profile=profile, want=wanted.weights, device=run_on)
-    results = outcome.Outcome()
+    systems, left_out = loadable.systems(names, profile=profile, want=wanted.weights, device=run_on)
+    results = outcome.Outcome(code=int(bool(left_out)))
     for source in wanted.data or (card.data[profile],):
         if wanted.limit is not None:
             raise BenchError(f"LIMIT does not fit TASK={task}: a probe on part of its division has another meaning")
@@ -99,8 +102,8 @@ def run(task: str, wanted: Options) -> outcome.Outcome:
             files.inspect(place.folder())
             runner = Runner(plan, store)
             runner.run()
-            lines, left_out = coded.able(plan.lines, partial(coded.keys, runner, utterances=dataset.utterances))
-            subjects = list(_subjects(runner, lines, wanted.continuous))
+            able, left_out = coded.able(plan.lines, partial(coded.keys, runner, utterances=dataset.utterances))
+            subjects = list(_subjects(runner, able, wanted.continuous))
             probed = _train(runner, subjects, divisions, chosen, seeds)
             fresh = probe_rows.frame(runner, probed, divisions, chosen)
             row_files.note_needs(plan, store, place.folder())
@@ -130,24 +133,27 @@ def _divisions(task: str, dataset: Dataset, name: str, card: cards.TaskCard, pro
     return divide(task, dataset, card.settings["split"][name], folds=folds, labels=labels, cap=cap)
 
 
-def _subjects(runner: Runner, lines: Sequence[Line], continuous: bool) -> Iterator[Subject]:
+def _subjects(runner: Runner, able: Sequence[tuple[Line, Mapping[str, str]]], continuous: bool) -> Iterator[Subject]:
+    """What is probed of each line, given with the keys of its coded records."""
     plan, store = runner.plan, runner.store
 
-    def subject(codec: str, kind: Kind, line: Line | None, of: Sequence[str]) -> Subject:
+    def subject(
+        codec: str, kind: Kind, line: Line | None, of: Sequence[str], records: Mapping[str, str] = MappingProxyType({})
+    ) -> Subject:
         who = line.system.key if line and kind == "features" else ""
         key = key_of("probe inputs", kind, who, list(of), definitions.get("probe-inputs").identity)
-        return Subject(codec, kind, line, key)
+        return Subject(codec, kind, line, key, records)
 
     originals = [runner.schedule.keys.reference(u) for u in plan.dataset]
     yield subject(TOPLINE, "mel", None, originals)
-    for line in lines:
+    for line, records in able:
         system = line.system
-        of = list(dict.fromkeys(coded.keys(runner, line, plan.dataset.utterances).values()))
+        of = list(dict.fromkeys(records.values()))
         record = store.get(of[0])
         if record is not None and "codes" in record and readable(Codes.from_bytes(record["codes"])):
-            yield subject(system.name, "tokens", line, of)
+            yield subject(system.name, "tokens", line, of, records)
         else:
-            made = subject(system.name, "decoded", line, of)
+            made = subject(system.name, "decoded", line, of, records)
             print(f"  {system.label} sends no tokens to read: probed on the log-mel of its decoded audio, as '{made.name}'")
             yield made
         if continuous:
@@ -205,7 +211,7 @@ def _inputs(subject: Subject, runner: Runner) -> Inputs:
     if subject.line is None:
         made.features = {u.id: reading.log_mel(u.read_reference(16000)[0]) for u in dataset}
         return made
-    line, system = subject.line, subject.line.system
+    system = subject.line.system
     if subject.kind == "features":
         codec = coded.loaded(system)
         if not isinstance(codec, HasFeatures):
@@ -213,10 +219,9 @@ def _inputs(subject: Subject, runner: Runner) -> Inputs:
         made.rate_hz = codec.feature_rate_hz
         made.features = {u.id: codec.features(u.read(codec.sample_rate)[0]) for u in dataset}
         return made
-    keys = coded.keys(runner, line, dataset.utterances)
     if subject.kind == "decoded":
-        for name, record in coded.records(runner, keys):
+        for name, record in coded.records(runner, subject.records):
             wave, rate = audio.from_flac(record["decoded"])
             made.features[name] = reading.log_mel(audio.resample(wave, rate, 16000))
         return made
-    return reading.from_codes(subject.name, coded.codes(runner, keys), coded.tables(coded.loaded(system)))
+    return reading.from_codes(subject.name, coded.codes(runner, subject.records), coded.tables(coded.loaded(system)))

@@ -7,7 +7,7 @@ recording through it) and the line "untreated" (the noisy or mixed one through i
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -87,7 +87,8 @@ def run(task: Task, wanted: Options) -> outcome.Outcome:
     protocol = wanted.protocol or usual
     chosen, seeds = settings(protocol), wanted.seeds or tuple(card.settings["seeds"])
     systems = known.systems(_sending_tokens(wanted.codecs or DEFAULT_CODECS), profile=profile, want=wanted.weights, device=run_on)
-    systems, left_out = coded.able(systems, lambda system: _check_system(task, system, wanted.continuous))
+    able, left_out = coded.able(systems, lambda system: _check_system(task, system, wanted.continuous))
+    systems = [system for system, _ in able]
     columns = wanted.metrics or tuple(card.settings["columns"][profile])
     results = outcome.Outcome(code=int(bool(left_out)))
     for source in wanted.data or (card.data[profile],):
@@ -118,11 +119,11 @@ def _run(
         files.inspect(place.folder())
         coder = Runner(plan, store)
         coder.run()
-        systems, left_out = coded.able(systems, lambda system: _keys(coder, system, material))
+        able, left_out = coded.able(systems, lambda system: _keys(coder, system, material))
         restored = [
-            one for system in systems for one in _heads(coder, system, material, chosen, wanted.seeds, wanted.continuous)
-        ]  # fmt: skip
-        scored = replace(scored, lines=tuple(_lines(task, systems, restored)))
+            one for system, keys in able for one in _heads(coder, system, keys, material, chosen, wanted.seeds, wanted.continuous)
+        ]
+        scored = replace(scored, lines=tuple(_lines(task, [system for system, _ in able], restored)))
         runner = Runner(scored, store, failures=wanted.failures)
         runner.run()
         rows = restored_rows.apart(row_files.frame(scored, store, runner.failures), scored.dataset)
@@ -184,11 +185,14 @@ def _keys(runner: Runner, system: System, material: Material) -> list[dict[str, 
 
 
 def _heads(
-    runner: Runner, system: System, material: Material, chosen: Settings, seeds: Sequence[int], with_features: bool
-) -> Iterator[Restored]:
-    """Trained heads of one system on its tokens and, where asked for, on its continuous features, with what they predict."""
+    runner: Runner, system: System, keys: Sequence[Mapping[str, str]], material: Material, chosen: Settings,
+    seeds: Sequence[int], with_features: bool,
+) -> Iterator[Restored]:  # fmt: skip
+    """Trained heads of one system on its tokens and, where asked for, on its continuous features, with what they predict.
+
+    keys: see `_keys`.
+    """
     store, plan = runner.store, runner.plan
-    keys = _keys(runner, system, material)
     codec = coded.loaded(system)
     folder = store.path.parent / "restoration"
     heard_and_clean = [key for some in keys for key in dict.fromkeys(some.values())]

@@ -8,12 +8,11 @@ from dataclasses import replace
 
 from bench import data, metrics
 from bench.columns import ENGINE
-from bench.engine import systems
 from bench.engine.plan import Plan
 from bench.errors import BenchError
 from bench.guard import guarded
 from bench.speech import Dataset
-from bench.tasks import cards, options, outcome
+from bench.tasks import cards, loadable, options, outcome
 from bench.tasks.options import Options
 
 DEFAULT_CODECS = ("identity", "focalcodec@50", "opus@6", "codec2@700", "random-codes")
@@ -31,13 +30,15 @@ def run(wanted: Options) -> outcome.Outcome:
     device = options.device(wanted.device)
     sources = wanted.data or (card.data[wanted.profile.split(":")[0]],)
     known_profile = "embedded" if wanted.profile == "embedded" else "paper"
-    chosen = systems.systems(wanted.codecs or DEFAULT_CODECS, profile=known_profile, want=wanted.weights, device=device)
+    systems, left_out = loadable.systems(
+        wanted.codecs or DEFAULT_CODECS, profile=known_profile, want=wanted.weights, device=device
+    )
     columns = wanted.metrics or profile.columns
-    results = outcome.Outcome()
+    results = outcome.Outcome(code=int(bool(left_out)))
     for source in sources:
         dataset = data.load(source, channels=wanted.channels, language=wanted.language).limit(wanted.limit)
         plan = Plan(
-            task="resynthesis", systems=tuple(chosen), dataset=dataset,
+            task="resynthesis", systems=tuple(systems), dataset=dataset,
             columns=understood(tuple(c for c in columns if c not in ENGINE), dataset, asked=bool(wanted.metrics)),
             profile=wanted.profile, device=device, **wanted.engine,
             length=profile.protocol.length,

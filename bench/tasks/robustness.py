@@ -11,13 +11,12 @@ from dataclasses import replace
 
 from bench import data
 from bench.columns import ENGINE
-from bench.engine import systems as known
 from bench.engine.plan import Line, Plan
 from bench.engine.producers.resynthesis import Resynthesis
 from bench.engine.systems import System
 from bench.errors import BenchError
 from bench.guard import guarded
-from bench.tasks import cards, degradations, options, outcome
+from bench.tasks import cards, degradations, loadable, options, outcome
 from bench.tasks.degradations import CHANNELS, Degraded
 from bench.tasks.options import Options
 
@@ -31,16 +30,16 @@ def run(wanted: Options) -> outcome.Outcome:
     profile = "embedded" if wanted.profile == "embedded" else "paper"
     device = options.device(wanted.device)
     columns = wanted.metrics or tuple(card.settings["columns"][profile])
-    chosen = known.systems(wanted.codecs or DEFAULT_CODECS, profile=profile, want=wanted.weights, device=device)
-    if lost := [system.name for system in chosen if system.point.adapter == "published"]:
+    systems, left_out = loadable.systems(wanted.codecs or DEFAULT_CODECS, profile=profile, want=wanted.weights, device=device)
+    if lost := [system.name for system in systems if system.point.adapter == "published"]:
         raise BenchError(f"{lost[0]}: audio that was decoded elsewhere cannot be disturbed; name a codec that runs here")
-    results = outcome.Outcome()
+    results = outcome.Outcome(code=int(bool(left_out)))
     for source in wanted.data or (card.data[profile],):
         dataset = data.load(source, channels=wanted.channels, language=wanted.language).limit(wanted.limit)
         plan = Plan(
-            "robustness", tuple(chosen), dataset, tuple(c for c in columns if c not in ENGINE),
+            "robustness", tuple(systems), dataset, tuple(c for c in columns if c not in ENGINE),
             profile=wanted.profile, device=device, **wanted.engine,
-            lines=tuple(lines(chosen, card.settings["conditions"])),
+            lines=tuple(lines(systems, card.settings["conditions"])),
             length=cards.profile(wanted.profile).protocol.length,
         )  # fmt: skip
         results.add(outcome.execute(plan, replace(wanted, data=(source,))))

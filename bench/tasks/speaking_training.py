@@ -45,7 +45,11 @@ class Trained:
     result: Mapping[str, Any]
 
 
-def able(runner: Runner, division: Division) -> tuple[list[Line], list[str]]:
+Able = Sequence[tuple[Line, Mapping[str, str]]]
+"""Lines that can be trained on, each with the keys of the coded records of its training and validation parts."""
+
+
+def able(runner: Runner, division: Division) -> tuple[Able, list[str]]:
     """The lines whose training part is coded and holds tokens to write; why the others are left out (`coded.able`)."""
     needed = _needed(runner, division)
     return coded.able(runner.plan.lines, lambda line: _keys(runner, line, needed))
@@ -55,20 +59,18 @@ def _needed(runner: Runner, division: Division) -> list[Utterance]:
     return [u for u in runner.plan.dataset if u.id in {*division.train, *division.valid}]
 
 
-def train(runner: Runner, lines: Sequence[Line], division: Division, chosen: Settings, seeds: Sequence[int]) -> list[Trained]:
+def train(runner: Runner, lines: Able, division: Division, chosen: Settings, seeds: Sequence[int]) -> list[Trained]:
     """Every decoder of `lines` (see `able`); what is trained already, and still lies there, is only looked up."""
     plan, store = runner.plan, runner.store
     folder = (store.path.parent / FOLDER).resolve()
     needed = _needed(runner, division)
-    keys = {line.system.label: _keys(runner, line, needed) for line in lines}
     voice = _voice_keys(runner, chosen.voice, needed)
     place = plan.device.split(":")[0]
     found: list[Trained] = []
     with tempfile.TemporaryDirectory(prefix="bench-synthesis-") as scratch:
         heard = Path(scratch) / "voices.npz"
-        for number, line in enumerate(lines):
-            written = list(keys[line.system.label].values())
-            about = (line.system.key, written, list(voice.values()), division.sha256, chosen.asdict())
+        for number, (line, keys) in enumerate(lines):
+            about = (line.system.key, list(keys.values()), list(voice.values()), division.sha256, chosen.asdict())
             identity = definitions.get(jobs.DEFINITION).identity
             for seed in seeds:
                 key = key_of("synthesis", *about, identity, seed, place)
@@ -77,10 +79,10 @@ def train(runner: Runner, lines: Sequence[Line], division: Division, chosen: Set
         due = [one for one in found if not _there(one)]
         if not due:
             return found
-        for line in lines:
+        for line, keys in lines:
             paths = {one.job.inputs for one in due if one.system.key == line.system.key}
             if paths:
-                _inputs(runner, line, keys[line.system.label]).save(paths.pop())
+                _inputs(runner, line, keys).save(paths.pop())
         away = not device.is_cpu(plan.device)
         workers = 0 if away else plan.workers
         with executors.make(plan.executor, ExecutorOptions(workers, device.all_of(plan.device) if away else ())) as executor:

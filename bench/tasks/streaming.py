@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from bench import data
 from bench.columns import ENGINE, STREAMING
-from bench.engine import systems as known
 from bench.engine.plan import Line, Plan
 from bench.engine.producers.resynthesis import Resynthesis
 from bench.engine.runner import Runner
@@ -25,7 +24,7 @@ from bench.results import files
 from bench.results import rows as row_files
 from bench.stats.labels import CEILING
 from bench.store import Store
-from bench.tasks import cards, options, outcome
+from bench.tasks import cards, loadable, options, outcome
 from bench.tasks.chunks import Chunked
 from bench.tasks.options import Options
 
@@ -57,16 +56,16 @@ def run(wanted: Options) -> outcome.Outcome:
     profile = "embedded" if wanted.profile == "embedded" else "paper"
     device = options.device(wanted.device)
     columns = wanted.metrics or tuple(card.settings["columns"][profile])
-    chosen = known.systems(wanted.codecs or DEFAULT_CODECS, profile=profile, want=wanted.weights, device=device)
-    if lost := [system.name for system in chosen if system.point.adapter == "published"]:
+    systems, left_out = loadable.systems(wanted.codecs or DEFAULT_CODECS, profile=profile, want=wanted.weights, device=device)
+    if lost := [system.name for system in systems if system.point.adapter == "published"]:
         raise BenchError(f"{lost[0]}: audio that was decoded elsewhere cannot be coded in chunks; name a codec that runs here")
-    results = outcome.Outcome()
+    results = outcome.Outcome(code=int(bool(left_out)))
     for source in wanted.data or (card.data[profile],):
         dataset = data.load(source, channels=wanted.channels, language=wanted.language).limit(wanted.limit)
         plan = Plan(
-            "streaming", tuple(chosen), dataset, tuple(c for c in columns if c not in {*ENGINE, *STREAMING}),
+            "streaming", tuple(systems), dataset, tuple(c for c in columns if c not in {*ENGINE, *STREAMING}),
             profile=wanted.profile, device=device, **wanted.engine,
-            lines=tuple(lines(chosen, Chunking.of(card.settings))), length=cards.profile(wanted.profile).protocol.length,
+            lines=tuple(lines(systems, Chunking.of(card.settings))), length=cards.profile(wanted.profile).protocol.length,
         )  # fmt: skip
         results.add(_run(plan, replace(wanted, data=(source,))))
     return results

@@ -27,7 +27,7 @@ from bench.results import rows as row_files
 from bench.speech import BY_HEART, WHAT_CONDITIONS_MEAN, Dataset, Utterance
 from bench.stats.labels import CEILING, REFERENCE
 from bench.store import Store, key_of
-from bench.tasks import cards, options, outcome, speaking_rows, speaking_training
+from bench.tasks import cards, loadable, options, outcome, speaking_rows, speaking_training
 from bench.tasks.options import Options
 from bench.tasks.speaking import Spoken, check_text
 
@@ -46,10 +46,10 @@ def run(wanted: Options) -> outcome.Outcome:
     protocol = wanted.protocol or usual
     chosen = settings(protocol)
     columns = wanted.metrics or tuple(card.settings["columns"][profile])
-    systems = known.systems(wanted.codecs or DEFAULT_CODECS, profile=profile, want=wanted.weights, device=run_on)
+    systems, left_out = loadable.systems(wanted.codecs or DEFAULT_CODECS, profile=profile, want=wanted.weights, device=run_on)
     if lost := [system.name for system in systems if system.point.adapter == "published"]:
         raise BenchError(f"{lost[0]}: audio that was decoded elsewhere has no tokens to write; name a codec that runs here")
-    results = outcome.Outcome()
+    results = outcome.Outcome(code=int(bool(left_out)))
     for source in wanted.data or (card.data[profile],):
         dataset, division = divided(data.load(source), data.Source.parse(source).name, card)
         needed = dataset.select([u for u in dataset if u.id in division.ids])
@@ -81,7 +81,7 @@ def _run(
         runner.run()
         able, left_out = speaking_training.able(runner, division)
         trained = speaking_training.train(runner, able, division, chosen, wanted.seeds)
-        lines = (_recordings(), *_lines(trained, chosen, plan.device), *_ceilings([line.system for line in able]))
+        lines = (_recordings(), *_lines(trained, chosen, plan.device), *_ceilings([line.system for line, _ in able]))
         speaking = replace(speaking, lines=lines)
         second = Runner(speaking, store)
         second.run()

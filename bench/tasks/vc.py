@@ -30,7 +30,7 @@ from bench.results import files
 from bench.results import rows as row_files
 from bench.stats.labels import CEILING, REFERENCE
 from bench.store import Store
-from bench.tasks import cards, options, outcome, trials
+from bench.tasks import cards, loadable, options, outcome, trials
 from bench.tasks.options import Options
 from bench.tasks.trials import IMPOSTOR, SOURCE, TARGET, Trials
 
@@ -93,7 +93,8 @@ def _columns(of_protocol: Mapping[str, Sequence[str]], asked: Sequence[str]) -> 
 def _run(listed: Trials, columns: Mapping[str, tuple[str, ...]], wanted: Options) -> outcome.Outcome:
     device = options.device(wanted.device)
     profile = "embedded" if wanted.profile == "embedded" else "paper"
-    systems = tuple(_systems(wanted.codecs, profile, wanted.weights, device))
+    found, left_out = loadable.able(_systems(wanted.codecs, profile, wanted.weights, device))
+    systems = tuple(found)
     dataset = listed.dataset.limit(wanted.limit)
     comparisons = tuple(Comparison(columns[side], against=side) for side in (TARGET, SOURCE) if columns[side])
     plan = Plan(
@@ -115,7 +116,8 @@ def _run(listed: Trials, columns: Mapping[str, tuple[str, ...]], wanted: Options
         runner.run()
         rows = _told(row_files.frame(plan, store, runner.failures), systems, columns)
         row_files.note_needs(plan, store, where.folder())
-    return outcome.finish(rows, where, plan, wanted)
+    made = outcome.finish(rows, where, plan, wanted)
+    return replace(made, code=1) if left_out else made
 
 
 def references() -> tuple[Line, ...]:

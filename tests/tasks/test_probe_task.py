@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from bench.probes import jobs, settings
 from bench.probes.division import Division
 from bench.results import files
 from bench.speech import Dataset, Utterance
-from bench.tasks import cards, probe, probe_rows
+from bench.tasks import cards, coded, probe, probe_rows
 from bench.tasks.options import Options
 
 SMALL = replace(settings.PROTOCOLS["embedded"]["si"], hidden=4, width=8, epochs=1, batch=8)
@@ -64,7 +65,10 @@ def options(tmp_path: Path, *codecs: str, **more: object) -> Options:
 
 def test_table_of_a_run(tmp_path: Path, two_voices: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = options(tmp_path, "codec2@1200", "mulaw", seeds=(0, 1))
+    asked, keys = Counter[str](), coded.keys
+    monkeypatch.setattr(coded, "keys", lambda one, line, utterances: asked.update([line.name]) or keys(one, line, utterances))
     result = probe.run("si", wanted)
+    assert asked == {"codec2@1200": 1, "mulaw@128": 1}, "records are looked up once"
     rows = files.read(result.folders[0]).astype({"codec": str, "column": str, "utterance": str})
     told = set(zip(rows["codec"], rows["variant"].astype(str), strict=True))
     assert told == {("log-mel", ""), ("chance", ""), ("codec2@1200", ""), ("mulaw@128", probe.VARIANTS["decoded"])}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from bench.probes.restoration import settings
 from bench.results import files
 from bench.speech import Dataset, Utterance
 from bench.stats.labels import system_labels
-from bench.tasks import cards, encoded, mixtures, probe, restoration
+from bench.tasks import cards, coded, encoded, mixtures, probe, restoration
 from bench.tasks.options import Options
 
 TINY = replace(
@@ -63,7 +64,10 @@ def test_table_of_a_run(
 ) -> None:
     asked = wanted(tmp_path, task, "codec2@1200", seeds=(0, 1))
     module = cards.module(task)
+    looked, keys = Counter[str](), coded.keys
+    monkeypatch.setattr(coded, "keys", lambda one, line, some: looked.update([str(line.producer)]) or keys(one, line, some))
     [folder] = module.run(asked).folders
+    assert set(looked.values()) == {1}, "records are looked up once"
     rows = files.read(folder).astype(dict.fromkeys(("codec", "column", "utterance", "output", "against", "role"), str))
     rows["codec"] = system_labels(rows)  # by their names in the table
     mixed = "mixture" if task == "separation" else "noisy"
