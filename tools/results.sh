@@ -1,13 +1,34 @@
 #!/usr/bin/env bash
 # Renews everything under results/: one command per table, the same ones that results/README.md names.
+#   tools/results.sh [FAMILY]      with FAMILY, only the rows of its codecs; the rows of others stay as they are
 # SPEECH is the folder that holds LibriSpeech/, VCTK/, FSDD/, RAVDESS/ and published/ (default: ../shared/data).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 speech=${SPEECH:-../shared/data}
 export BENCH_RESULTS=results
+family=${1:-}
+ours=
+if [ -n "$family" ]; then
+    # What `all` means for one family: its operating points that run here.
+    ours=$(.venv/bin/python -m bench list codecs | awk -v name="$family" '$1 ~ "^" name "(@|$)" && /runs here/ { print $1 }' | paste -sd, -)
+    [ -n "$ours" ] || { echo "error: no codec of the family '$family' runs here; see python -m bench list" >&2; exit 1; }
+fi
+
+# bench run ... --codec LIST ...: with a family, its codecs of the list; a command that has none of them is left out.
 bench() {
-    echo "== bench $*"
-    .venv/bin/python -m bench "$@" --quiet
+    local arguments=() kept before=
+    for argument in "$@"; do
+        if [ -n "$family" ] && [ "$before" = --codec ]; then
+            if [ "$argument" = all ]; then kept=$ours; else
+                kept=$(tr , '\n' <<<"$argument" | grep -Fx -f <(tr , '\n' <<<"$ours") | paste -sd, - || true)
+            fi
+            [ -n "$kept" ] || return 0
+            argument=$kept
+        fi
+        arguments+=("$argument") before=$argument
+    done
+    echo "== bench ${arguments[*]}"
+    .venv/bin/python -m bench "${arguments[@]}" --quiet
 }
 
 bench run --codec all --data embedded
