@@ -114,12 +114,12 @@ class Result:
 
     @cached_property
     def rows(self) -> pd.DataFrame:
-        """One row per utterance, system and column (`bench.results.rows.SCHEMA` tells the fields); stale rows are left out.
+        """One row per utterance, system and column (`bench.results.schema.SCHEMA` tells the fields); stale rows are left out.
 
         A table may hold systems of earlier runs on the same speech too; only the codecs that were asked for are here.
         """
         from bench.results import merge
-        from bench.results.rows import joined
+        from bench.results.schema import joined
 
         whole = joined([merge.read(folder)[0] for folder in self.folders])
         named = {system.name for system in systems.systems(self.codecs)} if _plain(self.codecs) else set()
@@ -134,7 +134,7 @@ class Result:
     def compare(self, a: str, b: str) -> pd.DataFrame:
         """Paired difference B - A for each column, with interval and verdict: fields of `bench.report.compare.Line`."""
         from bench.report import compare
-        from bench.results.rows import split
+        from bench.results.schema import split
 
         return compare.compare(split(self.rows)[0], a, b, every_column())
 

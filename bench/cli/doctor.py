@@ -165,10 +165,10 @@ def assets() -> Iterator[Finding]:
 def results(base: Path) -> Iterator[Finding]:
     """Alarms of validity over every rows file."""
     from bench import validity
-    from bench.results import files, rows
+    from bench.results import files, schema
 
     for path in files.tables(base):
-        alarms = validity.alarms(rows.split(files.read(path))[0])
+        alarms = validity.alarms(schema.split(files.read(path))[0])
         yield Finding("warn" if len(alarms) else "ok", f"{path}: {len(alarms)} alarms", "look at the utterances named below")
         for alarm in alarms.head(20).to_dict("records"):
             yield Finding("warn", "  " + ", ".join(f"{key} {value}" for key, value in alarm.items()))

@@ -116,7 +116,7 @@ def _check_named(codecs: Sequence[str], seen: set[str]) -> None:
 def _by_groups(path: str, by: str, source: str) -> int:
     from bench.report import slices
     from bench.results import merge, publish
-    from bench.results.rows import split
+    from bench.results.schema import split
     from bench.tasks import columns
 
     needs = slices.needs_speech(by)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bench.results import files, merge
 from bench.results.merge import Older, Stale
-from bench.results.rows import WHOLE_SET, split
+from bench.results.schema import WHOLE_SET, split
 from bench.stats.labels import FIELDS, system_labels
 from bench.stats.parts import KINDS, Part, kinds, matching, parts_of
 

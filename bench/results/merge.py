@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from bench import cards, definitions, metrics
 from bench.errors import BenchError, UnknownName
-from bench.results import files
-from bench.results.files import BadRows, Identity
+from bench.results import files, schema, upkeep, writer
+from bench.results.files import BadRows
+from bench.results.identity import Identity, facts_of, identity_of
 from bench.stats.labels import codec_of, system_labels
 from bench.store import key_of
 
@@ -99,15 +100,15 @@ def renew(table: Path, slices: Iterable[pd.DataFrame | pa.Table]) -> Renewed | N
     Every column in the slices replaces that column of the system's file. Hold the table's lock.
     """
     rest = iter(slices)
-    first = next((part for part in map(files.as_arrow, rest) if len(part)), None)
+    first = next((part for part in map(schema.as_arrow, rest) if len(part)), None)
     if first is None:
         return None
     row = first.slice(0, 1).to_pylist()[0]
-    made = Renewed(files.identity_of(row))
+    made = Renewed(identity_of(row))
     path = table / files.ROWS / made.identity.file_name
     before = _before(path)
-    with files.Writer(path, files.facts_of(first.slice(0, 1).to_pandas(), made.identity)) as out:
-        for part in chain([first], map(files.as_arrow, rest)):
+    with writer.Writer(path, facts_of(first.slice(0, 1).to_pandas(), made.identity)) as out:
+        for part in chain([first], map(schema.as_arrow, rest)):
             made.count(part)
             out.write(part)
         for part in before:
@@ -122,7 +123,7 @@ def _before(path: Path) -> Iterator[pa.Table]:
     try:
         return files.verified(path)
     except BadRows as error:
-        files.set_aside(path, error)
+        upkeep.set_aside(path, error)
         return iter(())
 
 

@@ -23,7 +23,7 @@ from bench.errors import BenchError
 from bench.fingerprint import fingerprint
 from bench.guard import guarded
 from bench.provenance import cpu_kind
-from bench.results import files
+from bench.results import files, schema, upkeep, writer
 from bench.results import rows as row_files
 from bench.store import Store
 from bench.tasks import cards, loadable, options
@@ -102,7 +102,7 @@ def measure(wanted: Plan, store: Path) -> pd.DataFrame:
         runner.run()
         rows = row_files.frame(wanted, opened, runner.failures)
         sent = _sent(wanted, opened)
-    rows = row_files.split(rows[~rows["column"].isin(TIMED)])[0].reset_index(drop=True)
+    rows = schema.split(rows[~rows["column"].isin(TIMED)])[0].reset_index(drop=True)
     details = [
         sent.get((key, utterance), detail) if column == "codes" else detail
         for column, key, utterance, detail in zip(
@@ -132,7 +132,7 @@ def _baseline(path: Path) -> pd.DataFrame:
     try:
         return files.read_file(path)
     except files.BadRows as error:
-        aside = files.keep_aside(path)
+        aside = upkeep.keep_aside(path)
         raise BenchError(
             f"{error}. It is kept as {aside.name}. Bring the committed one back (git checkout -- {path}), or make a new "
             "one: make gate UPDATE=1"
@@ -150,7 +150,7 @@ def run(asked: Wanted) -> int:
         rows = measure(wanted, Path(folder) / "store.sqlite")
     if asked.update:
         baseline.parent.mkdir(parents=True, exist_ok=True)
-        files.write_file(rows, baseline)
+        writer.write_file(rows, baseline)
         print(f"wrote {baseline}: commit it")
         return 0
     from bench.report import gate

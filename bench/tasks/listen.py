@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import audio, data, writing
 from bench.data import channels
+from bench.engine.keys import audio_sha256
 from bench.engine.plan import Plan
 from bench.engine.records import decoded_wave
 from bench.engine.runner import Runner
@@ -21,8 +22,8 @@ from bench.metrics import Column, MetricFailure
 from bench.report import listening, trial
 from bench.report.columns import heading, score_names
 from bench.report.listening import Clip, Item
-from bench.results import files, merge
-from bench.results import rows as row_files
+from bench.results import facts as row_facts
+from bench.results import files, merge, schema
 from bench.speech import Dataset, Utterance
 from bench.stats.labels import CEILING, REFERENCE
 from bench.store import Store
@@ -116,7 +117,7 @@ def hear(
     systems, left_out = loadable.systems(codecs or heard.codecs, want=weights, device=device)
     with Store(store_at) as store:
         folder = outcome.place(results, task, heard.dataset, store).folder()
-        own = {system.label: row_files.system_facts(system, store) for system in systems}
+        own = {system.label: row_facts.system_facts(system, store) for system in systems}
     in_rows = {system.key: str(own[system.label]["system_key"]) for system in systems}
     rows = _rows(folder, {(system.name, in_rows[system.key]) for system in systems})
     columns = {} if rows is None else shown(rows)
@@ -131,8 +132,8 @@ def hear(
         found = _scores(rows, columns)
         scores = {(key, uid): some for key, told in in_rows.items() for (its, uid), some in found.items() if its == told}
         items = [_item(u, heard.beside.get(u.id, ()), runner, scores) for u in chosen]
-        base = row_files.base(Plan(task, tuple(systems), heard.dataset, (), device=device, always=(), lines=lines))
-        base |= {"audio_sha256": row_files.audio_sha256(heard.dataset, store), "role": plan.lines[0].producer.role, "variant": ""}
+        base = row_facts.base(Plan(task, tuple(systems), heard.dataset, (), device=device, always=(), lines=lines))
+        base |= {"audio_sha256": audio_sha256(heard.dataset, store), "role": plan.lines[0].producer.role, "variant": ""}
     facts = [
         f"{heard.dataset.name}: {len(chosen)} of {len(heard.dataset)} utterances, {order}",
         *(f"{s.label}: weights {s.weights.digest[:12]} from {s.weights.source}" for s in systems if s.weights.kind != "none"),
@@ -163,7 +164,7 @@ def _rows(folder: Path, current: Set[tuple[str, str]]) -> pd.DataFrame | None:
     """
     if not files.paths(folder):
         return None
-    rows = row_files.split(merge.read(folder)[0])[0]
+    rows = schema.split(merge.read(folder)[0])[0]
     rows = rows[~rows["role"].isin([CEILING, REFERENCE])]
     rows = rows[[pair in current for pair in zip(rows["codec"].astype(str), rows["system_key"].astype(str), strict=True)]]
     return rows if len(rows) else None

@@ -14,12 +14,14 @@ from bench.adapters.published import Published
 from bench.content import package_sha256
 from bench.data import channels
 from bench.engine import executors
+from bench.engine.keys import audio_sha256
 from bench.engine.plan import Plan
 from bench.engine.runner import Runner
 from bench.engine.systems import System
 from bench.report import text as texts
-from bench.results import current, files, merge, publish
+from bench.results import current, files, merge, publish, upkeep
 from bench.results import rows as row_files
+from bench.results.identity import by_system, identity_of
 from bench.results.merge import Place
 from bench.speech import Dataset
 from bench.store import Store, key_of
@@ -48,7 +50,7 @@ def place(results: Path, task: str, dataset: Dataset, store: Store, suffix: str 
     """Where the table of a task on a list of speech lies, below `results`; `suffix` sets a protocol's apart."""
     return merge.place(
         results, task, dataset.name + suffix, partial=len(dataset) if dataset.partial else 0,
-        sha256=dataset.sha256, audio_sha256=row_files.audio_sha256(dataset, store),
+        sha256=dataset.sha256, audio_sha256=audio_sha256(dataset, store),
     )  # fmt: skip
 
 
@@ -97,7 +99,7 @@ def execute(plan: Plan, wanted: Options) -> Outcome:
     announce(plan, wanted.results)
     with Store(wanted.store) as store:
         where = checked_place(plan, wanted, store)
-        files.inspect(where.folder())
+        upkeep.inspect(where.folder())
         runner = Runner(plan, store, failures=wanted.failures)
         runner.run()
         folder = where.folder()
@@ -141,7 +143,7 @@ def _tell(
 def finish(fresh: pd.DataFrame, where: Place, plan: Plan, wanted: Options) -> Outcome:
     """Deliver rows that a task made by itself, and tell the paths."""
     fresh = fresh.assign(dataset_sha256=where.dataset_sha256, audio_sha256=where.audio_sha256)
-    systems = ([part] for _, part in files.by_system(fresh))
+    systems = ([part] for _, part in by_system(fresh))
     folder, _, written, lost = deliver(where, systems, quiet=wanted.quiet, asked=wanted.metrics)
     return _tell(folder, written, lost, described=experiment.write(plan, wanted, where))
 
@@ -154,7 +156,7 @@ def deliver(
     asked: columns to show beside the profile's. -> the folder, the table as printed, the files written, the systems of
     which every utterance failed.
     """
-    with files.locked(where.base):
+    with upkeep.locked(where.base):
         folder = where.folder()
         renewed = [made for slices in systems if (made := merge.renew(folder, slices)) is not None]
         written = [folder / files.ROWS / made.identity.file_name for made in renewed]
@@ -173,4 +175,4 @@ def labels(rows: pd.DataFrame, made: merge.Renewed) -> list[str]:
 
     distinct = rows[list(vars(made.identity))].drop_duplicates()
     names = system_labels(distinct)
-    return [name for name, row in zip(names, distinct.to_dict("records"), strict=True) if files.identity_of(row) == made.identity]
+    return [name for name, row in zip(names, distinct.to_dict("records"), strict=True) if identity_of(row) == made.identity]

@@ -29,8 +29,8 @@ from bench.probes.division import Division, divide
 from bench.probes.inputs import Inputs
 from bench.probes.jobs import Job
 from bench.probes.settings import Settings, settings
-from bench.results import files
 from bench.results import rows as row_files
+from bench.results import upkeep
 from bench.speech import Dataset
 from bench.stats.labels import called
 from bench.store import Store, key_of
@@ -99,7 +99,7 @@ def run(task: str, wanted: Options) -> outcome.Outcome:
         with Store(wanted.store) as store:
             suffix = "" if protocol == usual else f"-{protocol}"
             place = outcome.checked_place(plan, asked, store, suffix)
-            files.inspect(place.folder())
+            upkeep.inspect(place.folder())
             runner = Runner(plan, store)
             runner.run()
             able, left_out = coded.able(plan.lines, partial(coded.keys, runner, utterances=dataset.utterances))

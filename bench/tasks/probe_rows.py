@@ -19,7 +19,8 @@ from bench.engine.systems import System
 from bench.probes.division import Division
 from bench.probes.jobs import Job
 from bench.probes.settings import Settings
-from bench.results import rows as row_files
+from bench.results import facts as row_facts
+from bench.results import schema
 from bench.stats.labels import called
 from bench.tasks.seeds import cost
 
@@ -53,7 +54,7 @@ def frame(runner: Runner, probed: Sequence[Probed], divisions: Sequence[Division
     subjects: dict[tuple[str, str], list[Probed]] = defaultdict(list)
     for one in probed:
         subjects[one.codec, one.variant].append(one)
-    start = row_files.base(plan) | {
+    start = row_facts.base(plan) | {
         "role": ROLE,
         "metric": "probe", "metric_version": "1",
         "metric_key": probe_key(settings.asdict()),
@@ -67,17 +68,17 @@ def frame(runner: Runner, probed: Sequence[Probed], divisions: Sequence[Division
     records: list[dict[str, Any]] = []
     for (codec, variant), some in subjects.items():
         system = some[0].system
-        about = row_files.system_facts(system, runner.store) if system else row_files.pseudo_facts(codec)
-        about |= {"definitions": row_files.versions(system, "probe", "probe-inputs"), "variant": variant}
+        about = row_facts.system_facts(system, runner.store) if system else row_facts.pseudo_facts(codec)
+        about |= {"definitions": row_facts.versions(system, "probe", "probe-inputs"), "variant": variant}
         row = start | {key: value for key, value in about.items() if key != "settings"}
         for each in _subject_rows(plan.task, some):
             records.append(row | facts[each["utterance"]] | each)
         if system:
             records += [row | facts[u] | each for u, each in _bits(coded[system.label], some)]
-    chance = start | row_files.pseudo_facts(CHANCE) | {"settings": start["settings"]}
+    chance = start | row_facts.pseudo_facts(CHANCE) | {"settings": start["settings"]}
     for division in divisions:
         records += [chance | facts[each["utterance"]] | each for each in chance_rows(plan.task, division)]
-    return row_files.typed(records)
+    return schema.typed(records)
 
 
 def _subject_rows(task: str, some: Sequence[Probed]) -> Iterator[dict[str, Any]]:
@@ -164,4 +165,4 @@ def _bits(coded: Mapping[str, Mapping[str, Any]], some: Sequence[Probed]) -> Ite
             continue
         num, den = record["bits_packed"] / 1000, record["seconds"]
         row = {"utterance": name, "column": "bitrate_packed", "seconds": den}
-        yield name, row | row_files.engine_facts() | {"value": num / den, "num": num, "den": den}
+        yield name, row | row_facts.engine_facts() | {"value": num / den, "num": num, "den": den}

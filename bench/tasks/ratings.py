@@ -19,8 +19,8 @@ from bench.columns import LISTENING
 from bench.errors import BenchError
 from bench.report import trial
 from bench.report.columns import half_width, number
-from bench.results import current, files, merge, publish
-from bench.results import rows as row_files
+from bench.results import current, merge, publish, schema, upkeep
+from bench.results import facts as row_facts
 from bench.stats import bootstrap
 from bench.tasks import columns, options
 
@@ -99,7 +99,7 @@ def take_in(tests: Sequence[Mapping[str, Any]], column: str, results: Path) -> l
         if usual is None:
             raise BenchError(f"the answers of {test['listener']} name no systems")
         for one in test["answers"]:
-            facts = test["rows"].get(one["system"]) or usual | row_files.pseudo_facts(one["system"])
+            facts = test["rows"].get(one["system"]) or usual | row_facts.pseudo_facts(one["system"])
             key = (str(facts["system_key"]) + str(facts["codec"]), one["utterance"])
             counted[key].append(float(one["score"]))
             about[key] = facts | {
@@ -119,6 +119,6 @@ def take_in(tests: Sequence[Mapping[str, Any]], column: str, results: Path) -> l
             "definitions": "{}",
         })  # fmt: skip
     for (folder, _), some in records.items():
-        with files.locked(folder):
-            merge.renew(folder, [row_files.typed(some)])
+        with upkeep.locked(folder):
+            merge.renew(folder, [schema.typed(some)])
     return list(dict.fromkeys(folder for folder, _ in records))

@@ -29,8 +29,8 @@ from bench.probes.restoration import jobs, pairs
 from bench.probes.restoration.jobs import Job
 from bench.probes.restoration.pairs import Pairs
 from bench.probes.restoration.settings import Settings, settings
-from bench.results import files
 from bench.results import rows as row_files
+from bench.results import upkeep
 from bench.stats.labels import CEILING, REFERENCE, UNTREATED, called
 from bench.store import Store, key_of
 from bench.tasks import cards, coded, encoded, mixtures, options, outcome, probe, restored_rows
@@ -116,7 +116,7 @@ def _run(
     with Store(wanted.store) as store:
         scored = replace(plan, dataset=material.tested, comparisons=task.comparisons(columns))
         place = outcome.checked_place(scored, wanted, store, suffix)
-        files.inspect(place.folder())
+        upkeep.inspect(place.folder())
         coder = Runner(plan, store)
         coder.run()
         able, left_out = coded.able(systems, lambda system: _keys(coder, system, material))

@@ -16,7 +16,7 @@ from bench.data.two_voices import VOICES
 from bench.engine.systems import System
 from bench.probes.restoration.jobs import DEFINITION, Job
 from bench.probes.restoration.settings import Settings
-from bench.results import rows as row_files
+from bench.results import schema
 from bench.speech import Dataset
 from bench.stats.labels import UNTREATED
 from bench.tasks import seeds
@@ -70,7 +70,7 @@ def apart(rows: pd.DataFrame, mixtures: Dataset) -> pd.DataFrame:
     places = list(zip(rows["utterance"].astype(str), rows["output"].astype(str), strict=True))
     names = [called(name, output) if output in VOICES else name for name, output in places]
     who = [speakers.get(place, speaker) for place, speaker in zip(places, rows["speaker"].astype(str), strict=True)]
-    return row_files.joined([rows.assign(utterance=names, speaker=who).astype({"utterance": "category", "speaker": "category"})])
+    return schema.joined([rows.assign(utterance=names, speaker=who).astype({"utterance": "category", "speaker": "category"})])
 
 
 def told(rows: pd.DataFrame, restored: Sequence[Restored], role: str, chosen: Settings) -> pd.DataFrame:
@@ -96,7 +96,7 @@ def told(rows: pd.DataFrame, restored: Sequence[Restored], role: str, chosen: Se
         plain = rows[(rows["codec"] == codec) & (rows["role"] == UNTREATED)]
         if len(plain) and not variant:
             made += _wrong_tokens(plain, [heads[0].untreated])
-    return row_files.joined([rows[~ours], row_files.typed(made)])
+    return schema.joined([rows[~ours], schema.typed(made)])
 
 
 def _wrong_tokens(rows: pd.DataFrame, counts: Sequence[Mapping[str, tuple[int, int]]]) -> Iterator[dict[str, Any]]:
@@ -114,7 +114,7 @@ def _wrong_tokens(rows: pd.DataFrame, counts: Sequence[Mapping[str, tuple[int, i
 def _facts(heads: Sequence[Restored], rows: pd.DataFrame, settings: str) -> Iterator[dict[str, Any]]:
     """Of the whole set: size and cost of the heads, and the spread over their seeds."""
     start = seeds.start(rows.drop(columns="seed_of").iloc[0].to_dict(), DEFINITION)
-    start |= {"utterance": "(set)", "speaker": row_files.WHOLE_SET, "language": "-", "detail": settings}
+    start |= {"utterance": "(set)", "speaker": schema.WHOLE_SET, "language": "-", "detail": settings}
     facts = seeds.cost([one.result for one in heads])
     if (spread := _spread(rows)) is not None:
         facts["probe_seed_sd"] = spread

@@ -11,7 +11,7 @@ from statistics import mean
 from typing import Any
 
 from bench import definitions
-from bench.results import rows as row_files
+from bench.results import facts as row_facts
 
 NUMBERS = ("value", "num", "den", "seconds")
 
@@ -45,7 +45,7 @@ def with_definition(known: Any, definition: str) -> str:
 def start(row: Mapping[str, Any], definition: str) -> dict[str, Any]:
     """The fields of a line that the facts of its trainings share. row: any of the line's rows."""
     plain = {"value": None, "num": None, "den": None, "failure": None, "detail": None, "output": "", "against": ""}
-    return {**row, **row_files.engine_facts(), **plain, "definitions": with_definition(row["definitions"], definition)}
+    return {**row, **row_facts.engine_facts(), **plain, "definitions": with_definition(row["definitions"], definition)}
 
 
 def cost(results: Sequence[Mapping[str, Any]]) -> dict[str, float]:

@@ -7,7 +7,7 @@ from statistics import stdev
 from typing import TYPE_CHECKING, Any
 
 from bench.probes.synthesis import jobs
-from bench.results import rows as row_files
+from bench.results import schema
 from bench.tasks import seeds
 from bench.tasks.speaking_training import Trained
 
@@ -31,7 +31,7 @@ def over_seeds(rows: pd.DataFrame, trained: Sequence[Trained], utterances: Seque
         of_system = rows[spoken & (rows["system_key"].astype(str) == system)]
         if len(of_system):
             made += _facts(own, of_system, utterances)
-    return row_files.joined([rows[~spoken], row_files.typed(made)])
+    return schema.joined([rows[~spoken], schema.typed(made)])
 
 
 def _facts(own: Sequence[Trained], rows: pd.DataFrame, utterances: Sequence[str]) -> Iterator[dict[str, Any]]:

@@ -20,8 +20,9 @@ from bench.engine.runner import Runner
 from bench.engine.systems import System
 from bench.errors import BenchError
 from bench.guard import guarded
-from bench.results import files
 from bench.results import rows as row_files
+from bench.results import schema, upkeep
+from bench.results.identity import by_system
 from bench.stats.labels import CEILING
 from bench.store import Store
 from bench.tasks import cards, loadable, options, outcome
@@ -87,24 +88,24 @@ def _run(plan: Plan, wanted: Options) -> outcome.Outcome:
     outcome.announce(plan, wanted.results)
     with Store(wanted.store) as store:
         where = outcome.checked_place(plan, wanted, store)
-        files.inspect(where.folder())
+        upkeep.inspect(where.folder())
         runner = Runner(plan, store, failures=wanted.failures)
         runner.run()
         rows = row_files.frame(plan, store, runner.failures)
         row_files.note_needs(plan, store, where.folder())
-    return outcome.finish(row_files.joined([rows, percentiles(rows)]), where, plan, wanted)
+    return outcome.finish(schema.joined([rows, percentiles(rows)]), where, plan, wanted)
 
 
 def percentiles(rows: pd.DataFrame) -> pd.DataFrame:
     """p50, p95 and p99 of the times of all chunks of each system, as rows of the whole set."""
     times = rows[(rows["column"].astype(str) == "chunk_times") & rows["detail"].notna() & rows["failure"].isna()]
     made = []
-    for _, part in files.by_system(times):
+    for _, part in by_system(times):
         every = sorted(1000 * second for detail in part["detail"].astype(str) for second in json.loads(detail))
-        about = part.iloc[0].to_dict() | {"utterance": "(set)", "speaker": row_files.WHOLE_SET, "language": "-"}
+        about = part.iloc[0].to_dict() | {"utterance": "(set)", "speaker": schema.WHOLE_SET, "language": "-"}
         for percent in PERCENTILES:
             made.append(about | {"column": f"chunk_p{percent}_ms", "value": _percentile(every, percent), "detail": None})
-    return row_files.typed(made)
+    return schema.typed(made)
 
 
 def _percentile(ordered: Sequence[float], percent: float) -> float:

@@ -22,8 +22,8 @@ from bench.errors import BenchError
 from bench.guard import guarded
 from bench.probes.division import Division
 from bench.probes.synthesis.settings import Settings, settings
-from bench.results import files
 from bench.results import rows as row_files
+from bench.results import upkeep
 from bench.speech import BY_HEART, WHAT_CONDITIONS_MEAN, Dataset, Utterance
 from bench.stats.labels import CEILING, REFERENCE
 from bench.store import Store, key_of
@@ -76,7 +76,7 @@ def _run(
         against = tuple(c for c in columns if c not in {*ENGINE, *SYNTHESIS})
         speaking = replace(plan, dataset=spoken, comparisons=(Comparison(against, against=TARGET),))
         where = outcome.checked_place(speaking, wanted, store, suffix)
-        files.inspect(where.folder())
+        upkeep.inspect(where.folder())
         runner = Runner(plan, store)
         runner.run()
         able, left_out = speaking_training.able(runner, division)

@@ -26,8 +26,9 @@ from bench.engine.runner import Runner
 from bench.engine.systems import System
 from bench.errors import UnknownName
 from bench.guard import guarded
-from bench.results import files
+from bench.results import facts as row_facts
 from bench.results import rows as row_files
+from bench.results import schema, upkeep
 from bench.stats.labels import CEILING, REFERENCE
 from bench.store import Store
 from bench.tasks import cards, loadable, options, outcome, trials
@@ -111,7 +112,7 @@ def _run(listed: Trials, columns: Mapping[str, tuple[str, ...]], wanted: Options
     outcome.announce(plan, wanted.results)
     with Store(wanted.store) as store:
         where = outcome.checked_place(plan, wanted, store)
-        files.inspect(where.folder())
+        upkeep.inspect(where.folder())
         runner = Runner(plan, store, failures=wanted.failures)
         runner.run()
         rows = _told(row_files.frame(plan, store, runner.failures), systems, columns)
@@ -172,14 +173,14 @@ def _told(rows: pd.DataFrame, systems: Sequence[System], columns: Mapping[str, S
     told = column.isin(list(ENGINE)) & ~column.str.startswith("bitrate_")
     kept = rows[column.isin(list(wanted)) | (told & (rows["role"].astype(str) != REFERENCE))]
     nominal = [_nominal(kept, system) for system in systems]
-    return row_files.joined([kept, *(part for part in nominal if len(part))])
+    return schema.joined([kept, *(part for part in nominal if len(part))])
 
 
 def _nominal(rows: pd.DataFrame, system: System) -> pd.DataFrame:
     if system.point.bitrate_kbps is None:
         return rows.iloc[:0]
     own = rows[rows["system_key"].astype(str) == system.key].drop_duplicates(["role", "variant", "utterance"])
-    about = row_files.engine_facts() | {"failure": None, "detail": None}
+    about = row_facts.engine_facts() | {"failure": None, "detail": None}
     nominal = {"column": "bitrate_nominal", "value": system.point.bitrate_kbps, "num": None, "den": None, "against": ""}
     return own.assign(**about, **nominal)
 

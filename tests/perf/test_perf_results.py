@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from bench.results import current, files, merge, publish
+from bench.results import current, merge, publish, schema
 from bench.tasks import columns
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "results"))
@@ -23,7 +23,7 @@ UTTERANCES, SPEAKERS, CODECS = 20_000, 1_000, 10
 
 
 def slices(codec: str, seed: int) -> Iterator[pa.Table]:
-    base = files.as_arrow(rows(codec, SCORES, 1))
+    base = schema.as_arrow(rows(codec, SCORES, 1))
     rng = np.random.default_rng(seed)
     for start in range(0, UTTERANCES, 2000):
         which = np.repeat(np.arange(start, start + 2000), len(SCORES))

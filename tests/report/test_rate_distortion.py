@@ -11,7 +11,7 @@ from bench.columns import ENGINE
 from bench.metrics import Column
 from bench.report import leaderboard, rate_distortion
 from bench.report.summary import summaries
-from bench.results import rows as row_files
+from bench.results import schema
 
 COLUMNS = {
     "stoi": Column("stoi", "STOI", "", "higher", 0, 1), "dwer": Column("dwer", "dWER", "%", "lower", scale=100.0),
@@ -34,7 +34,7 @@ def table() -> pd.DataFrame:
                     "utterance": f"u{n}", "speaker": f"s{n}", "seconds": 3.0, "column": column, "metric": "m",
                     "metric_version": "1", "value": value,
                 })  # fmt: skip
-    return row_files.typed(made)
+    return schema.typed(made)
 
 
 def test_twice_the_rate_for_the_same_score() -> None:

@@ -12,7 +12,7 @@ from bench.cli.main import main
 from bench.errors import BenchError, UnknownName
 from bench.metrics import Column
 from bench.report import slices
-from bench.results import rows as row_files
+from bench.results import schema
 from bench.speech import Dataset, Utterance
 
 COLUMNS = {"stoi": Column("stoi", "STOI", "", "higher", 0, 1), "dwer": Column("dwer", "dWER", "%", "lower", scale=100.0)}
@@ -20,7 +20,7 @@ COLUMNS = {"stoi": Column("stoi", "STOI", "", "higher", 0, 1), "dwer": Column("d
 
 def rows(values: list[float], speakers: list[str] | None = None, seconds: float = 3.0, column: str = "stoi") -> pd.DataFrame:
     speakers = speakers or [f"s{n}" for n in range(len(values))]
-    return row_files.typed(
+    return schema.typed(
         {
             "task": "resynthesis", "dataset": "toy", "condition": "clean", "codec": "a@1", "weights": "none",
             "utterance": f"u{n}", "speaker": speaker, "language": "en" if n % 2 else "de", "seconds": seconds + n,

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from bench.results.merge import card_settings
-from bench.results.rows import typed
+from bench.results.schema import typed
 
 
 def rows(

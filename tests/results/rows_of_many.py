@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from bench.columns import every_column
 from bench.results import current, files, merge, publish
-from bench.results.rows import SCHEMA
+from bench.results.schema import SCHEMA
 
 SPEAKERS = 500
 COLUMNS = ("stoi", "pesq_wb", "bitrate_packed", "gain_db", "wave")

@@ -9,7 +9,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from bench.results import earlier, files, merge
+from bench.results import earlier, files, merge, schema, upkeep
+from bench.results.identity import identity_of
 from bench.stats.labels import called, codec_of, name_of, system_labels, tags_of, variant_of
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -32,7 +33,7 @@ BEFORE = {
 
 def write_earlier(table: Path, codec: str, role: str, name: str, value: float) -> None:
     """A file as it was written before there was a field `variant`."""
-    rows = files.as_arrow(made.rows(codec, role=role, value=value)).drop_columns(["variant"])
+    rows = schema.as_arrow(made.rows(codec, role=role, value=value)).drop_columns(["variant"])
     facts = {"format": 2, "codec": codec, "role": role, "weights": "none", "weights_sha256": "none", "device_kind": "cpu",
              "system_key": "key", "dataset_sha256": "aa", "audio_sha256": "bb"}  # fmt: skip
     (table / "rows").mkdir(parents=True, exist_ok=True)
@@ -53,19 +54,19 @@ def test_earlier_files_read_as_todays_and_are_renewed_once(tmp_path: Path) -> No
     told = set(read[["codec", "role", "variant"]].astype(str).itertuples(index=False, name=None))
     assert told == set(BEFORE.values())
     assert set(system_labels(read)) == {codec for codec, _ in BEFORE}
-    written = files.renew_format(tmp_path)
+    written = upkeep.renew_format(tmp_path)
     assert len(written) == len([now for before, now in BEFORE.items() if before != now[:2]])
-    assert files.renew_format(tmp_path) == []
+    assert upkeep.renew_format(tmp_path) == []
     again = files.read(tmp_path)
     order = ["codec", "role", "variant", "utterance", "column"]
     assert again.astype(str).sort_values(order).values.tolist() == read.astype(str).sort_values(order).values.tolist()
     for path in written:
-        assert files.identity_of(files.about(path)).file_name == path.name
+        assert identity_of(files.about(path)).file_name == path.name
 
 
 def test_a_run_renews_the_file_that_was_written_earlier(tmp_path: Path) -> None:
     write_earlier(tmp_path, "lyra@6 (ceiling)", "ceiling", "lyra@6-ceiling--abc123.parquet", 0.1)
-    files.inspect(tmp_path)
+    upkeep.inspect(tmp_path)
     renewed = merge.renew(tmp_path, [made.rows("lyra@6", ["stoi"], role="ceiling", value=0.9)])
     assert renewed is not None and [path.name for path in files.paths(tmp_path)] == [renewed.identity.file_name]
     means = files.read(tmp_path).groupby("column", observed=True)["value"].mean()
@@ -76,7 +77,7 @@ def test_a_later_file_is_not_written_over(tmp_path: Path) -> None:
     merge.renew(tmp_path, [made.rows("lyra@6", role="ceiling", value=0.9)])
     write_earlier(tmp_path, "lyra@6 (ceiling)", "ceiling", "old.parquet", 0.1)
     before = (tmp_path / "rows" / "old.parquet").read_bytes()
-    [aside] = files.renew_format(tmp_path)
+    [aside] = upkeep.renew_format(tmp_path)
     assert aside.read_bytes() == before and len(files.paths(tmp_path)) == 1
     assert files.read(tmp_path)["value"].min() >= 0.9
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.metrics import Column
 from bench.results.publish import facts_table
-from bench.results.rows import typed
+from bench.results.schema import typed
 
 KNOWN = {"code_usage": Column("code_usage", "code usage", "%", "neither", scale=100.0, decimals=1)}
 

@@ -15,7 +15,7 @@ from huggingface_hub.repocard_data import model_index_to_eval_results
 from bench import cli
 from bench.report.summary import Summary, summaries
 from bench.results import export, hub, merge, publish
-from bench.results.rows import split
+from bench.results.schema import split
 from bench.tasks import columns, options
 
 TABLE = options.COMMITTED / "resynthesis" / "librispeech-test-clean+test-other"

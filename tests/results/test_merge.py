@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from bench.errors import BenchError
-from bench.results import files, merge
+from bench.results import files, merge, upkeep
+from bench.results.identity import Identity
 
 sys.path.insert(0, str(Path(__file__).parent))
 from made import rows
@@ -103,7 +104,7 @@ def test_what_nobody_here_knows_is_no_reason(tmp_path: Path) -> None:
 
 
 def _one_run(table: Path, codec: str, round_: int) -> None:
-    with files.locked(table):
+    with upkeep.locked(table):
         merge.renew(table, [rows(codec, ("stoi",), value=float(round_))])
         merge.read(table)
 
@@ -120,7 +121,7 @@ def test_three_codecs_at_once_twenty_rounds(tmp_path: Path) -> None:
 
 
 def _one_column(table: Path, column: str) -> None:
-    with files.locked(table):
+    with upkeep.locked(table):
         merge.renew(table, [rows("opus@6", (column,))])
 
 
@@ -146,7 +147,7 @@ def test_a_damaged_file_is_kept_aside_and_told(tmp_path: Path, damage: str, caps
         flipped = whole[:middle] + bytes(255 - b for b in whole[middle : middle + 64]) + whole[middle + 64 :]
         path.write_bytes({"text": b"not rows", "cut": whole[: len(whole) // 2], "flipped": flipped}[damage])
     damaged = path.read_bytes()
-    files.inspect(tmp_path)
+    upkeep.inspect(tmp_path)
     told = capsys.readouterr().err
     assert "opus@6.parquet" in told and "opus@6.parquet.damaged-1" in told and "run again" in told
     assert (tmp_path / "rows" / "opus@6.parquet.damaged-1").read_bytes() == damaged
@@ -184,7 +185,7 @@ def test_lists_of_one_name_never_mix(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("codec", ["a b@1", "a_b@1", "../up@1", "a/b@1", "ä@1", "x" * 300 + "@1", "path:x@1"])
 def test_file_names_are_safe_and_distinct(codec: str) -> None:
-    names = {files.Identity(one, "none", "none", "cpu", "resynthesis").file_name for one in (codec, "a-b@1")}
+    names = {Identity(one, "none", "none", "cpu", "resynthesis").file_name for one in (codec, "a-b@1")}
     assert len(names) == 2
     for name in names:
         assert name.isascii() and "/" not in name and not name.startswith(".") and len(name) < 200

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.results.rows import typed
+from bench.results.schema import typed
 from bench.tasks import columns
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench import cli, data
-from bench.results import files
+from bench.results import files, writer
 
 TABLE = "resynthesis/folder-speech"
 
@@ -48,10 +48,10 @@ def test_the_worst_come_first_with_their_scores(run: Path) -> None:
 def test_scores_of_other_code_are_not_shown(run: Path) -> None:
     rows = files.read(run / TABLE)
     try:
-        files.write(rows.assign(system_key="of yesterday"), run / TABLE)
+        writer.write(rows.assign(system_key="of yesterday"), run / TABLE)
         code, text = listen(run, "--codec", "g722", "--count", "2")
     finally:
-        files.write(rows, run / TABLE)
+        writer.write(rows, run / TABLE)
     assert code == 0 and "no scores of these systems yet" in text and text.count("<audio") == 2 * 2
 
 

@@ -13,7 +13,7 @@ from bench.coding import codec as coding
 from bench.coding.codec import Codec, Wave
 from bench.coding.codes import Codes, Tokens
 from bench.engine.clock import Clock
-from bench.results import rows as row_files
+from bench.results import schema
 from bench.tasks import chunks, streaming
 from bench.tasks.chunks import Piece, Sizes
 
@@ -136,7 +136,7 @@ def test_first_sample_waits_for_its_chunk_and_its_computing() -> None:
 
 def test_percentiles_are_of_all_chunks_of_a_system() -> None:
     times = [[0.001 * n for n in range(1, 51)], [0.001 * n for n in range(51, 101)]]
-    made = row_files.typed(
+    made = schema.typed(
         {"codec": "a", "utterance": str(n), "speaker": "s", "column": "chunk_times", "detail": json.dumps(some)}
         for n, some in enumerate(times)
     )
@@ -144,7 +144,7 @@ def test_percentiles_are_of_all_chunks_of_a_system() -> None:
     assert dict(zip(found["column"].astype(str), found["value"], strict=True)) == pytest.approx(
         {"chunk_p50_ms": 50.0, "chunk_p95_ms": 95.0, "chunk_p99_ms": 99.0}
     )
-    assert set(found["speaker"].astype(str)) == {row_files.WHOLE_SET}
+    assert set(found["speaker"].astype(str)) == {schema.WHOLE_SET}
 
 
 def test_table_of_the_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
