@@ -1,35 +1,30 @@
-"""What a worker does with a job: makes the waves that are not known, scores them, reports. It opens no store.
-
-Loaded codecs stay between jobs (the last few), and so does a codec's failure to load.
-"""
+"""What a worker does with a job: makes the waves that are not known, scores them, reports. It opens no store."""
 
 from __future__ import annotations
 
 import socket
 import traceback
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from bench import adapters, device, provenance
+from bench import device, provenance
 from bench.batches import out_of_memory
 from bench.engine import memory, scoring
 from bench.engine.clock import Clock
 from bench.engine.jobs import Due, Failure, Job, Report, output_key
+from bench.engine.loaded import CodecBroken, Codecs, load
 from bench.engine.pairing import Waves
 from bench.engine.producers import make_each
 from bench.engine.records import Record
 from bench.engine.systems import System
-from bench.errors import BenchError, in_words, is_interrupt
+from bench.errors import BenchError, in_words
 from bench.fetch.weights import by_digest
 from bench.metrics import PASSING, Metric, MetricFailure, Signal, find
 from bench.store import dumps, loads
 from bench.validity.bits import fresh_decode
-
-_KEEP_CODECS = 2
 
 
 class VersionsDiffer(BenchError):
@@ -40,57 +35,7 @@ class NotSeen(BenchError):
     """A worker on another machine does not see a file of the driver's."""
 
 
-class CodecBroken(Exception):
-    """A codec that cannot be loaded, or fails on a second of faint noise."""
-
-
-class _Codecs:
-    """Loaded codecs of this process, and what came of loading those that failed."""
-
-    def __init__(self) -> None:
-        self._loaded: OrderedDict[str, Any] = OrderedDict()
-        self._broken: dict[str, str] = {}
-
-    def get(self, system: System) -> Any:
-        """The codec of `system`. Raises CodecBroken, MemoryError."""
-        key = system.key
-        if key in self._broken:
-            raise CodecBroken(self._broken[key])
-        if key not in self._loaded:
-            while len(self._loaded) >= _KEEP_CODECS:
-                self._loaded.popitem(last=False)
-            try:
-                self._loaded[key] = load(system)
-            except BaseException as error:
-                if is_interrupt(error):
-                    raise
-                if out_of_memory(error):
-                    # The machine's fault, and perhaps not for long.
-                    self._loaded.clear()
-                    device.release()
-                    raise MemoryError(f"no memory to load the codec: does another process hold it? {in_words(error)}") from None
-                self._broken[key] = f"the codec could not be loaded: {in_words(error)}"
-                raise CodecBroken(self._broken[key]) from error
-        self._loaded.move_to_end(key)
-        return self._loaded[key]
-
-
-_codecs = _Codecs()
-
-
-def load(system: System) -> Any:
-    """The codec of `system` on this worker's device, warmed up so that lazy set-up is not counted as coding time."""
-    import numpy as np
-
-    from bench.coding.codec import roundtrip
-
-    where = device.own(system.device)
-    if not device.is_cpu(where):
-        device.full_precision()
-    codec = adapters.load(system.point, system.weights, where)
-    if not hasattr(codec, "decoded_for"):
-        roundtrip(codec, np.random.default_rng(0).normal(0.0, 0.01, codec.sample_rate).astype(np.float32))
-    return codec
+_codecs = Codecs()
 
 
 def run(job: Job) -> Report:

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bench.metrics import Column
-from bench.report import agreement, papers, rate_distortion, treatment
 from bench.report import overview as first
+from bench.report import papers, rate_distortion, wording
 from bench.report.columns import column_of, fact_names, half_width, heading, number, score_names
-from bench.report.design import SHARED_VOICES
 from bench.report.overview import themes
 from bench.report.papers import Papers
-from bench.report.summary import DRAWS, STARRED_FROM, Cell, Summary, summaries
+from bench.report.summary import DRAWS, Cell, Summary, summaries
 from bench.report.text import clean, code, grid, markdown_table, markup
-from bench.speech import WHAT_CONDITIONS_MEAN
 from bench.stats.labels import name_of
 from bench.stats.parts import Part
-from bench.stats.resampling import GROUPS, MOST_UNITS, SEED
+from bench.stats.resampling import SEED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,12 +26,6 @@ COLUMNS_PER_TABLE = 5
 """Scores beside one another: what a page of 1000 pixels shows without moving sideways."""
 TERMINAL = 100
 """Columns of a terminal that the first table keeps within."""
-SHARED = ("Y", SHARED_VOICES)
-CLAIM = {
-    "cluster": "bootstrap over {units} speakers",
-    "stratified": "bootstrap over utterances within {units} speakers",
-    "utterance": "bootstrap over utterances",
-}
 
 
 def markdown(
@@ -72,7 +64,7 @@ def terminal(
     out = []
     for summary in made or summaries(rows, columns, draws, seed):
         out.append(clean(f"{summary.group.task} | {summary.group.dataset} | {summary.group.condition}"))
-        out += header(summary)
+        out += wording.header(summary)
         out += _terminal_overview(summary, columns, width, color)
         names = score_names(summary.columns, columns)
         head = ["codec", "kbps", *(heading(column_of(name, columns)) for name in names), "n"]
@@ -86,25 +78,14 @@ def terminal(
             for system in summary.systems
         ]
         out += ["", grid(head, lines, width, keep=2)]
-        out += [clean(line) for line in _failed(summary, names)]
+        out += [clean(line) for line in wording.failed(summary, names)]
         out += [
             "",
-            *_notes(summary, "bold" if color else "*", clean),
-            *_agreed(summary, columns),
+            *wording.how_to_read(summary, "bold" if color else "*", clean),
+            *wording.agreed(summary, columns),
             *papers.sources(summary, names, reported or {}, "in brackets"),
         ]
     return "\n".join(out) + "\n"
-
-
-def _failed(summary: Summary, names: Sequence[str]) -> list[str]:
-    """One line for each system with failures: how many utterances, and the commonest reason."""
-    out = []
-    for system in summary.systems:
-        if count := summary.failed(system, names):
-            kind, times, detail = summary.reasons.get(system, ("no score", count, ""))
-            reason = f"{kind} ({times}): {detail}" if detail else f"{kind} ({times})"
-            out.append(f"failed: {system}: {count} of {summary.utterances} utterances, most often {reason}"[:300])
-    return ["", *out] if out else []
 
 
 def _markdown(
@@ -116,7 +97,7 @@ def _markdown(
     group = summary.group
     names = score_names(summary.columns, columns)
     out = [f"{'#' * level} {group.task} · {markup(group.dataset)} · {group.condition}", ""]
-    told = header(summary)
+    told = wording.header(summary)
     out += [told[0], *(f"\n> **{line}**" for line in told[1:]), "", *_markdown_overview(summary, columns, level)]
     for title, block in _blocks(names):
         out += [f"{'#' * (level + 1)} {title}", ""] if title else []
@@ -131,7 +112,11 @@ def _markdown(
             for system in summary.systems
         ]
         out += [markdown_table(head, lines), ""]
-    under = (*_notes(summary, "**bold**", markup), *_agreed(summary, columns), *papers.sources(summary, names, reported, "paper"))
+    under = (
+        *wording.how_to_read(summary, "**bold**", markup),
+        *wording.agreed(summary, columns),
+        *papers.sources(summary, names, reported, "paper"),
+    )
     out += [*("- " + note for note in under), ""]
     out += _details("What the authors report besides", papers.besides(summary, names, reported))
     out += _details("What the bits are worth", rate_distortion.footer(summary, columns))
@@ -192,25 +177,6 @@ def _terminal_overview(summary: Summary, columns: Mapping[str, Column], width: i
         "",
         textwrap.fill(first.NOTE, min(width, TERMINAL)),
     ]
-
-
-def header(summary: Summary) -> list[str]:
-    """What was run: utterances, speakers, duration, kind of speech, its list; whether it is only a part."""
-    group = summary.group
-    minutes = f"{summary.seconds / 60:.1f} min" if summary.seconds < 5400 else f"{summary.seconds / 3600:.2f} h"
-    kind = "synthetic speech" if summary.synthetic else "recorded speech"
-    sha = f", list {group.dataset_sha256[:12]}" if group.dataset_sha256 else ""
-    out = [f"{summary.utterances} utterances, {summary.speakers} speakers, {minutes}, {kind}{sha}"]
-    if group.condition in WHAT_CONDITIONS_MEAN:
-        out.append(WHAT_CONDITIONS_MEAN[group.condition])
-    if summary.partial:
-        out.append("Partial: only some of the set's utterances were run; do not quote these numbers.")
-    if shared := [system for system in summary.systems if SHARED in summary.marks.get(system, ())]:
-        out.append(
-            f"{SHARED[0]}: {SHARED[1]} ({len(shared)} of {len(summary.systems)} rows): their scores are flattered here; "
-            "recorded speech tells more of them."
-        )
-    return out
 
 
 def _letters(summary: Summary, system: str, before: str) -> str:
@@ -274,28 +240,6 @@ def _plain(
     return f"{text} ({paper.value:.{column.decimals}f})" if paper else text
 
 
-def _notes(summary: Summary, bold: str, name: Callable[[str], str]) -> list[str]:
-    claim = CLAIM[summary.scheme].format(units=summary.speakers)
-    if (summary.speakers if summary.scheme == "cluster" else summary.utterances) > MOST_UNITS:
-        claim += f", drawn in {GROUPS:,} random groups"
-    out = [
-        f"±: half of the 95 % interval ({claim}, {summary.draws:,} draws, seed {summary.seed}). "
-        f"{bold}: the best, and every codec whose paired 95 % interval against it includes 0; "
-        f"neither where n is below {100 * STARRED_FROM:.0f} % of the column's largest."
-    ]
-    legend: dict[str, str] = {}
-    for system in summary.systems:
-        for mark, meaning in summary.marks.get(system, ()):
-            text, counted, count = meaning.rpartition(" (")
-            text, entry = (text, f"{name(system)} ({count}") if counted else (meaning, name(system))
-            legend[mark] = f"{legend[mark]}, {entry}" if mark in legend else f"{mark}: {text}: {entry}"
-    return [*out, *dict.fromkeys(summary.blind.values()), *(legend[mark] for mark in sorted(legend)), *summary.originals]
-
-
-def _agreed(summary: Summary, columns: Mapping[str, Column]) -> list[str]:
-    return [told for told in (agreement.line(summary, columns), treatment.line(summary, columns)) if told]
-
-
 def _fact_table(summary: Summary, columns: Mapping[str, Column]) -> str:
     names = fact_names(summary.columns, columns)
     if not names:
@@ -344,8 +288,3 @@ def _failures(cell: Cell) -> str:
 
 def _details(title: str, body: str) -> list[str]:
     return [f"<details><summary>{title}</summary>", "", body, "", "</details>", ""] if body else []
-
-
-def notes(summary: Summary) -> list[str]:
-    """How to read the table of a summary, a line each, as plain text."""
-    return [first.NOTE, *_notes(summary, "bold", clean)]

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.metrics import Column
-from bench.report import bands, leaderboard, rate_distortion
+from bench.report import bands, rate_distortion, wording
 from bench.report import overview as first
 from bench.report.columns import TOP_FAMILIES, column_of, family, half_width, heading, number, score_names
 from bench.report.palette import Style, style
-from bench.report.plots import look_of, series
+from bench.report.series import look_of, series
 from bench.report.summary import Cell, Summary
 from bench.stats import bootstrap
 from bench.stats.resampling import Floats
@@ -60,8 +60,8 @@ def _title(summary: Summary) -> str:
 
 def _section(i: int, summary: Summary, columns: Mapping[str, Column]) -> str:
     names = score_names(summary.columns, columns)
-    notes = "".join(f"<li>{escape(note)}</li>" for note in leaderboard.notes(summary))
-    header = "".join(f"<p>{escape(line)}</p>" for line in leaderboard.header(summary))
+    notes = "".join(f"<li>{escape(note)}</li>" for note in wording.notes(summary))
+    header = "".join(f"<p>{escape(line)}</p>" for line in wording.header(summary))
     plot = [name for name in names if name not in summary.blind]
     rated = any(summary.kbps(system) > 0 for system in summary.systems)
     parts = [f'<section id="t{i}"><h2>{escape(_title(summary))}</h2>{header}', _table(i, summary, names, columns)]

@@ -7,7 +7,6 @@ their points, not in a legend, by trying places around each point until nothing 
 from __future__ import annotations
 
 import math
-import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench.errors import BenchError
 from bench.metrics import Column
@@ -25,8 +23,9 @@ from bench.report.design import SHARED_VOICES
 from bench.report.overview import FLOOR_FAMILIES
 from bench.report.palette import Style
 from bench.report.palette import style as style_of
-from bench.report.summary import DRAWS, Cell, Summary, summaries
-from bench.stats.labels import name_of, tags_of
+from bench.report.placing import label
+from bench.report.series import cell_of, points_of, series
+from bench.report.summary import DRAWS, Summary, summaries
 from bench.stats.parts import Part
 from bench.stats.resampling import SEED
 
@@ -34,21 +33,11 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-Floats = NDArray[np.float64]
 MAIN_COLUMNS = ("pesq_wb", "stoi", "distillmos", "dwer", "utmos", "sim", "dnsmos_p808", "estoi")
 """Starts of the column names that are drawn when nothing else is asked for, in this order."""
 PANELS = 6
 LONE = 1.5
 TICK_STEPS = ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7), tuple(step / 2 for step in range(2, 20)))
-_PLACES = np.array(
-    [
-        (radius * math.cos(angle), radius * math.sin(angle))
-        for radius in (9, 14, 20, 27, 36, 48, 62, 80)
-        for angle in np.linspace(0, 2 * math.pi, 16, endpoint=False)
-    ]
-)
-# gr1-0.5, 12, 6 (decoded audio); not v2
-_RATE = re.compile(r"(?:(?P<which>.+)-)?[\d.]*(?P<used> \(.+\))?")
 
 
 @dataclass(frozen=True)
@@ -59,31 +48,6 @@ class Printed:
     kbps: float
     column: str
     value: float
-
-
-def look_of(system: str) -> str:
-    """What shares a colour: the family, with its weights where they are not the official ones."""
-    tags = tags_of(system)
-    return family(system) + (f" [{tags}]" if tags and not tags.startswith("official") else "")
-
-
-def series(system: str) -> str:
-    """What is joined by a line and named: the rates of one codec. Points that end in no rate (FreeCodec's v2 and v3) are
-    each by itself: a line between them would say nothing."""
-    rate = _RATE.fullmatch(_operating_point(system))
-    which, used = (rate["which"], rate["used"]) if rate else (_operating_point(system), None)
-    look = look_of(system)
-    tags = tags_of(look)
-    return name_of(look) + (f"@{which}" if which else "") + (used or "") + (f" [{tags}]" if tags else "")
-
-
-def unrated(system: str) -> str:
-    """`v2` of `freecodec@v2 [nano]`; empty where the point is a rate."""
-    return "" if _RATE.fullmatch(_operating_point(system)) else _operating_point(system)
-
-
-def _operating_point(system: str) -> str:
-    return name_of(system).partition("@")[2]
 
 
 def rate_distortion(
@@ -176,7 +140,7 @@ def _figure(
     figure.draw_without_rendering()  # settles the layout, so that pixels mean something ...
     figure.set_layout_engine("none")  # ... also when the names have been added
     for axis, column in zip(axes, columns, strict=False):
-        _label(axis, summary, column, systems, style)
+        label(axis, summary, column, systems, style)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Software": None} if path.suffix == ".png" else None)
     return path
@@ -192,7 +156,7 @@ def _panel(
     axis.set_xscale("log")
     axis.margins(x=0.11)  # names of the outermost codecs stay inside
     for name, look in style.items():
-        points = _points(summary, systems, name, column)
+        points = points_of(summary, systems, name, column)
         if not points:
             continue
         x = [rate for rate, _ in points]
@@ -218,9 +182,9 @@ def _panel(
             markeredgecolor=edge[0],
             markeredgewidth=edge[1],
         )
-    tops = [s for s in summary.systems if family(s) in TOP_FAMILIES and _cell(summary, s, column).n]
+    tops = [s for s in summary.systems if family(s) in TOP_FAMILIES and cell_of(summary, s, column).n]
     if tops:
-        cell = _cell(summary, tops[0], column)
+        cell = cell_of(summary, tops[0], column)
         axis.axhline(cell.value * column.scale, color="0.35", linestyle=(0, (5, 3)), linewidth=1, zorder=1)
         if cell.high > cell.low:
             axis.axhspan(cell.low * column.scale, cell.high * column.scale, color="0.9", zorder=0)
@@ -258,7 +222,7 @@ def limits(values: Sequence[float]) -> tuple[float, float] | None:
 
 def _bound(axis: Axes, summary: Summary, column: Column, systems: Sequence[str], style: Mapping[str, Style]) -> None:
     """End the axis before a lone value, and tell it at the edge with an arrow."""
-    cells = {system: _cell(summary, system, column) for system in systems}
+    cells = {system: cell_of(summary, system, column) for system in systems}
     values = {system: cell.value * column.scale for system, cell in cells.items() if math.isfinite(cell.value)}
     ends = limits(list(values.values()))
     if ends is None:
@@ -319,127 +283,5 @@ def _ticks(low: float, high: float) -> list[float]:
     return ticks
 
 
-def _cell(summary: Summary, system: str, column: Column) -> Cell:
-    return summary.cells.get((system, column.name), Cell(float("nan"), float("nan"), float("nan"), 0, {}))
-
-
-def _points(summary: Summary, systems: Sequence[str], name: str, column: Column) -> list[tuple[float, Cell]]:
-    """Bit rate in kbit/s and cell of each scored operating point of a series, by rate."""
-    found = [(summary.kbps(s), _cell(summary, s, column)) for s in systems if series(s) == name]
-    return sorted((point for point in found if point[1].n), key=lambda point: (point[0], point[1].value))
-
-
 def _reach(high: float, low: float) -> float:
     return 0.0 if math.isnan(high - low) else max(0.0, high - low)
-
-
-def _label(
-    axis: Axes,
-    summary: Summary,
-    column: Column,
-    systems: Sequence[str],
-    style: Mapping[str, Style],
-) -> None:
-    """Name each series once per panel, and the dashed line, where the names hide nothing."""
-    canvas: Any = axis.figure.canvas  # Agg's: it alone measures text without drawing it
-    renderer = canvas.get_renderer()
-    scale = axis.figure.dpi / 72
-    frame = np.array(axis.get_window_extent(renderer).extents)
-    spots: dict[str, Floats] = {}
-    points_of: dict[str, dict[str, str]] = {}  # look -> series -> operating point
-    ink: list[Floats] = []  # points along the lines
-    for name in style:
-        line = [(rate, cell.value * column.scale) for rate, cell in _points(summary, systems, name, column)]
-        if line:
-            pixels = axis.transData.transform(np.array(line))
-            inside = pixels[(pixels[:, 1] >= frame[1]) & (pixels[:, 1] <= frame[3])]
-            if not len(inside):
-                continue
-            spots[name] = inside
-            ink += [np.linspace(a, b, max(2, int(np.hypot(*(b - a)) / 5))) for a, b in pairwise(pixels)]
-            bars = [
-                ((x, cell.low * column.scale), (x, cell.high * column.scale))
-                for x, cell in _points(summary, systems, name, column)
-                if cell.low < cell.high
-            ]
-            ink += [axis.transData.transform(np.linspace(bottom, top, 12)) for bottom, top in bars]
-    for system in systems:
-        if unrated(system) and series(system) in spots:
-            points_of.setdefault(look_of(system), {})[series(system)] = unrated(system)
-    words, style = {name: name for name in spots}, dict(style)
-    points = np.concatenate(list(spots.values()))
-    for look, named in points_of.items():
-        if len(named) > 1:  # the family's name once, and short ones at the points
-            words |= named | {look: look}
-            style[look] = style[next(iter(named))]
-            spots[look] = np.concatenate([spots[name] for name in named])
-    taken = [np.hstack([points - 4 * scale, points + 4 * scale])]
-    tops = [s for s in summary.systems if family(s) in TOP_FAMILIES and _cell(summary, s, column).n]
-    if tops:
-        _, y = axis.transData.transform((1, _cell(summary, tops[0], column).value * column.scale))
-        label = axis.annotate(
-            family(tops[0]),
-            (frame[0] + 3 * scale, y),
-            xycoords="figure pixels",
-            fontsize=8,
-            color="0.35",
-            va="bottom",
-            ha="left",
-            xytext=(0, 1.5),
-            textcoords="offset points",
-        )
-        taken.append(np.array([label.get_window_extent(renderer).extents]))
-        ink.append(np.linspace((frame[0], y), (frame[2], y), 200))
-    lines = np.concatenate(ink) if ink else np.zeros((0, 2))
-    crowd = {name: min(float(np.sort(np.hypot(*(points - p).T))[:3].sum()) for p in mine) for name, mine in spots.items()}
-    for name in sorted(spots, key=lambda n: crowd[n]):  # the crowded ones choose first
-        text = axis.text(0, 0, words[name], fontsize=8, fontweight="bold", transform=None)
-        x0, y0, x1, y1 = text.get_window_extent(renderer).extents
-        text.remove()
-        box, point, distance = _place((x1 - x0 + 2 * scale, y1 - y0), spots[name], np.concatenate(taken), lines, frame, scale)
-        taken.append(box[None])
-        leader = {"arrowstyle": "-", "color": style[name].colour, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3}
-        middle = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
-        axis.annotate(
-            words[name],
-            (point[0], point[1]),
-            xytext=middle,
-            xycoords="figure pixels",
-            textcoords="figure pixels",
-            fontsize=8,
-            color=style[name].ink,
-            fontweight="bold",
-            ha="center",
-            va="center",
-            arrowprops=leader if distance > 15 else None,
-            annotation_clip=False,
-        )
-
-
-def _place(
-    size: tuple[float, float],
-    points: Floats,
-    taken: Floats,
-    lines: Floats,
-    frame: Floats,
-    scale: float,
-) -> tuple[Floats, Floats, float]:
-    """Cheapest box [4] of `size` around any of points [n, 2], the point it names, and its distance in points.
-
-    Overlaps with taken boxes [k, 4] cost most, then leaving the frame, then covering lines [m, 2], then distance.
-    """
-    w, h = size
-    offsets = np.tile(_PLACES, (len(points), 1))
-    owner = np.repeat(np.arange(len(points)), len(_PLACES))
-    # the label's nearest edge, not its centre, sits at the offset
-    x = points[owner, 0] + offsets[:, 0] * scale - np.select([offsets[:, 0] > 3, offsets[:, 0] < -3], [0, w], w / 2)
-    y = points[owner, 1] + offsets[:, 1] * scale - h / 2
-    boxes = np.stack([x, y, x + w, y + h], axis=1)
-    overlaps = np.all((boxes[:, None, :2] < taken[None, :, 2:]) & (taken[None, :, :2] < boxes[:, None, 2:]), axis=2)
-    covered = np.all((boxes[:, None, :2] < lines) & (lines < boxes[:, None, 2:]), axis=2)
-    outside = (boxes[:, 0] < frame[0]) | (boxes[:, 1] < frame[1]) | (boxes[:, 3] > frame[3])
-    outside |= boxes[:, 2] > frame[2]
-    distance = np.hypot(*offsets.T)
-    cost = distance + 0.02 * distance**2 + 400 * overlaps.sum(axis=1) + 1000 * outside + 6 * np.minimum(covered.sum(axis=1), 12)
-    best = int(np.argmin(cost))
-    return boxes[best], points[owner[best]], float(distance[best])

@@ -15,7 +15,9 @@ import numpy as np
 
 from bench.metrics import Column
 from bench.report.columns import TOP_FAMILIES, column_of, family, score_names
-from bench.report.plots import FLOOR_FAMILIES, MAIN_COLUMNS, series
+from bench.report.overview import FLOOR_FAMILIES
+from bench.report.plots import MAIN_COLUMNS
+from bench.report.series import series
 from bench.report.summary import Summary, summaries
 from bench.report.text import code, markdown_table
 from bench.stats.bjontegaard import NoDelta, bd_rate, pareto

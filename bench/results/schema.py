@@ -55,7 +55,6 @@ SCHEMA: Mapping[str, str] = {
 """Field -> meaning."""
 
 NUMBERS = ("value", "num", "den", "seconds")
-
 _KINDS: Mapping[str, str] = {"partial": "bool_", "synthetic": "bool_", "threads": "int64", "seed": "int64"}
 META = b"bench"
 """Key of what a file says of itself."""

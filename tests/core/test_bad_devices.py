@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bench.cli import doctor, gpu
-from bench.engine import systems, worker
+from bench.engine import loaded, systems
 from bench.errors import NoDevice
 from bench.guard import guarded
 from bench.tasks import options
@@ -64,8 +64,8 @@ def test_a_card_that_another_process_fills(monkeypatch: pytest.MonkeyPatch) -> N
             raise error
         return "loaded"
 
-    monkeypatch.setattr(worker, "load", load)
-    codecs = worker._Codecs()
+    monkeypatch.setattr(loaded, "load", load)
+    codecs = loaded.Codecs()
     with pytest.raises(MemoryError, match="no memory to load the codec: does another process hold it") as told:
         codecs.get(chosen)
     assert len(str(told.value).splitlines()) == 1

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from bench.errors import BenchError
-from bench.report import palette, plots
+from bench.report import palette, placing, plots, series
 
 Rows = pd.DataFrame
 
@@ -74,7 +74,7 @@ def test_crowded_names_find_places_of_their_own() -> None:
     taken = np.hstack([points - 5, points + 5])
     boxes = []
     for point in points:
-        box, _, _ = plots._place(size, point[None], taken, np.zeros((0, 2)), frame, 1.0)
+        box, _, _ = placing.place(size, point[None], taken, np.zeros((0, 2)), frame, 1.0)
         taken = np.vstack([taken, box])
         boxes.append(box)
     for a, b in combinations(boxes, 2):
@@ -95,14 +95,14 @@ def test_crowded_names_find_places_of_their_own() -> None:
     ],
 )
 def test_rates_are_joined_and_variants_named(system: str, name: str) -> None:
-    assert plots.series(system) == name
+    assert series.series(system) == name
 
 
 def test_variants_of_a_codec_share_its_look() -> None:
     named = ["freecodec@v2 [nano]", "freecodec@v3 [nano]"]
-    assert [plots.unrated(system) for system in named] == ["v2", "v3"]
-    assert {plots.look_of(system) for system in named} == {"freecodec [nano]"}
-    assert plots.unrated("funcodec@gr1-0.5") == plots.unrated("opus@12 (decoded audio)") == plots.unrated("g722") == ""
+    assert [series.unrated(system) for system in named] == ["v2", "v3"]
+    assert {series.look_of(system) for system in named} == {"freecodec [nano]"}
+    assert series.unrated("funcodec@gr1-0.5") == series.unrated("opus@12 (decoded audio)") == series.unrated("g722") == ""
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.1, 300), (2.1, 9.6), (0.4, 1.1), (5.0, 8.5), (3.9, 6.1)])
