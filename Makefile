@@ -3,7 +3,7 @@
 #     [EXECUTOR=processes|inline|ray|slurm] [KEEP=audio|codes|scores]
 # make listen [CODEC=...] [TASK=resynthesis|vc] [DATA=...] [COUNT=8] [BY=column] [TEST=mushra|abx|ab|webmushra] [CHANNELS=...]
 # make page [CODEC=...] [COUNT=2]
-# make test | gate [UPDATE=1] | certify [CHECK=1] | lint | perf | doctor | gpu-check | results
+# make test | gate [UPDATE=1] | certify [CHECK=1] | lint | perf | doctor | gpu-check | results [SPEECH=folder] [FAMILY=focalcodec]
 .DEFAULT_GOAL := bench
 PY := .venv/bin/python
 export OMP_WAIT_POLICY ?= PASSIVE
@@ -16,7 +16,7 @@ READ_BY_gate := UPDATE
 READ_BY_certify := CHECK
 READ_BY_test := ARGS
 READ_BY_perf := ARGS
-READ_BY_results := SPEECH
+READ_BY_results := SPEECH FAMILY
 TARGETS := $(or $(MAKECMDGOALS),bench)
 READ := $(sort PY PYTHON EXTRAS $(foreach target,$(TARGETS),$(READ_BY_$(target))))
 UNREAD := $(filter-out $(READ) MAKEFLAGS MAKEOVERRIDES,$(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name))))
@@ -39,7 +39,7 @@ endif
 endif
 # Values reach the program through the environment, as they are: no shell reads them. Tests get none of them.
 ifneq ($(filter bench listen page results,$(TARGETS)),)
-export $(READ_BY_bench) $(READ_BY_listen) SPEECH
+export $(READ_BY_bench) $(READ_BY_listen) $(READ_BY_results)
 endif
 flag = $(if $($(1)),--$(2) "$$$(1)")
 FLAGS = $(call flag,TASK,task) $(call flag,CODEC,codec) $(call flag,DATA,data) $(call flag,DEVICE,device) \
@@ -97,4 +97,4 @@ list: install
 	@$(PY) -m bench list all
 
 results: install
-	@tools/results.sh
+	@tools/results.sh $(if $(FAMILY),"$$FAMILY")

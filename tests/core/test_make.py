@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -65,3 +68,41 @@ def test_no_default_of_a_run_reaches_the_tests() -> None:
     )  # fmt: skip
     seen = {line.partition("=")[0] for line in done.stdout.splitlines()}
     assert done.returncode == 0 and "PATH" in seen and not seen & set(settings)
+
+
+def test_scripts_with_a_first_line_for_the_shell_can_be_run() -> None:
+    scripts = [path for folder in ("tools", ".ci") for path in (ROOT / folder).iterdir() if path.is_file()]
+    started = [path for path in scripts if path.read_bytes().startswith(b"#!")]
+    assert len(started) >= 5
+    assert [path.name for path in started if not os.access(path, os.X_OK)] == []
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """tools/results.sh beside a program that only shows what it is asked for, and answers `bench list`."""
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools/results.sh").write_text((ROOT / "tools/results.sh").read_text())
+    program = tmp_path / ".venv/bin/python"
+    program.parent.mkdir(parents=True)
+    program.write_text(f'#!/bin/sh\n[ "$3" = list ] && exec {sys.executable} "$@"\nprintf "%s " "$@"\necho\n')
+    program.chmod(0o755)
+    environment = {**ALONE, "PYTHONPATH": str(ROOT)}
+    return lambda *words: subprocess.run(
+        ["bash", tmp_path / "tools/results.sh", *words], capture_output=True, text=True, check=False, env=environment
+    )
+
+
+def test_the_tables_of_a_family_are_those_commands_that_have_its_codecs(
+    results: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    everything = [line for line in results().stdout.splitlines() if line.startswith("-m")]
+    ours = [line for line in results("opus").stdout.splitlines() if line.startswith("-m")]
+    assert len(ours) == sum("--codec all" in line or "opus@" in line for line in everything) < len(everything)
+    assert all(set(re.findall(r"[\w.]+@[\w.]+", line)) <= {"opus@6", "opus@12", "opus@24"} for line in ours)
+    assert sum("opus@6,opus@12,opus@24 " in line for line in ours) == sum("--codec all" in line for line in everything)
+
+
+def test_a_family_that_is_not_here_is_told(results: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    done = results("opuss")
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr.startswith("error: no codec of the family 'opuss' runs here")
