@@ -6,11 +6,9 @@ decoded audio, under a name that says so. Every table has a topline (log-mel of 
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any, Literal
 
@@ -171,21 +169,20 @@ def _train(
     """Every training that is not in the store yet, on the plan's executor."""
     plan, store = runner.plan, runner.store
     place = plan.device.split(":")[0]
-    checkpoints = store.path.parent / "probes"
+    checkpoints = executors.shared(plan.executor, store) / "probes"
     found = []
-    folder = tempfile.TemporaryDirectory(prefix="bench-probes-")
-    path = {subject.key: Path(folder.name) / f"{n}.npz" for n, subject in enumerate(subjects)}
-    for subject in subjects:
-        for division in divisions:
-            for seed in seeds:
-                about = (plan.task, subject.key, division.sha256, probe_key(chosen.asdict()), seed, place)
-                key = key_of("probe", *about)
-                job = Job(plan.task, path[subject.key], division, chosen, seed, checkpoints, key, plan.device)
-                system = subject.line.system if subject.line else None
-                found.append(Probed(subject.codec, subject.variant, system, division, seed, job, {}))
-    results = store.get_many([one.job.key for one in found])
-    due = [one.job for one in found if one.job.key not in results]
-    with folder:
+    with trainings.scratch(plan, store) as scratch:
+        path = {subject.key: scratch / f"{n}.npz" for n, subject in enumerate(subjects)}
+        for subject in subjects:
+            for division in divisions:
+                for seed in seeds:
+                    about = (plan.task, subject.key, division.sha256, probe_key(chosen.asdict()), seed, place)
+                    key = key_of("probe", *about)
+                    job = Job(plan.task, path[subject.key], division, chosen, seed, checkpoints, key, plan.device)
+                    system = subject.line.system if subject.line else None
+                    found.append(Probed(subject.codec, subject.variant, system, division, seed, job, {}))
+        results = store.get_many([one.job.key for one in found])
+        due = [one.job for one in found if one.job.key not in results]
         wanted = {job.inputs for job in due}
         for subject in subjects:
             if path[subject.key] in wanted:

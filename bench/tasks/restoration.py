@@ -6,7 +6,6 @@ recording through it) and the line "untreated" (the noisy or mixed one through i
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from bench.coding import codec as coding
 from bench.coding.codec import HasFeatures
 from bench.coding.codes import Codes
 from bench.data.two_voices import VOICES
+from bench.engine import executors
 from bench.engine import systems as known
 from bench.engine.plan import ALWAYS, ORIGINAL, Comparison, Line, Plan
 from bench.engine.producers import Producer
@@ -33,7 +33,7 @@ from bench.results import rows as row_files
 from bench.results import upkeep
 from bench.stats.labels import CEILING, REFERENCE, UNTREATED, called
 from bench.store import Store, key_of
-from bench.tasks import cards, coded, encoded, mixtures, options, outcome, probe, restored_rows
+from bench.tasks import cards, coded, encoded, mixtures, options, outcome, probe, restored_rows, trainings
 from bench.tasks.encoded import EachVoice, Encoded, Predicted, PredictedVoices
 from bench.tasks.mixtures import CLEAN, Material
 from bench.tasks.options import Options
@@ -194,16 +194,16 @@ def _heads(
     """
     store, plan = runner.store, runner.plan
     codec = coded.loaded(system)
-    folder = store.path.parent / "restoration"
+    folder = executors.shared(plan.executor, store) / "restoration"
     heard_and_clean = [key for some in keys for key in dict.fromkeys(some.values())]
     about = ("restoration", heard_and_clean, material.sha256, chosen.asdict(), definitions.get("restoration").identity)
     kind = plan.device.split(":")[0]
-    with tempfile.TemporaryDirectory(prefix="bench-restoration-") as scratch:
+    with trainings.scratch(plan, store) as scratch:
         found: list[tuple[str, Job]] = []
         for variant in ("", *((VARIANTS["features"],) if with_features else ())):
             for seed in seeds:
                 key = key_of(*about, f" ({variant})" if variant else "", seed, kind, system.key)
-                path = Path(scratch) / f"{variant or 'tokens'}.npz"
+                path = scratch / f"{variant or 'tokens'}.npz"
                 lists = (material.train, material.valid, material.test)
                 found.append((variant, Job(path, *lists, chosen, seed, folder, key, plan.device)))
         results = store.get_many([job.key for _, job in found])

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, as_completed
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,7 +28,7 @@ from bench.store import key_of
 from bench.tasks import coded, trainings
 
 FOLDER = "synthesis"
-"""Beside the store: decoders, and the state of trainings under way. Every worker must see it."""
+"""In the folder that every worker sees: decoders, and the state of trainings under way."""
 _VOICES = 32
 """Recordings of one job for speaker vectors."""
 
@@ -62,19 +60,19 @@ def _needed(runner: Runner, division: Division) -> list[Utterance]:
 def train(runner: Runner, lines: Able, division: Division, chosen: Settings, seeds: Sequence[int]) -> list[Trained]:
     """Every decoder of `lines` (see `able`); what is trained already, and still lies there, is only looked up."""
     plan, store = runner.plan, runner.store
-    folder = (store.path.parent / FOLDER).resolve()
+    folder = executors.shared(plan.executor, store) / FOLDER
     needed = _needed(runner, division)
     voice = _voice_keys(runner, chosen.voice, needed)
     place = plan.device.split(":")[0]
     found: list[Trained] = []
-    with tempfile.TemporaryDirectory(prefix="bench-synthesis-") as scratch:
-        heard = Path(scratch) / "voices.npz"
+    with trainings.scratch(plan, store) as scratch:
+        heard = scratch / "voices.npz"
         for number, (line, keys) in enumerate(lines):
             about = (line.system.key, list(keys.values()), list(voice.values()), division.sha256, chosen.asdict())
             identity = definitions.get(jobs.DEFINITION).identity
             for seed in seeds:
                 key = key_of("synthesis", *about, identity, seed, place)
-                job = Job(Path(scratch) / f"{number}.npz", heard, division, chosen, seed, folder, key, plan.device)
+                job = Job(scratch / f"{number}.npz", heard, division, chosen, seed, folder, key, plan.device)
                 found.append(Trained(line.system, seed, job, store.get(key) or {}))
         due = [one for one in found if not _there(one)]
         if not due:

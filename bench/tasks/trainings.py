@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import as_completed
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from bench import device
+from bench.engine import executors
 from bench.engine.executors import Executor
 from bench.engine.plan import Plan
 from bench.progress import Progress
 from bench.store import Store
+from bench.writing import told
 
 
 class Training(Protocol):
@@ -26,6 +31,17 @@ class Training(Protocol):
 
     def finished(self) -> None:
         """The result is stored."""
+
+
+@contextmanager
+def scratch(plan: Plan, store: Store) -> Iterator[Path]:
+    """A folder for what trainings read, seen by every worker of the plan's executor; it is gone afterwards."""
+    shared = executors.shared(plan.executor, store)
+    with told(shared):
+        shared.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory(dir=shared, prefix="inputs-")
+    with folder as name:
+        yield Path(name)
 
 
 J = TypeVar("J", bound=Training)

@@ -13,6 +13,7 @@ import toys
 from bench.engine import executors
 from bench.engine.executors import Executor, ExecutorOptions, ExecutorUnavailable, LostWorker
 from bench.errors import BenchError, UnknownName
+from bench.store import Store
 
 
 @pytest.fixture
@@ -92,3 +93,15 @@ def test_no_cluster_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     monkeypatch.delenv("BENCH_SLURM_CLUSTER", raising=False)
     with pytest.raises(ExecutorUnavailable, match="sbatch"):
         executors.make("slurm", ExecutorOptions())
+
+
+def test_files_of_jobs_lie_where_every_worker_sees_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BENCH_SHARDS", raising=False)
+    monkeypatch.chdir(tmp_path)
+    with Store(tmp_path / "own" / "store.sqlite") as store:
+        for name in ("processes", "inline", "ray", executors.STORED):
+            assert executors.shared(name, store) == tmp_path / "own"
+        assert executors.shared("slurm", store) == tmp_path / ".bench" / "shards"
+        monkeypatch.setenv("BENCH_SHARDS", str(tmp_path / "all"))
+        assert {executors.shared(name, store) for name in ("ray", "slurm")} == {tmp_path / "all"}
+        assert executors.shared("processes", store) == tmp_path / "own"

@@ -12,12 +12,13 @@ import pytest
 
 from bench import audio, data
 from bench.data import splits
+from bench.engine import executors
 from bench.errors import BenchError, UnknownName
 from bench.probes import jobs, settings
 from bench.probes.division import Division
 from bench.results import files
 from bench.speech import Dataset, Utterance
-from bench.tasks import cards, coded, probe, probe_rows
+from bench.tasks import cards, coded, probe, probe_rows, trainings
 from bench.tasks.options import Options
 
 SMALL = replace(settings.PROTOCOLS["embedded"]["si"], hidden=4, width=8, epochs=1, batch=8)
@@ -83,6 +84,25 @@ def test_table_of_a_run(tmp_path: Path, two_voices: Dataset, monkeypatch: pytest
     monkeypatch.setattr(probe, "run_jobs", lambda *_: pytest.fail("a finished probe was trained again"))
     again = files.read(probe.run("si", wanted).folders[0])
     assert sorted(again["value"].dropna()) == sorted(rows["value"].dropna())
+
+
+def test_what_trainings_read_lies_where_every_worker_sees_it(
+    tmp_path: Path, two_voices: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = tmp_path / "shared"
+    monkeypatch.setattr(executors, "shared", lambda name, store: shared)
+    seen: list[jobs.Job] = []
+
+    def run(do: object, due: list[jobs.Job], *_: object, **__: object) -> None:
+        seen.extend(due)
+        assert all(job.inputs.is_file() for job in due)
+        raise BenchError("enough")
+
+    monkeypatch.setattr(trainings, "run", run)
+    with pytest.raises(BenchError, match=r"^enough$"):
+        probe.run("si", options(tmp_path, "mulaw", seeds=(0,)))
+    assert seen and all(job.inputs.is_relative_to(shared) and job.folder.is_relative_to(shared) for job in seen)
+    assert not list(shared.iterdir()), "it is gone afterwards"
 
 
 def test_a_codec_with_a_failure_costs_no_other_its_rows(

@@ -13,12 +13,13 @@ import pytest
 from bench import audio, data
 from bench.data import noise, two_voices
 from bench.data.two_voices import TwoVoices
+from bench.engine import executors
 from bench.errors import BenchError, UnknownName
 from bench.probes.restoration import settings
 from bench.results import files
 from bench.speech import Dataset, Utterance
 from bench.stats.labels import system_labels
-from bench.tasks import cards, coded, encoded, mixtures, probe, restoration
+from bench.tasks import cards, coded, encoded, mixtures, probe, restoration, trainings
 from bench.tasks.options import Options
 
 TINY = replace(
@@ -94,6 +95,23 @@ def test_table_of_a_run(
     lines = [line for line in page.splitlines() if "codec2@1200 (untreated)" in line]
     assert f"No treated row is better than reference@{mixed}, which no codec was applied to, in STOI." in page
     assert lines and not any("**" in line or "◆" in line for line in lines), "a row of reference is never best"
+
+
+def test_what_heads_read_lies_where_every_worker_sees_it(
+    tmp_path: Path, six_voices: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = tmp_path / "shared"
+    monkeypatch.setattr(executors, "shared", lambda name, store: shared)
+
+    def run(do: object, due: list[Any], *_: object, **__: object) -> None:
+        assert all(job.pairs.is_file() and job.pairs.is_relative_to(shared) for job in due)
+        assert all(job.folder.is_relative_to(shared) for job in due)
+        raise BenchError("enough")
+
+    monkeypatch.setattr(trainings, "run", run)
+    with pytest.raises(BenchError, match=r"^enough$"):
+        cards.module("enhancement").run(wanted(tmp_path, "enhancement", "codec2@1200", seeds=(0,)))
+    assert not list(shared.iterdir()), "it is gone afterwards"
 
 
 def test_a_codec_without_tokens_costs_no_other_its_rows(

@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
+from pathlib import Path
 from pkgutil import iter_modules
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
@@ -30,6 +31,8 @@ GROUP = "bench.executors"
 DEFAULT = "processes"
 STORED = "stored"
 """In place of an executor's name: nothing runs, and what is not in the store is told as missing."""
+SHARDS = "BENCH_SHARDS"
+"""Names the folder that the driver and the nodes of a cluster share."""
 WINDOW = 512
 """Utterances that are planned at a time, unless an executor's module has a WINDOW of its own."""
 JOB_LIMIT_S = 1800.0
@@ -129,6 +132,15 @@ def resume(name: str, store: Store) -> None:
     left = getattr(importlib.import_module(targets()[check(name)]), "resume", None)
     if left is not None:
         left(store)
+
+
+def shared(name: str, store: Store) -> Path:
+    """The folder of files that jobs read or leave beside their results, which every worker of the executor `name` sees: that of
+    the executor's module (`folder()`) where jobs run on other machines, else the store's."""
+    module = None if name == STORED else importlib.import_module(targets()[check(name)])
+    own = getattr(module, "folder", None)
+    found: Path | None = own() if own is not None else None
+    return (found or store.path.parent).resolve()
 
 
 def job_limit() -> float:

@@ -11,13 +11,19 @@ import os
 import socket
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
-from bench.engine.executors import Executor, ExecutorOptions, ExecutorUnavailable, LostWorker, Needs, Result
+from bench.engine.executors import SHARDS, Executor, ExecutorOptions, ExecutorUnavailable, LostWorker, Needs, Result
 from bench.engine.machine import ENVIRONMENT
 from bench.errors import BenchError
 
 ADDRESS, GPU_SHARE = "RAY_ADDRESS", "BENCH_RAY_GPU"
+
+
+def folder() -> Path | None:
+    """The folder that all nodes share, where BENCH_SHARDS names one."""
+    return Path(os.environ[SHARDS]) if SHARDS in os.environ else None
 
 
 class Ray(Executor):

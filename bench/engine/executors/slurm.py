@@ -20,13 +20,13 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from bench.engine.executors import Executor, ExecutorOptions, ExecutorUnavailable, LostWorker, Needs, Result
+from bench.engine.executors import SHARDS, Executor, ExecutorOptions, ExecutorUnavailable, LostWorker, Needs, Result
 from bench.engine.machine import one_thread
 from bench.engine.shards import SUFFIX, BadShard, Header, Reader, Writer, absorb
 from bench.errors import BenchError
 from bench.store import Store
 
-SHARDS, FLAGS, CLUSTER = "BENCH_SHARDS", "BENCH_SLURM", "BENCH_SLURM_CLUSTER"
+FLAGS, CLUSTER = "BENCH_SLURM", "BENCH_SLURM_CLUSTER"
 JOBS_PER_TASK = 32
 WINDOW = 8192
 """Utterances to plan at a time: an array is worth sending only when it is large."""
@@ -34,7 +34,7 @@ _POLL_S = 0.5
 
 
 def folder() -> Path:
-    """Where shards are written and read."""
+    """Where shards are written and read, and files that jobs share."""
     return Path(os.environ.get(SHARDS, Path(".bench") / "shards"))
 
 
