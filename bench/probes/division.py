@@ -7,13 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from bench.data import splits
+from bench.data import splits, transcripts
 from bench.errors import BenchError
 from bench.speech import Dataset, Utterance
 from bench.store import key_of
 
 PARTS: tuple[Literal["train", "valid", "test"], ...] = ("train", "valid", "test")
 WHAT = {"asr": "transcript", "si": "speaker", "ser": "emotion"}
+COLUMN = {"asr": "text", "si": "speaker", "ser": "emotion"}
+"""Task -> the column of a folder's table that tells it."""
+UNKNOWN = "unknown"
+"""The speaker of a file that neither a table nor a folder names."""
 Parts: TypeAlias = "Mapping[str, Sequence[Utterance]]"
 
 
@@ -42,6 +46,22 @@ def label_of(task: str, utterance: Utterance) -> str | None:
     return utterance.speaker if task == "si" else utterance.emotion
 
 
+def check_labels(task: str, dataset: Dataset) -> None:
+    """Raises BenchError where not every utterance tells what a probe of `task` reads, or all tell the same. Of a folder it names
+    the file that would tell."""
+    what = WHAT[task]
+    cure = f"TASK={task} needs a set that tells the {what} of each"
+    if dataset.name.startswith("folder") and dataset.root is not None:
+        cure = f"write the {what} of each into the column `{COLUMN[task]}` of {dataset.root / transcripts.own.NAME}"
+    if lost := [u.id for u in dataset if label_of(task, u) in (None, "", UNKNOWN)]:
+        some = f"{len(lost)} of {len(dataset)} utterances have no {what}, for example {lost[0]}"
+        raise BenchError(f"{dataset.name}: {some}; {cure}")
+    if task != "asr" and len(found := {label_of(task, u) for u in dataset}) < 2:
+        raise BenchError(f"{dataset.name}: all utterances have the {what} '{found.pop()}', which leaves nothing to tell; {cure}")
+    if task == "asr" and (others := sorted({u.language for u in dataset} - {"en"})):
+        raise BenchError(f"{dataset.name}: speech in {', '.join(others)}; the probe of words knows the letters of English alone")
+
+
 def divide(
     task: str,
     dataset: Dataset,
@@ -51,7 +71,8 @@ def divide(
     labels: Sequence[str] = (),
     cap: int | None = None,
 ) -> list[Division]:
-    """Divide `dataset` by a committed list, by LibriSpeech's own subsets, or per speaker 8:1:1 (`speakers`).
+    """Divide `dataset` by a committed list, by LibriSpeech's own subsets, per speaker 8:1:1 (`speakers`), or by whole speakers
+    8:1:1 (`voices`; fewer than three speakers: per speaker).
 
     folds: which folds test (all). labels: the classes there must be; utterances of others are left out. cap: at most so
     many utterances per speaker and label train and validate (chosen by a hash of their ids); all of them are tested.
@@ -114,6 +135,8 @@ def _parts(dataset: Dataset, split: str, folds: Sequence[str] | None) -> Iterato
         yield "", {p: [u for u in dataset if str(u.extra.get("subset", "")).startswith(s)] for p, s in starts.items()}
     elif split == "speakers":
         yield "", _tenths(dataset)
+    elif split == "voices":
+        yield "", _voices(dataset)
     else:
         listed = splits.load(split)
         if folds and not listed.folded:
@@ -121,6 +144,16 @@ def _parts(dataset: Dataset, split: str, folds: Sequence[str] | None) -> Iterato
         for fold in (folds or listed.folds) if listed.folded else (None,):
             parts = listed.parts(dataset, fold)
             yield str(fold or ""), {part: list(some) for part, some in parts.items()}
+
+
+def _voices(dataset: Dataset) -> Parts:
+    """A tenth of the speakers (at least one) for test, as many for validation, the rest to train, by a hash of their names."""
+    ordered = sorted(dataset.speakers, key=lambda speaker: key_of("speakers", speaker))
+    if len(ordered) < len(PARTS):
+        return _tenths(dataset)
+    tenth = max(1, len(ordered) // 10)
+    of = {"test": set(ordered[:tenth]), "valid": set(ordered[tenth : 2 * tenth]), "train": set(ordered[2 * tenth :])}
+    return {part: [u for u in dataset if u.speaker in of[part]] for part in PARTS}
 
 
 def _tenths(dataset: Dataset) -> Parts:

@@ -20,10 +20,10 @@ from bench.engine.executors import ExecutorOptions
 from bench.engine.keys import probe_key
 from bench.engine.plan import Line, Plan
 from bench.engine.runner import Runner
-from bench.errors import BenchError, UnknownName
+from bench.errors import BenchError
 from bench.probes import inputs as reading
 from bench.probes import jobs
-from bench.probes.division import Division, divide
+from bench.probes.division import Division, check_labels, divide
 from bench.probes.inputs import Inputs
 from bench.probes.jobs import Job
 from bench.probes.settings import Settings, settings
@@ -37,6 +37,8 @@ from bench.tasks.options import Options
 from bench.tasks.probe_rows import Probed
 
 TOPLINE = "log-mel"
+ANY = "any"
+"""In a card's table of divisions: that of every set that has none of its own, such as a user's folder."""
 DEFAULT_CODECS = ("focalcodec@50", "codec2@1200")
 FASTEST_HZ = 1000.0
 PROBES_PER_DEVICE = 3
@@ -122,13 +124,16 @@ def _speech(source: str, card: cards.TaskCard) -> Dataset:
 
 
 def _divisions(task: str, dataset: Dataset, name: str, card: cards.TaskCard, protocol: str) -> list[Division]:
-    if name not in card.settings["split"]:
-        raise UnknownName(f"data set with a division for TASK={task}", name, card.settings["split"])
+    split = card.settings["split"].get(name)
+    if split is None:
+        data.module(name.removesuffix(data.NOISY))  # Raises UnknownName.
+        split = card.settings["split"][ANY]
+        check_labels(task, dataset)
     # Only the small protocol thins out the training part and leaves folds out.
     small = card.settings if protocol == "embedded" else {}
     cap, folds = (small.get(key, {}).get(name) for key in ("cap", "folds"))
     labels = card.settings.get("labels", {}).get(name, ())
-    return divide(task, dataset, card.settings["split"][name], folds=folds, labels=labels, cap=cap)
+    return divide(task, dataset, split, folds=folds, labels=labels, cap=cap)
 
 
 def _subjects(runner: Runner, able: Sequence[tuple[Line, Mapping[str, str]]], continuous: bool) -> Iterator[Subject]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bench import data
 from bench.errors import BenchError
-from bench.probes.division import divide
+from bench.probes.division import check_labels, divide
 from bench.speech import Dataset, Utterance
 
 
@@ -60,6 +61,32 @@ def test_cap_thins_training_and_never_the_test() -> None:
 def test_what_does_not_fit_is_told(task: str, dataset: Dataset, options: dict, told: str) -> None:
     with pytest.raises(BenchError, match=told):
         divide(task, dataset, options.pop("split", "speakers"), **options)
+
+
+def test_voices_are_in_one_part_each() -> None:
+    [division] = divide("ser", make(speakers=20, each=4), "voices")
+    heard = [{name.partition("_")[0] for name in getattr(division, part)} for part in ("train", "valid", "test")]
+    assert list(map(len, heard)) == [16, 2, 2] and len(set().union(*heard)) == 20
+    assert division.ids == {u.id for u in make(speakers=20, each=4)}
+    assert divide("ser", make(speakers=2), "voices")[0].test == divide("ser", make(speakers=2), "speakers")[0].test
+
+
+def test_labels_that_are_missing_are_told_with_the_file_that_would_tell_them() -> None:
+    mine = replace(make(text="yes"), name="folder-mine", root=Path("/mine"))
+    for task in ("si", "ser", "asr"):
+        check_labels(task, mine)
+    with pytest.raises(BenchError, match=r"^folder-mine: 36 of 36 utterances have no transcript, for example s0_00; write the "
+                       r"transcript of each into the column `text` of /mine/transcripts\.tsv$"):  # fmt: skip
+        check_labels("asr", replace(mine, utterances=make().utterances))
+    unknown = tuple(replace(u, speaker="unknown", emotion="sad") for u in mine)
+    with pytest.raises(BenchError, match=r"have no speaker.* the column `speaker` of /mine/transcripts\.tsv$"):
+        check_labels("si", replace(mine, utterances=unknown))
+    with pytest.raises(BenchError, match=r"all utterances have the emotion 'sad'.* `emotion` of /mine/transcripts\.tsv$"):
+        check_labels("ser", replace(mine, utterances=unknown))
+    with pytest.raises(BenchError, match=r"^toy: 36 of 36 .*; TASK=asr needs a set that tells the transcript of each$"):
+        check_labels("asr", make())
+    with pytest.raises(BenchError, match=r"speech in de; the probe of words knows the letters of English alone"):
+        check_labels("asr", replace(mine, utterances=tuple(replace(u, language="de") for u in mine)))
 
 
 def test_labels_leave_out_the_others() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections import Counter
 from dataclasses import replace
@@ -84,6 +85,28 @@ def test_table_of_a_run(tmp_path: Path, two_voices: Dataset, monkeypatch: pytest
     monkeypatch.setattr(probe, "run_jobs", lambda *_: pytest.fail("a finished probe was trained again"))
     again = files.read(probe.run("si", wanted).folders[0])
     assert sorted(again["value"].dropna()) == sorted(rows["value"].dropna())
+
+
+def test_a_folder_with_labels_is_probed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(settings.PROTOCOLS, "embedded", dict.fromkeys(("asr", "si", "ser"), SMALL))  # type: ignore[arg-type]
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    lines = ["id\tspeaker\temotion"]
+    for n in range(20):
+        audio.write(folder / f"{n:02d}.wav", (0.1 * np.sin(np.arange(6400) * (0.05 + n % 2))).astype(np.float32), 16000)
+        lines.append(f"{n:02d}\t{'ab'[n % 2]}\t{('sad', 'glad')[n // 2 % 2]}")
+    mine = {"data": (f"folder:{folder}",), "seeds": (0,)}
+    for task, what in (("si", "speaker"), ("ser", "emotion"), ("asr", "text")):
+        told = f"into the column `{what}` of {folder / 'transcripts.tsv'}"
+        with pytest.raises(BenchError, match=re.escape(told)):
+            probe.run(task, replace(options(tmp_path, "mulaw"), task=task, **mine))
+    (folder / "transcripts.tsv").write_text("\n".join(lines))
+    for task, chance in (("si", 0.5), ("ser", 0.5)):
+        [table] = probe.run(task, replace(options(tmp_path, "mulaw"), task=task, **mine)).folders
+        rows = files.read(table)
+        errors = rows[rows["column"] == "probe_er"]
+        assert set(errors["codec"]) == {"log-mel", "chance", "mulaw@128"} and len(errors) == 3 * 2
+        assert set(errors[errors["codec"] == "chance"]["value"]) == {chance}
 
 
 def test_what_trainings_read_lies_where_every_worker_sees_it(
