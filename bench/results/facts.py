@@ -103,6 +103,7 @@ def system_facts(system: System, store: Store) -> dict[str, Any]:
 
 
 def metric_facts(metric: Metric, store: Store, networks_on: str) -> dict[str, Any]:
+    """The fields of a row that are its metric's. networks_on: the device of metrics with a network."""
     return {
         "metric": metric.name, "metric_version": metric.version, "metric_key": metric_key(metric, store, networks_on),
     }  # fmt: skip
