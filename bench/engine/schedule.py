@@ -47,6 +47,9 @@ class Schedule:
         self.plan, self.store = plan, store
         self.keys = Keys(plan.metrics, store, plan.length, plan.networks_on)
         self.coded_again = 0
+        # Keys that this window and the one before hand out: several utterances may be made of one recording.
+        self._handed: set[str] = set()
+        self._before: set[str] = set()
         self._digest = hashlib.sha256(repr((plan.task, plan.profile, plan.dataset.sha256)).encode())
         items = plan.dataset.utterances
         # Always the same two, so that no row depends on what was in the store or on who comes first.
@@ -91,6 +94,7 @@ class Schedule:
 
     def _window(self, items: Sequence[Utterance]) -> Window:
         window = Window()
+        self._before, self._handed = self._handed, set()
         touched: dict[str, tuple[Utterance, Due]] = {}
         for line in self.plan.lines:
             due = []
@@ -103,7 +107,7 @@ class Schedule:
         return window
 
     def _missing(self, line: Line, keyed: Sequence[Keyed]) -> Iterator[Keyed]:
-        """Those of `keyed` of which something is not in the store, with what is due of them."""
+        """Those of `keyed` of which something is neither in the store nor handed out already, with what is due of them."""
         outputs = {one.made: output_keys(line, [one.made]) for one in keyed}
         wanted = [key for one in keyed for key in (*outputs[one.made], *(due.score for due in one.dues))]
         there = self.store.has_many(wanted)
@@ -111,9 +115,16 @@ class Schedule:
             self._digest.update(one.made.encode())
             for due in one.dues:
                 self._digest.update(due.score.encode())
-            scores = tuple(due for due in one.dues if due.score not in there)
-            if scores or not there.issuperset(outputs[one.made]):
+            scores = tuple(due for due in one.dues if due.score not in there and self._is_new(due.score))
+            if (self._is_new(one.made) and not there.issuperset(outputs[one.made])) or scores:
                 yield Keyed(one.item, one.made, scores)
+
+    def _is_new(self, key: str) -> bool:
+        """Whether this is the first that asks for what `key` stands for."""
+        if key in self._handed or key in self._before:
+            return False
+        self._handed.add(key)
+        return True
 
     def _jobs(self, line: Line, due: Sequence[Keyed]) -> Iterator[Job]:
         lanes = self.plan.lanes

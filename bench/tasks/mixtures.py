@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
+from pathlib import Path
 from typing import Any
 
 from bench import audio, data
@@ -38,6 +39,19 @@ class Material:
         """The mixtures that are scored."""
         wanted = set(self.test)
         return self.dataset.select([u for u in self.dataset if u.id in wanted])
+
+    @cached_property
+    def singles(self) -> tuple[Dataset, Mapping[str, str]] | None:
+        """(the clean recordings, each once; mixture -> its clean one) where noise is drawn over them as they are, so that each
+        mixture is as long as its clean recording; else None."""
+        if not all(isinstance(u.mix, noise.Mixture) and u.recordings.get(CLEAN) == u.path for u in self.dataset):
+            return None
+        first: dict[tuple[Path | None, int | None], Utterance] = {}
+        of: dict[str, str] = {}
+        for u in self.dataset:
+            one = first.setdefault((u.path, u.channel), replace(u, mix=None, reference=None, recordings={}))
+            of[u.id] = one.id
+        return self.dataset.select(list(first.values())), of
 
     @property
     def sha256(self) -> str:

@@ -105,9 +105,10 @@ def _run(
     task: Task, systems: Sequence[System], material: Material, columns: tuple[str, ...], chosen: Settings,
     suffix: str, wanted: Options, run_on: str,
 ) -> outcome.Outcome:  # fmt: skip
-    encoding = tuple(Line(system, Encoded(heard=name)) for system in systems for name in ("", *material.clean))
+    heard = tuple(Line(system, Encoded()) for system in systems)
+    clean = () if material.singles else tuple(Line(system, Encoded(heard=name)) for system in systems for name in material.clean)
     plan = Plan(
-        task.name, tuple(systems), material.dataset, (), profile=wanted.profile, device=run_on, always=(), lines=encoding,
+        task.name, tuple(systems), material.dataset, (), profile=wanted.profile, device=run_on, always=(), lines=(*heard, *clean),
         length=cards.profile(wanted.profile).protocol.length, **wanted.engine,
     )  # fmt: skip
     outcome.announce(plan, wanted.results)
@@ -119,7 +120,11 @@ def _run(
         upkeep.inspect(place.folder())
         coder = Runner(plan, store)
         coder.run()
-        able, left_out = coded.able(systems, lambda system: _keys(coder, system, material))
+        cleaner = coder
+        if material.singles:
+            cleaner = Runner(replace(plan, dataset=material.singles[0], lines=heard), store)
+            cleaner.run()
+        able, left_out = coded.able(systems, lambda system: _keys(coder, cleaner, system, material))
         restored = [
             one for system, keys in able for one in _heads(coder, system, keys, material, chosen, wanted.seeds, wanted.continuous)
         ]
@@ -178,10 +183,20 @@ def _lines(task: Task, systems: Sequence[System], restored: Sequence[Restored]) 
         yield Line(one.system, task.predicted(one.path, one.job.key), restored_rows.seeded(one.variant, one.seed))
 
 
-def _keys(runner: Runner, system: System, material: Material) -> list[dict[str, str]]:
-    """Keys of the codes of what is heard, and of each clean voice. Raises BenchError where one could not be coded."""
-    heard, clean = _lines_of(runner, system, material)
-    return [coded.keys(runner, line, material.dataset.utterances) for line in (heard, *clean)]
+def _keys(runner: Runner, cleaner: Runner, system: System, material: Material) -> list[dict[str, str]]:
+    """Keys of the codes of what is heard, and of each clean voice. Raises BenchError where one could not be coded.
+
+    cleaner: who coded the clean recordings.
+    """
+    mine = (line for line in runner.plan.lines if line.system.key == system.key)
+    lines = {line.producer.heard: line for line in mine if isinstance(line.producer, Encoded)}
+    everything = material.dataset.utterances
+    heard = coded.keys(runner, lines[""], everything)
+    if not material.singles:
+        return [heard, *(coded.keys(runner, lines[name], everything) for name in material.clean)]
+    singles, of = material.singles
+    once = coded.keys(cleaner, lines[""], singles.utterances)
+    return [heard, {u.id: once[of[u.id]] for u in everything}]
 
 
 def _heads(
@@ -242,10 +257,3 @@ def _wrong(utterance: str, predicted: Sequence[Codes], said: Sequence[Codes]) ->
         pairs_of = list(zip(one.tokens, clean.tokens, strict=True))
         wrong = sum(int(np.sum(mine.indices != due.indices)) for mine, due in pairs_of)
         yield restored_rows.called(utterance, output), (wrong, sum(due.indices.size for _, due in pairs_of))
-
-
-def _lines_of(runner: Runner, system: System, material: Material) -> tuple[Line, list[Line]]:
-    """The lines that encode what is heard, and each clean recording."""
-    mine = [line for line in runner.plan.lines if line.system.key == system.key]
-    by_name = {line.producer.heard: line for line in mine if isinstance(line.producer, Encoded)}
-    return by_name[""], [by_name[name] for name in material.clean]

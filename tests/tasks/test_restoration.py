@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from bench import audio, data
+from bench.coding import codec as coding
 from bench.data import noise, two_voices
 from bench.data.two_voices import TwoVoices
 from bench.engine import executors
@@ -66,7 +67,9 @@ def test_table_of_a_run(
     asked = wanted(tmp_path, task, "codec2@1200", seeds=(0, 1))
     module = cards.module(task)
     looked, keys = Counter[str](), coded.keys
-    monkeypatch.setattr(coded, "keys", lambda one, line, some: looked.update([str(line.producer)]) or keys(one, line, some))
+    monkeypatch.setattr(
+        coded, "keys", lambda one, line, some: looked.update([f"{line.producer} {len(some)}"]) or keys(one, line, some)
+    )
     [folder] = module.run(asked).folders
     assert set(looked.values()) == {1}, "records are looked up once"
     rows = files.read(folder).astype(dict.fromkeys(("codec", "column", "utterance", "output", "against", "role"), str))
@@ -95,6 +98,35 @@ def test_table_of_a_run(
     lines = [line for line in page.splitlines() if "codec2@1200 (untreated)" in line]
     assert f"No treated row is better than reference@{mixed}, which no codec was applied to, in STOI." in page
     assert lines and not any("**" in line or "◆" in line for line in lines), "a row of reference is never best"
+
+
+def test_a_recording_is_coded_once_however_often_noise_is_drawn_over_it(
+    tmp_path: Path, six_voices: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings_of = cards.load("enhancement").settings
+    material = mixtures.make("enhancement", "folder:/toy", settings_of)
+    singles, of = material.singles or pytest.fail("noise is drawn over these")
+    draws = settings_of["draws"]
+    assert len(singles) == 12 and len(of) == len(material.dataset) == 4 * sum(draws.values()) and min(draws.values()) > 1
+    by_id = {u.id: u for u in singles}
+    for u in material.dataset:
+        assert by_id[of[u.id]].path == u.path
+        assert (by_id[of[u.id]].read(RATE)[0] == encoded.as_long(u, RATE, mixtures.CLEAN)).all(), "the same wave as before"
+    assert mixtures.make("separation", "folder:/toy", CARD).singles is None, "voices are cut to their mixture"
+    waves: Counter[bytes] = Counter()
+    encode = coding.encode
+
+    def counted(codec: Any, some: Any) -> Any:
+        waves.update(wave.tobytes() for wave in some)
+        return encode(codec, some)
+
+    monkeypatch.setattr(coding, "encode", counted)
+    asked = replace(wanted(tmp_path, "enhancement", "codec2@1200", seeds=(0,)), executor="inline")
+    [folder] = cards.module("enhancement").run(asked).folders
+    clean = {u.read(8000)[0].tobytes() for u in singles}
+    assert {waves[wave] for wave in clean} <= {1, 2}, "as a token sequence, and of the tested ones as the ceiling"
+    rows = files.read(folder)
+    assert len(rows[(rows["column"] == "stoi") & (rows["role"] == "ceiling")]) == len(material.test)
 
 
 def test_what_heads_read_lies_where_every_worker_sees_it(
