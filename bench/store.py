@@ -112,8 +112,11 @@ class Store:
             self._db.executescript(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
             self._raise_damaged(error)
-            why = getattr(error, "strerror", None) or error
-            raise StoreError(f"{self.path}: cannot open the store ({why}); {_CURE}") from error
+            try:
+                writing.check_folder(self.path.absolute().parent, _CURE)
+            except BenchError as told:
+                raise StoreError(str(told)) from error
+            raise StoreError(f"{self.path}: cannot open the store ({error}); {_CURE}") from error
 
     def _raise_damaged(self, error: Exception) -> None:
         """Keep a damaged file aside and raise StoreDamaged; nothing happens for errors of another kind."""

@@ -15,7 +15,7 @@ from bench import cards, cli
 from bench.cli import doctor
 from bench.errors import UnknownName
 from bench.tasks import cards as task_cards
-from bench.tasks import options
+from bench.tasks import options, papers
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -162,7 +162,7 @@ def test_a_papers_codecs_are_known_or_have_no_card_yet(capsys: pytest.CaptureFix
         listed = task_cards.profile(paper).codecs
         unknown = {name for name in listed if name.partition("@")[0] in cards.paths() and not _known(name)}
         assert not unknown
-        found = options.compared([paper])
+        found = papers.compared([paper])
         told = capsys.readouterr().err
         assert found and set(found) < set(listed)
         assert all(name in told for name in set(listed) - set(found))
