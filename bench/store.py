@@ -115,7 +115,7 @@ class Store:
             try:
                 writing.check_folder(self.path.absolute().parent, _CURE)
             except BenchError as told:
-                raise StoreError(str(told)) from error
+                raise StoreError(f"{self.path}: the store cannot be opened: {told}") from error
             raise StoreError(f"{self.path}: cannot open the store ({error}); {_CURE}") from error
 
     def _raise_damaged(self, error: Exception) -> None:
