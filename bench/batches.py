@@ -5,9 +5,11 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from bench.errors import in_words
+
+Model = TypeVar("Model")
 
 _SIGNS = (
     "out of memory",
@@ -24,6 +26,21 @@ def out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError):
         return True
     return isinstance(error, Exception) and any(sign in in_words(error).lower() for sign in _SIGNS)
+
+
+def fitted(load: Callable[[], Model], make_room: Callable[[], bool], name: str) -> Model:
+    """What `load` loads; where there is no memory for it and `make_room` finds some, at the second try. Raises MemoryError."""
+    for last in (False, True):
+        try:
+            return load()
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            told = in_words(error)
+        # Outside the handler: the error's traceback keeps what was loaded so far alive.
+        if last or not make_room():
+            break
+    raise MemoryError(f"no memory to load {name}: does another process hold it? {told}")
 
 
 @dataclass(frozen=True)
@@ -82,7 +99,8 @@ def run(
     """`compute` on every batch of `items`: (batches with what came of them, places that do not fit alone, limit in seconds).
 
     When memory runs out, `release` is called, the limit becomes half of what was tried and the work goes on; the limit
-    that is returned is the one to begin with next time. Other errors are raised.
+    that is returned is the one to begin with next time. A `release` that returns True made room for the same batch: it is
+    tried once more as it is. Other errors are raised.
     """
     done: list[tuple[list[int], Any]] = []
     too_large: list[int] = []
@@ -96,7 +114,9 @@ def run(
             if not out_of_memory(error):
                 raise
         # Outside the handler: the error's traceback keeps the tensors of the failed batch alive.
-        release()
+        if release() is True:
+            todo.insert(0, batch)
+            continue
         if len(batch) == 1:
             too_large += batch
             continue

@@ -18,7 +18,11 @@ SHARE = 0.7
 MOST_S = 600.0
 """Seconds of audio in a batch beyond which no device was seen to gain."""
 UNKNOWN_S = 60.0
-"""Seconds of audio in the first batch on a device that does not tell how much memory is free."""
+"""Seconds of audio in the first batch on a device that does not tell how much memory is free. A model for whose batches
+other models leave less has no room beside them."""
+holders: list[Callable[[str, str], bool]] = []
+"""Of all that keeps models in this process: drop(device, name) lets those on `device` go that are not called `name`, and
+tells whether there were any."""
 
 
 def kind(device: str) -> str:
@@ -61,6 +65,22 @@ def first_limit_s(device: str, bytes_per_s: float) -> float:
     free, _ = torch.cuda.mem_get_info(device)
     unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return min(MOST_S, SHARE * (free + unused) / bytes_per_s)
+
+
+def batch_limit_s(device: str, bytes_per_s: float, name: str) -> float:
+    """`first_limit_s` for the model called `name`; where the others on `device` leave it little, they go first."""
+    limit = first_limit_s(device, bytes_per_s)
+    if limit < UNKNOWN_S and make_room(device, name):
+        limit = first_limit_s(device, bytes_per_s)
+    return limit
+
+
+def make_room(device: str, name: str) -> bool:
+    """Memory of `device` ran out for the model called `name`: the others go, but from a CPU. Whether there were any, and so
+    a second try may fit."""
+    gone = [] if is_cpu(device) else [drop(device, name) for drop in holders]
+    release()
+    return any(gone)
 
 
 def release() -> None:

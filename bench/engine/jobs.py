@@ -40,9 +40,9 @@ class Job:
 
     made: the key of each utterance's waves. due: scores and analyses that are not in the store. lookup: keys of entries
     that may be in the store and are needed; `known` are those found, as stored. stage: "all"; or first "make" (waves, and
-    metrics with a network when `lanes`), then "score" (the rest). device: of the first of them. fresh: items whose bytes are
-    decoded a second time by a codec that never saw the original. alone: items that are coded by themselves whatever the
-    device, for the real-time factor.
+    the metrics `apart`, whose networks run on the device lane), then "score" (the rest). device: of the first of them. fresh:
+    items whose bytes are decoded a second time by a codec that never saw the original. alone: items that are coded by
+    themselves whatever the device, for the real-time factor.
     """
 
     line: Line | None
@@ -53,6 +53,7 @@ class Job:
     known: Mapping[str, bytes] = field(default_factory=dict)
     stage: Stage = "all"
     lanes: bool = False
+    apart: frozenset[str] = frozenset()
     device: str = "cpu"
     length: str = ZEROS
     fresh: frozenset[int] = frozenset()
@@ -60,17 +61,21 @@ class Job:
     versions: Mapping[str, str] = field(default_factory=dict)
     host: str = field(default_factory=socket.gethostname)
 
-    def single(self, place: int) -> Job:
-        """The part of this job that is about one utterance."""
-        due = tuple(replace(one, item=0) for one in self.due if one.item == place)
-        made = self.made[place : place + 1]
-        fresh, alone = (frozenset({0}) if place in some else frozenset() for some in (self.fresh, self.alone))
-        return replace(self, items=(self.items[place],), made=made, due=due, fresh=fresh, alone=alone)
-
-    def singles(self) -> Iterator[Job]:
-        """A job for each of its utterances."""
-        for place in range(len(self.items)):
-            yield self.single(place)
+    def parts(self, size: int = 1) -> Iterator[Job]:
+        """Jobs of at most `size` of its utterances each, with what they need of what is known."""
+        for start in range(0, len(self.items), size):
+            end = min(start + size, len(self.items))
+            due = tuple(replace(one, item=one.item - start) for one in self.due if start <= one.item < end)
+            made = self.made[start:end]
+            fresh, alone = (
+                frozenset(place - start for place in some if start <= place < end) for some in (self.fresh, self.alone)
+            )
+            needed = {*(output_keys(self.line, made) if self.line else ()), *analysis_keys(due)}
+            lookup = tuple(key for key in self.lookup if key in needed)
+            known = {key: self.known[key] for key in lookup if key in self.known}
+            yield replace(
+                self, items=self.items[start:end], made=made, due=due, lookup=lookup, known=known, fresh=fresh, alone=alone
+            )
 
     def failed(self, failure: Failure, *, made: bool) -> dict[str, Failure]:
         """`failure` for every score of this job; with `made`, for its waves as well."""
@@ -93,6 +98,11 @@ class Report:
 def output_key(made: str, output: str) -> str:
     """The key of one named wave; a producer's only wave has the key of what was made."""
     return made if output == "" else key_of("output", made, output)
+
+
+def analysis_keys(due: Sequence[Due]) -> list[str]:
+    """The keys of the analyses that `due` scores are made of, each once."""
+    return list(dict.fromkeys(key for one in due for key in (one.reference, one.degraded) if key))
 
 
 def output_keys(line: Line, made: Sequence[str]) -> list[str]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import partial
 from typing import Any
 
 from bench import adapters, device
-from bench.batches import out_of_memory
+from bench.batches import fitted
 from bench.engine.systems import System
 from bench.errors import in_words, is_interrupt
 
@@ -21,7 +22,7 @@ class Codecs:
     """Loaded codecs of this process, and what came of loading those that failed."""
 
     def __init__(self) -> None:
-        self._loaded: OrderedDict[str, Any] = OrderedDict()
+        self._loaded: OrderedDict[str, tuple[str, Any]] = OrderedDict()
         self._broken: dict[str, str] = {}
 
     def get(self, system: System) -> Any:
@@ -32,20 +33,28 @@ class Codecs:
         if key not in self._loaded:
             while len(self._loaded) >= _KEEP_CODECS:
                 self._loaded.popitem(last=False)
+            where = device.own(system.device)
             try:
-                self._loaded[key] = load(system)
+                self._loaded[key] = where, fitted(lambda: load(system), partial(device.make_room, where, key), "the codec")
+            except MemoryError:
+                # The machine's fault, and perhaps not for long.
+                self._loaded.clear()
+                device.release()
+                raise
             except BaseException as error:
                 if is_interrupt(error):
                     raise
-                if out_of_memory(error):
-                    # The machine's fault, and perhaps not for long.
-                    self._loaded.clear()
-                    device.release()
-                    raise MemoryError(f"no memory to load the codec: does another process hold it? {in_words(error)}") from None
                 self._broken[key] = f"the codec could not be loaded: {in_words(error)}"
                 raise CodecBroken(self._broken[key]) from error
         self._loaded.move_to_end(key)
-        return self._loaded[key]
+        return self._loaded[key][1]
+
+    def drop_others(self, where: str, key: str) -> bool:
+        """Let the codecs on the device `where` go, but for that of the system `key`; whether there were any."""
+        waiting = [one for one, (place, _) in self._loaded.items() if one != key and place == where]
+        for one in waiting:
+            del self._loaded[one]
+        return bool(waiting)
 
 
 def load(system: System) -> Any:

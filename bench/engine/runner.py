@@ -20,7 +20,7 @@ from bench.engine.jobs import Failure, Job, Report, Stage
 from bench.engine.machine import one_thread
 from bench.engine.plan import Plan
 from bench.engine.records import kept
-from bench.engine.schedule import Schedule, Window
+from bench.engine.schedule import CHUNK, Schedule, Window
 from bench.errors import BenchError, in_words
 from bench.progress import Progress
 from bench.store import Store
@@ -172,10 +172,14 @@ class Runner:
             return
         self._lost_in_a_row[job.line.system.key] = 0
         if job.stage == "make":
-            # What was made travels on to where it is scored; it need not come back out of the store.
+            # What was made travels on to where it is scored, in jobs for several workers; it need not come back out of the store.
             values = report.values()
             made = {key: values[key] for key in job.lookup if key in values}
-            self._queue.appendleft(replace(attempt, job=replace(job, stage="score", known=made)))
+            due = tuple(one for one in job.due if one.metric not in job.apart)
+            parts = list(replace(job, stage="score", due=due, known=made).parts(CHUNK)) if due else []
+            self._queue.extendleft(replace(attempt, job=part) for part in reversed(parts))
+            if not parts:
+                progress.advance(len(job.items), job.line.name)
         else:
             progress.advance(len(job.items), job.line.name)
 
@@ -208,7 +212,7 @@ class Runner:
             self._fail(job, (lost.kind, str(lost)), progress)
 
     def _again(self, attempt: _Attempt) -> None:
-        for one in attempt.job.singles():
+        for one in attempt.job.parts():
             self._queue.appendleft(replace(attempt, job=one))
             self._references[attempt.window] += one.line is None
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from bench import provenance
 from bench.engine import memory
-from bench.engine.jobs import Due, Job, Stage, output_key, output_keys
+from bench.engine.jobs import Due, Job, Stage, analysis_keys, output_key, output_keys
 from bench.engine.keys import Keys
 from bench.engine.plan import Comparison, Line, Plan
 from bench.engine.records import has_audio
@@ -55,6 +55,9 @@ class Schedule:
         # Always the same two, so that no row depends on what was in the store or on who comes first.
         self._fresh = {items[place].id for place in (0, len(items) // 2)} if items else set()
         self._alone = {items[place].id for place in range(0, len(items), max(1, len(items) // ALONE))}
+        # A network that cannot use the device (onnxruntime without CUDA) is scored where the metrics without one are.
+        networks = [metric for metric in plan.metrics if plan.lanes and metric.device]
+        self._apart = frozenset(one.name for one in networks if one.place(plan.networks_on) == plan.networks_on)
         packages = {name for metric in plan.metrics for name in metric.packages}
         packages |= {name for line in plan.lines for name in line.system.point.packages}
         self._versions = provenance.package_versions([*packages, "numpy", "torch", "soxr", "speech-codec-bench"])
@@ -135,24 +138,22 @@ class Schedule:
             some = ordered[start : start + chunk]
             dues = tuple(replace(score, item=place) for place, one in enumerate(some) for score in one.dues)
             made = tuple(one.made for one in some)
-            analyses = (key for score in dues for key in (score.reference, score.degraded) if key)
-            lookup = dict.fromkeys((*output_keys(line, made), *analyses))
+            lookup = dict.fromkeys((*output_keys(line, made), *analysis_keys(dues)))
             fresh, alone = (
                 frozenset(place for place, one in enumerate(some) if one.item.id in ids)
                 for ids in (self._fresh, self._alone if lanes else ())
             )
             yield Job(
                 line, tuple(one.item for one in some), made, dues, tuple(lookup), stage="make" if lanes else "all",
-                lanes=lanes, device=line.system.device, length=self.plan.length, fresh=fresh, alone=alone,
+                lanes=lanes, apart=self._apart, device=line.system.device, length=self.plan.length, fresh=fresh, alone=alone,
                 versions=self._versions,
             )  # fmt: skip
 
     def _reference_jobs(self, touched: dict[str, tuple[Utterance, Due]]) -> Iterator[Job]:
         there = self.store.has_many(list(touched))
         missing = [pair for key, pair in touched.items() if key not in there]
-        apart = {metric.name for metric in self.plan.metrics if metric.device} if self.plan.lanes else set()
-        yield from self._analyses([pair for pair in missing if pair[1].metric in apart], on_device=True)
-        yield from self._analyses([pair for pair in missing if pair[1].metric not in apart], on_device=False)
+        yield from self._analyses([pair for pair in missing if pair[1].metric in self._apart], on_device=True)
+        yield from self._analyses([pair for pair in missing if pair[1].metric not in self._apart], on_device=False)
 
     def _analyses(self, missing: Sequence[tuple[Utterance, Due]], *, on_device: bool) -> Iterator[Job]:
         """Jobs that analyse references, on the device lane or on CPUs."""
@@ -169,7 +170,7 @@ class Schedule:
             )
             items = tuple(group[0][0] for group in some)
             yield Job(
-                None, items, (), dues, stage=stage, lanes=on_device, device=where, length=self.plan.length,
+                None, items, (), dues, stage=stage, lanes=on_device, apart=self._apart, device=where, length=self.plan.length,
                 versions=self._versions,
             )  # fmt: skip
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from bench import device, provenance
-from bench.batches import out_of_memory
+from bench.batches import fitted, out_of_memory
 from bench.engine import memory, scoring
 from bench.engine.clock import Clock
 from bench.engine.jobs import Due, Failure, Job, Report, output_key
@@ -36,6 +38,7 @@ class NotSeen(BenchError):
 
 
 _codecs = Codecs()
+device.holders.append(_codecs.drop_others)
 
 
 def run(job: Job) -> Report:
@@ -58,11 +61,9 @@ def _run(job: Job) -> Report:
         work.references()
         return report
     work.make()
-    if job.stage != "make" or job.lanes:
-        for (name, against, output), some in groupby(sorted(job.due, key=_order), _order):
-            metric = find(name)
-            if job.stage == "all" or not job.lanes or metric.device == (job.stage == "make"):
-                work.score(metric, against, output, list(some))
+    for (name, against, output), some in groupby(sorted(job.due, key=_order), _order):
+        if job.stage == "all" or (name in job.apart) == (job.stage == "make"):
+            work.score(find(name), against, output, list(some))
     return report
 
 
@@ -75,7 +76,7 @@ class _Work:
 
     def __init__(self, job: Job, report: Report) -> None:
         self.job, self.report = job, report
-        self.device = device.own(job.device) if job.stage == "make" else "cpu"
+        self.device = device.own(job.device) if job.apart and job.stage == "make" else "cpu"
         self.values: dict[str, Any] = {}
         self.waves = Waves(job.length)
 
@@ -125,9 +126,13 @@ class _Work:
                 self.keep(output_key(key, name), "coded", made[name])
 
     def _decode_again(self, place: int, system: System, record: Any) -> None:
-        """Tell in the record how well a second codec, which never saw the original, decodes what was sent."""
+        """Tell in the record how well a second codec, which never saw the original, decodes what was sent; nothing where
+        memory does not hold both."""
         if place in self.job.fresh and "codes" in record and record["finite"]:
-            record.setdefault("odd", {})["fresh_db"] = fresh_decode(lambda: load(system), record["codes"], record["decoded"])
+            with contextlib.suppress(MemoryError):
+                fresh = partial(fitted, lambda: load(system), partial(device.make_room, device.own(system.device), system.key))
+                told = fresh_decode(partial(fresh, "a second codec"), record["codes"], record["decoded"])
+                record.setdefault("odd", {})["fresh_db"] = told
 
     def _why(self, error: Exception, item: Any) -> Failure:
         if out_of_memory(error):

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import audio
+from bench.batches import out_of_memory
 from bench.coding.codec import Codec, decode
 from bench.coding.codes import Codes
 from bench.errors import in_words, is_interrupt
@@ -27,7 +28,8 @@ def fresh_decode(load: Callable[[], Codec], sent: bytes, decoded: bytes) -> floa
 
     load: gives a codec that has seen nothing of the original. sent: `Codes.to_bytes` of the message. decoded: the wave of
     record, FLAC at the codec's rate. -> 10 log10 of the record's energy over the energy of the difference, both as 16 bit
-    samples; 120 for equal waves; -120 to 120. A decoding that fails gives {"failure": kind, "detail": text}.
+    samples; 120 for equal waves; -120 to 120. A decoding that fails gives {"failure": kind, "detail": text}; one without memory, the machine's fault, raises
+    MemoryError.
     """
     record, rate_hz = audio.from_flac(decoded)
     try:
@@ -38,6 +40,8 @@ def fresh_decode(load: Callable[[], Codec], sent: bytes, decoded: bytes) -> floa
     except BaseException as error:
         if is_interrupt(error):
             raise
+        if out_of_memory(error):
+            raise MemoryError(in_words(error)) from None
         return {"failure": "fresh_decode", "detail": in_words(error)}
     return agreement_db(record, np.nan_to_num(wave))
 

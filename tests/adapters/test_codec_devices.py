@@ -55,7 +55,7 @@ def test_batches_of_mixed_lengths_equal_one_by_one(name: str) -> None:
         assert np.abs(one - alone).max() <= 1e-4 * max(1.0, float(np.abs(alone).max()))
 
 
-def test_the_device_refuses_a_mix_and_a_tensor_without_room() -> None:
+def test_the_device_refuses_a_mix_and_a_tensor_without_room(monkeypatch: pytest.MonkeyPatch) -> None:
     lane.register()
     x = torch.ones(3, 4)
     with pytest.raises(lane.MixedDevices, match=r"add.*lane:0 and cpu"):
@@ -63,9 +63,15 @@ def test_the_device_refuses_a_mix_and_a_tensor_without_room() -> None:
     with pytest.raises(lane.MixedDevices):
         torch.nn.Linear(4, 2).to("lane")(x)
     assert torch.equal((x.to("lane") * 2).cpu(), x * 2)
-    lane.State.room = 40
-    try:
-        with pytest.raises(torch.OutOfMemoryError):
-            x.to("lane") + 1
-    finally:
-        lane.State.room = 1 << 40
+    monkeypatch.setattr(lane.State, "memory", lane.State.held + 120)
+    before = lane.State.held
+    one = x.to("lane")
+    two = one + 1
+    view = two[1:]
+    assert lane.State.held == before + 96
+    with pytest.raises(torch.OutOfMemoryError):
+        two + 1
+    del one
+    three = (view + 1).cpu()
+    assert torch.equal(three, x[1:] + 2)
+    assert lane.State.held == before + 48

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from bench import device
 from bench.cli import doctor, gpu
 from bench.engine import loaded, systems
 from bench.errors import NoDevice
@@ -65,6 +66,7 @@ def test_a_card_that_another_process_fills(monkeypatch: pytest.MonkeyPatch) -> N
         return "loaded"
 
     monkeypatch.setattr(loaded, "load", load)
+    monkeypatch.setattr(device, "holders", [])
     codecs = loaded.Codecs()
     with pytest.raises(MemoryError, match="no memory to load the codec: does another process hold it") as told:
         codecs.get(chosen)

@@ -1,11 +1,13 @@
 """A device called "lane" that computes on the CPU: tensors on it refuse those of the other side, as a GPU's do.
 
 Registered with torch as a Python backend (PrivateUse1). `State` tells which values the host asked the device for, and how
-large a tensor it has memory for.
+much memory it has (LANE_MEMORY, in bytes, for worker processes).
 """
 
 from __future__ import annotations
 
+import os
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import cache, partial
@@ -27,11 +29,44 @@ _HOST_ARGUMENTS = {"aten::_pack_padded_sequence": {1}, "aten::_ctc_loss.Tensor":
 
 
 class State:
-    """What the device of this process has seen: `asked`, operations that the host waited for; `room`, bytes of the largest
-    tensor that fits."""
+    """What the device of this process has seen, and its memory.
 
-    room: int = 1 << 40
+    asked: operations that the host waited for. memory: bytes that all tensors together may have (None: nobody counts), `held`
+    those that they have now, `peak` the most so far, `refused` how often there was no room.
+    """
+
+    memory: int | None = int(os.environ["LANE_MEMORY"]) if "LANE_MEMORY" in os.environ else None
+    held: int = 0
+    peak: int = 0
+    refused: int = 0
     asked: ClassVar[list[str]] = []
+    _alive: ClassVar[dict[int, weakref.ref[torch.Tensor]]] = {}
+    _owners: ClassVar[dict[int, int]] = {}
+
+    @classmethod
+    def hold(cls, tensor: LaneTensor) -> None:
+        """Count the memory of `tensor` until it is gone; tensors of one storage count once. Raises OutOfMemoryError."""
+        if cls.memory is None:
+            return
+        storage = tensor.raw.untyped_storage()
+        place, size = storage.data_ptr(), storage.nbytes()
+        if place not in cls._owners:
+            if cls.held + size > cls.memory:
+                cls.refused += 1
+                raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate {size} bytes")
+            cls.held += size
+            cls.peak = max(cls.peak, cls.held)
+        cls._owners[place] = cls._owners.get(place, 0) + 1
+
+        def gone(ref: weakref.ref[torch.Tensor]) -> None:
+            del cls._alive[id(ref)]
+            cls._owners[place] -= 1
+            if not cls._owners[place]:
+                del cls._owners[place]
+                cls.held -= size
+
+        ref = weakref.ref(tensor, gone)
+        cls._alive[id(ref)] = ref
 
 
 class MixedDevices(RuntimeError):
@@ -90,9 +125,9 @@ def _run(func: Any, args: Any, kwargs: Any) -> Any:
     def wrapped(tensor: torch.Tensor) -> torch.Tensor:
         if id(tensor) in unwrapped:
             return unwrapped[id(tensor)]
-        if tensor.numel() * tensor.element_size() > State.room:
-            raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate {tensor.numel() * tensor.element_size()} bytes")
-        return LaneTensor(tensor)
+        made = LaneTensor(tensor)
+        State.hold(made)
+        return made
 
     if to_cpu or (plain == "aten::copy_" and not unwrapped):
         return out

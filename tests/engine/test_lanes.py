@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import lane
@@ -9,24 +11,30 @@ import pandas as pd
 import pytest
 import toys
 
-from bench import device
-from bench.engine import memory, systems
-from bench.engine.executors import ExecutorOptions
+from bench import audio, device
+from bench.engine import executors, memory, systems, worker
+from bench.engine.executors import Executor, ExecutorOptions
 from bench.engine.plan import Plan
 from bench.engine.runner import Runner
+from bench.metrics import networks
 from bench.results import rows as row_files
+from bench.speech import Utterance
 from bench.store import Store
 
 COLUMNS = ("stoi", "dnsmos_p808", "distillmos", "sim_resemblyzer")
 TIMED = ["rtf_encode", "rtf_decode", "throughput_encode", "throughput_decode"]
 
 
-def _rows(plan: Plan, path: Path) -> pd.DataFrame:
-    with Store(path) as store, lane.LaneExecutor(ExecutorOptions(1, (plan.device,))) as executor:
-        runner = Runner(plan, store, executor if plan.lanes else None)
+def _rows(plan: Plan, path: Path, executor: Executor | None = None) -> pd.DataFrame:
+    with Store(path) as store, executor or lane.LaneExecutor(ExecutorOptions(1, (plan.device,))) as workers:
+        runner = Runner(plan, store, workers if plan.lanes else None)
         runner.run()
-        assert not runner.failures
         return row_files.frame(plan, store, runner.failures)
+
+
+def _failed(rows: pd.DataFrame) -> set[str]:
+    """Kinds of failures, but for facts that are not defined."""
+    return set(rows["failure"].dropna()) - {"undefined"}
 
 
 def test_the_device_lane_gives_the_rows_of_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,6 +58,7 @@ def test_the_device_lane_gives_the_rows_of_the_cpu(tmp_path: Path, monkeypatch: 
     assert list(cpu["detail"][codes]) == list(other["detail"][codes])
     numbers = cpu["value"].notna()
     assert cpu["value"][numbers].tolist() == pytest.approx(other["value"][numbers].tolist(), rel=2e-4, abs=2e-4)
+    assert not _failed(cpu) and not _failed(other)
     assert set(other["device_kind"]) == {"lane"} and set(cpu["device_kind"]) == {"cpu"}
     on_device = other["metric"] == "distillmos"
     assert set(other["metric_key"][on_device]).isdisjoint(cpu["metric_key"][cpu["metric"] == "distillmos"])
@@ -59,6 +68,59 @@ def test_the_device_lane_gives_the_rows_of_the_cpu(tmp_path: Path, monkeypatch: 
     assert sorted(timed["utterance"]) == sorted({u.id for u in dataset}) and timed["column"].nunique() == 2
     assert timed.loc[timed["column"] == "throughput_encode", "detail"].str.startswith("batch of ").all()
     assert "rtf_encode" in set(of["cpu"]["column"]) and "throughput_encode" not in set(of["cpu"]["column"])
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[Executor]:
+    """Jobs run in this process, which has the device: what it saw can be read. No model is here before or after."""
+
+    def forget() -> None:
+        worker._codecs._loaded.clear()
+        networks.forget("lane")
+        memory._limits.clear()
+
+    lane.register()
+    forget()
+    monkeypatch.setattr(lane.State, "memory", 1 << 50)
+    monkeypatch.setattr("bench.engine.schedule.ALONE", 2)
+    with executors.make("inline", ExecutorOptions(1)) as executor:
+        yield executor
+    forget()
+
+
+def test_models_take_turns_in_memory_that_does_not_hold_all_and_batches_are_halved(
+    tmp_path: Path, here: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows are those of a device with room for everything; only the utterance that does not fit alone has failed, and the
+    codec is not at fault."""
+    dataset = toys.make_set(tmp_path / "a", 6)
+    long = tmp_path / "long.wav"
+    audio.write(long, toys.speechlike(9, 20.0), 16000)
+    dataset = replace(dataset, utterances=(*dataset.utterances, Utterance("long", long, "s0", text="one two")))
+    chosen = tuple(systems.systems(["focalcodec@50"], device="lane"))
+    plan = Plan("resynthesis", chosen, dataset, ("stoi", "distillmos", "sim_resemblyzer"), device="lane", workers=1)
+    whole = _rows(plan, tmp_path / "whole.sqlite", here)
+    assert lane.State.refused == 0 and not _failed(whole)
+    lasting, peak = lane.State.held, lane.State.peak
+    # The codec and one utterance of a second fit; the codec and DistillMOS do not, nor all utterances together.
+    codec = sum(one.numel() * one.element_size() for one in worker._codecs.get(chosen[0]).network.parameters())
+    limit = codec + (9 << 20)
+    assert limit < lasting < peak
+    worker._codecs._loaded.clear()
+    networks.forget("lane")
+    memory._limits.clear()
+    monkeypatch.setattr(lane.State, "memory", limit)
+    tight = _rows(plan, tmp_path / "tight.sqlite", here)
+    assert lane.State.refused >= 3
+    lost = tight["failure"] == "out_of_memory"
+    assert set(tight["utterance"][lost]) == {"long"} and _failed(tight) == {"out_of_memory"}
+    names = ["utterance", "column"]
+    one, two = (
+        rows[(rows["utterance"] != "long") & rows["column"].isin(plan.columns)].set_index(names).sort_index()["value"]
+        for rows in (whole, tight)
+    )
+    assert list(one.index) == list(two.index) and len(one) == 18
+    assert one.tolist() == pytest.approx(two.tolist(), rel=1e-5)
 
 
 @pytest.mark.parametrize("room", [1, 2, 5, 100])

@@ -77,11 +77,12 @@ class Network:
     """Whether `run` wants its rows in the host's memory whatever the device: onnxruntime moves them itself."""
 
     def on(self, device: str = "cpu") -> Any:
-        """The network on `device`, loaded once. Raises WeightsMissing, WeightsInvalid."""
+        """The network on `device`, loaded once; other models leave a device that has no room for it. Raises WeightsMissing,
+        WeightsInvalid, MemoryError."""
         device = self.place(device)
         key = self.name, device
         if key not in _loaded:
-            _loaded[key] = self.load(device)
+            _loaded[key] = batches.fitted(lambda: self.load(device), partial(devices.make_room, device, self.name), self.name)
         return _loaded[key]
 
     def of(self, wave: NDArray[Any], rate_hz: int = RATE_HZ) -> Analysis:
@@ -116,11 +117,15 @@ def drop(network: Network) -> None:
         del _loaded[key]
 
 
-def _make_room(network: str, device: str) -> None:
-    """Memory ran out: networks that wait for their turn on `device` go, then what nothing uses."""
-    for key in [key for key in _loaded if key[1] == device != "cpu" and key[0] != network]:
+def _drop_others(device: str, name: str) -> bool:
+    """Let the networks go that wait for their turn on `device`, while `name` needs the memory."""
+    waiting = [key for key in _loaded if key[1] == device and key[0] != name]
+    for key in waiting:
         del _loaded[key]
-    devices.release()
+    return bool(waiting)
+
+
+devices.holders.append(_drop_others)
 
 
 def analyse(
@@ -132,7 +137,10 @@ def analyse(
     that does not fit into memory alone is a failure of kind `out_of_memory`. Raises WeightsMissing, WeightsInvalid.
     """
     device = network.place(device)
-    model = network.on(device)
+    try:
+        model = network.on(device)
+    except MemoryError as error:
+        return [MetricFailure("out_of_memory", str(error)) for _ in signals]
     batched = not devices.is_cpu(device) if batched is None else batched
     if batched or not network.cpu_alone:
         return _analyse(network, model, signals, device, batched)
@@ -159,14 +167,20 @@ def _analyse(
         done, too_large, limit_s = batches.run(
             items,
             lambda some: network.run(model, _batch(network, [owners[i][1] for i in some], kinds[owners[some[0]][0]], device)),
-            _limits.get(key, devices.first_limit_s(device, network.bytes_per_s)) if batched else float("inf"),
+            _limit_s(network, device) if batched else float("inf"),
             mixed=network.mixed and (batched or not network.cpu_alone),
             most=None if batched else network.cpu_rows,
-            release=partial(_make_room, network.name, device),
+            release=partial(devices.make_room, device, network.name),
         )
     if batched:
         _limits[key] = limit_s
     return _by_signal(network, read, [place for place, _ in owners], done, {owners[i][0] for i in too_large})
+
+
+def _limit_s(network: Network, device: str) -> float:
+    """Seconds of audio in the largest batch to begin with."""
+    known = _limits.get((network.name, device))
+    return known or devices.batch_limit_s(device, network.bytes_per_s, network.name)
 
 
 def _batch(network: Network, rows: Sequence[NDArray[np.float32]], kind: Hashable, device: str) -> Batch:
