@@ -28,8 +28,8 @@ def fresh_decode(load: Callable[[], Codec], sent: bytes, decoded: bytes) -> floa
 
     load: gives a codec that has seen nothing of the original. sent: `Codes.to_bytes` of the message. decoded: the wave of
     record, FLAC at the codec's rate. -> 10 log10 of the record's energy over the energy of the difference, both as 16 bit
-    samples; 120 for equal waves; -120 to 120. A decoding that fails gives {"failure": kind, "detail": text}; one without memory, the machine's fault, raises
-    MemoryError.
+    samples; 120 for equal waves; -120 to 120. A decoding that fails gives {"failure": kind, "detail": text}.
+    Raises MemoryError, which is the machine's fault.
     """
     record, rate_hz = audio.from_flac(decoded)
     try:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import lane
 import pandas as pd
@@ -13,9 +15,11 @@ import toys
 
 from bench import audio, device
 from bench.engine import executors, memory, systems, worker
-from bench.engine.executors import Executor, ExecutorOptions
+from bench.engine.executors import Executor, ExecutorOptions, Needs
+from bench.engine.executors.inline import Inline
 from bench.engine.plan import Plan
 from bench.engine.runner import Runner
+from bench.engine.schedule import Schedule
 from bench.metrics import networks
 from bench.results import rows as row_files
 from bench.speech import Utterance
@@ -121,6 +125,47 @@ def test_models_take_turns_in_memory_that_does_not_hold_all_and_batches_are_halv
     )
     assert list(one.index) == list(two.index) and len(one) == 18
     assert one.tolist() == pytest.approx(two.tolist(), rel=1e-5)
+
+
+class Told(Inline):
+    """Jobs run here; who did what is kept."""
+
+    def __init__(self) -> None:
+        self.jobs: list[tuple[Needs, str, int, set[str]]] = []
+
+    def submit(self, work: Callable[[Any], Any], job: Any, needs: Needs = "cpu") -> Future[Any]:
+        if job.line is not None:
+            names = {one.metric for one in job.due}
+            self.jobs.append((needs, job.stage, len(job.items), names))
+        return super().submit(work, job, needs)
+
+
+def test_the_device_scores_what_it_can_and_every_worker_the_rest(tmp_path: Path, here: Executor) -> None:
+    """One job on the device, then small ones on CPUs, each with its own waves; none where no CPU metric is due."""
+    dataset = toys.make_set(tmp_path / "a", 14)
+    chosen = tuple(systems.systems(["mulaw"], device="lane"))
+    told = Told()
+    plan = Plan("resynthesis", chosen, dataset, ("stoi", "sim_resemblyzer"), device="lane", workers=1, always=())
+    rows = _rows(plan, tmp_path / "a.sqlite", told)
+    assert not _failed(rows) and (rows["column"] == "stoi").sum() == (rows["column"] == "sim_resemblyzer").sum() == 14
+    both = {"stoi", "sim_resemblyzer"}
+    assert told.jobs == [("gpu", "make", 14, both), *(("cpu", "score", size, {"stoi"}) for size in (6, 6, 2))]
+    told.jobs.clear()
+    assert not _failed(_rows(replace(plan, columns=("sim_resemblyzer",), comparisons=()), tmp_path / "b.sqlite", told))
+    assert told.jobs == [("gpu", "make", 14, {"sim_resemblyzer"})]
+
+
+@pytest.mark.parametrize("has_cuda", [True, False])
+def test_a_network_that_cannot_use_the_device_is_scored_on_cpus(
+    tmp_path: Path, has_cuda: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.metrics.networks.onnx.has_cuda", lambda: has_cuda)
+    dataset = toys.make_set(tmp_path / "a", 2)
+    columns = ("stoi", "dnsmos_p808", "sim_resemblyzer")
+    plan = Plan("resynthesis", tuple(systems.systems(["mulaw"], device="cuda")), dataset, columns, device="cuda")
+    with Store(tmp_path / "a.sqlite") as store:
+        [window] = Schedule(plan, store)
+    assert {job.apart for job in window.jobs} == {frozenset({"sim_resemblyzer", *(["dnsmos_p808"] * has_cuda)})}
 
 
 @pytest.mark.parametrize("room", [1, 2, 5, 100])
