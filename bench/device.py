@@ -91,11 +91,12 @@ def release() -> None:
         torch.cuda.empty_cache()
 
 
-def to_device(values: torch.Tensor, device: str) -> torch.Tensor:
-    """`values` of the host on their way to `device`: from pinned memory and without waiting, where it is CUDA."""
-    if kind(device) == "cuda":
-        return values.pin_memory().to(device, non_blocking=True)
-    return values.to(device)
+def to_device(values: torch.Tensor, device: str | torch.device) -> torch.Tensor:
+    """`values` on their way to `device`, without waiting for it: where it is CUDA, from pinned memory. What is there stays."""
+    if values.is_cpu and kind(str(device)) == "cuda":
+        values = values.pin_memory()
+    # Copied without this flag, a few bytes of the host wait until the device has done all that it was given before.
+    return values.to(device, non_blocking=True)
 
 
 def all_of(device: str) -> tuple[str, ...]:

@@ -154,7 +154,7 @@ class FocalCodecAdapter(Codec):
 
     def _tensor(self, wave: Wave) -> torch.Tensor:
         self._check(wave)
-        return torch.from_numpy(np.ascontiguousarray(wave, np.float32))[None].to(self.device)
+        return to_device(torch.from_numpy(np.ascontiguousarray(wave, np.float32))[None], self.device)
 
     @property
     def _token_output(self) -> int:

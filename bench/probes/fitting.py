@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bench import device
 from bench.errors import BenchError
 from bench.probes.examples import Batch, Example, batches
 from bench.probes.inputs import Inputs
@@ -76,14 +77,14 @@ class Learner(ABC):
 
     def step(self, batch: Batch) -> float:
         """One update of the weights; returns the loss. Raises BenchError when it is not finite: the only value of a step that
-        the device is waited for."""
+        the device is waited for, and not before the way back is on its way."""
         self.optimiser.zero_grad(set_to_none=True)
         loss = self.loss(batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise BenchError(f"{self.inputs.name}: the {self.what}'s loss is {value}; lower its learning_rate")
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
         self.optimiser.step()
         return value
 
@@ -121,15 +122,14 @@ class Learner(ABC):
         best_epoch, kept = 0, {}
         spent, frames = 0.0, 0
         if checkpoint.is_file():
-            device = next(self.network.parameters()).device
-            state = torch.load(checkpoint, weights_only=True, map_location=device)
+            state = torch.load(checkpoint, weights_only=True, map_location=next(self.network.parameters()).device)
             self.network.load_state_dict(state["network"])
             self.optimiser.load_state_dict(state["optimiser"])
             newbob.hyperparam_value, newbob.metric_values, newbob.current_patient = state["newbob"]
             curve, spent, frames = state["curve"], state["spent"], state["frames"]
             best, best_epoch, kept = tuple(state["best"]), state["best_epoch"], state["kept"]
             self.order.bit_generator.state = _plain(state["order"])
-            _set_random(state["random"])
+            _set_random(state["random"], self.device)
         saved = time.perf_counter()
         for number in range(len(curve) + 1, settings.epochs + 1):
             start = time.perf_counter()
@@ -150,7 +150,7 @@ class Learner(ABC):
                     "network": self.network.state_dict(), "optimiser": self.optimiser.state_dict(), "curve": curve,
                     "newbob": (newbob.hyperparam_value, newbob.metric_values, newbob.current_patient), "spent": spent,
                     "frames": frames, "best": best, "best_epoch": best_epoch, "kept": kept,
-                    "order": _listed(self.order.bit_generator.state), "random": _random(),
+                    "order": _listed(self.order.bit_generator.state), "random": _random(self.device),
                 })  # fmt: skip
                 saved = time.perf_counter()
             told(number, error)
@@ -160,17 +160,18 @@ class Learner(ABC):
         return Trained(curve, best_epoch, count, spent, frames / max(1e-9, spent))
 
 
-def _random() -> dict[str, Any]:
+def _random(where: str) -> dict[str, Any]:
+    """States of the generators that a training on the device `where` draws from."""
     states: dict[str, Any] = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        states["cuda"] = torch.cuda.get_rng_state()
+    if device.kind(where) == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(where)
     return states
 
 
-def _set_random(states: Mapping[str, Tensor]) -> None:
+def _set_random(states: Mapping[str, Tensor], where: str) -> None:
     torch.set_rng_state(states["cpu"].cpu())
-    if "cuda" in states and torch.cuda.is_available():
-        torch.cuda.set_rng_state(states["cuda"].cpu())
+    if device.kind(where) == "cuda" and "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"].cpu(), where)
 
 
 def save(path: Path, state: dict[str, Any]) -> None:

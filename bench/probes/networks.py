@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from bench.device import to_device
 from bench.probes.inputs import Inputs
 from bench.probes.settings import Settings
 
@@ -73,7 +74,7 @@ class BiLSTM(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """x [B, N, width] -> [B, N, 2 hidden]; what lies beyond a length means nothing."""
-        lengths = lengths.to(x.device)
+        lengths = to_device(lengths, x.device)
         turn = (lengths[:, None] - 1 - torch.arange(x.shape[1], device=x.device)[None]).clamp(min=0).unsqueeze(-1)
         for layer, (ahead, back) in enumerate(zip(self.forwards, self.backwards, strict=True)):
             if layer:
@@ -119,7 +120,7 @@ class Classifier(nn.Module):
         """-> log-probabilities [B, classes]."""
         x = self.front(tokens, features)
         if self.ecapa is not None:
-            pooled = self.ecapa(x, lengths.to(x.device) / x.shape[1]).squeeze(1)
+            pooled = self.ecapa(x, to_device(lengths, x.device) / x.shape[1]).squeeze(1)
         else:
             pooled = statistics(self.body(x, lengths), lengths)
         scores: Tensor = self.head(pooled)
@@ -128,7 +129,7 @@ class Classifier(nn.Module):
 
 def statistics(x: Tensor, lengths: Tensor) -> Tensor:
     """Mean and standard deviation over true frames: [B, N, H] -> [B, 2H]."""
-    mask = (torch.arange(x.shape[1], device=x.device)[None] < lengths[:, None].to(x.device)).unsqueeze(-1)
+    mask = (torch.arange(x.shape[1], device=x.device)[None] < to_device(lengths, x.device)[:, None]).unsqueeze(-1)
     count = mask.sum(dim=1).clamp(min=1)
     mean = (x * mask).sum(dim=1) / count
     variance = ((x - mean.unsqueeze(1)).square() * mask).sum(dim=1) / count

@@ -43,10 +43,13 @@ class Probe(Learner):
             labels = to_device(torch.tensor([int(example.target) for example in batch.examples]), self.device)
             return nn.functional.nll_loss(scores, labels)
         spelt = [torch.tensor(text.encode(str(example.target))) for example in batch.examples]
-        return torch.ctc_loss(
+        each = torch.ctc_loss(
             scores.transpose(0, 1), to_device(torch.cat(spelt), self.device), tuple(batch.lengths.tolist()),  # type: ignore[arg-type]
-            tuple(len(one) for one in spelt), blank=text.BLANK, reduction=1, zero_infinity=True,
+            tuple(len(one) for one in spelt), blank=text.BLANK, reduction=0, zero_infinity=True,
         )  # fmt: skip
+        # The mean as torch takes it, which would wait for the device to bring the lengths there.
+        characters = torch.tensor([max(1, len(one)) for one in spelt], dtype=each.dtype)
+        return (each / to_device(characters, self.device)).mean()
 
     def predict(self, examples: Sequence[Example]) -> dict[str, str | int]:
         """Utterance -> text (by beam search where the settings say so) or class."""
@@ -57,19 +60,20 @@ class Probe(Learner):
         """Outputs, and the mean loss per utterance."""
         self.network.eval()
         found: dict[str, str | int] = {}
+        best: list[tuple[Batch, Tensor]] = []
         total = torch.zeros((), device=self.device)
         for batch in batches(examples, self.inputs, self.settings.batch, self.device):
             scores = self.network(batch.tokens, batch.features, batch.lengths)
             total += self._loss(scores, batch) * len(batch.examples)
-            outputs: Sequence[str | int]
-            if self.task != "asr":
-                outputs = scores.argmax(-1).cpu().tolist()
-            elif beam:
-                outputs = beam_search(scores, batch.lengths, beam)
+            if beam and self.task == "asr":
+                texts = beam_search(scores, batch.lengths, beam)
+                found |= {example.utterance: said for example, said in zip(batch.examples, texts, strict=True)}
             else:
-                best = scores.argmax(-1).cpu().tolist()
-                outputs = [text.greedy(row[:n]) for row, n in zip(best, batch.lengths.tolist(), strict=True)]
-            found |= {example.utterance: output for example, output in zip(batch.examples, outputs, strict=True)}
+                best.append((batch, scores.argmax(-1)))
+        # Brought over once all of them are on their way.
+        for batch, classes in best:
+            for example, row, length in zip(batch.examples, classes.cpu().tolist(), batch.lengths.tolist(), strict=True):
+                found[example.utterance] = text.greedy(row[:length]) if self.task == "asr" else row
         return found, float(total) / len(examples)
 
     def validate(self, examples: Sequence[Example]) -> tuple[float, float]:

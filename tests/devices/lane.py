@@ -109,6 +109,8 @@ def _run(func: Any, args: Any, kwargs: Any) -> Any:
         _refuse_mixing(name, plain, args, kwargs)
     if plain in _ASKS or to_cpu:
         State.asked.append(plain)
+    if plain in _COPIES and not to_cpu and not kwargs.get("non_blocking") and _from_host(args):
+        State.asked.append("a copy that waits")
     unwrapped = {}
 
     def raw(tensor: LaneTensor) -> torch.Tensor:
@@ -132,6 +134,12 @@ def _run(func: Any, args: Any, kwargs: Any) -> Any:
     if to_cpu or (plain == "aten::copy_" and not unwrapped):
         return out
     return tree_map_only(torch.Tensor, wrapped, out)
+
+
+def _from_host(args: Any) -> bool:
+    """Whether what is copied is a tensor of the host."""
+    source = args[-1] if len(args) > 1 and isinstance(args[-1], torch.Tensor) else args[0]
+    return isinstance(source, torch.Tensor) and not isinstance(source, LaneTensor)
 
 
 def _refuse_mixing(name: str, plain: str, args: Any, kwargs: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
@@ -23,6 +24,15 @@ from bench.probes.synthesis import settings as synthesis
 from bench.probes.synthesis.training import Trainer
 from bench.probes.training import Probe
 
+def waits(step: Callable[[], object]) -> list[str]:
+    """What the host waited for the device for during `step`."""
+    lane.State.asked.clear()
+    step()
+    return list(lane.State.asked)
+
+
+LOSS = ["aten::_local_scalar_dense"]
+"""The one value of a training step that the host reads."""
 TINY = Settings("tiny", hidden=6, embedding_dim=5, dropout=0.0, batch=4, learning_rate=1e-2)
 
 
@@ -43,6 +53,9 @@ def test_steps_on_a_device_equal_the_cpus(task: str, target: str | int, classes:
         probe = Probe(task, inputs, classes, TINY, 0, device)
         losses[device] = [probe.step(batch) for _ in range(3) for batch in batches(examples, inputs, 4, device)]
         losses[device].append(probe._evaluate(examples)[1])
+    [batch, _] = batches(examples, inputs, 4, "lane")
+    assert waits(lambda: probe.step(batch)) == LOSS
+    assert len(waits(lambda: probe._evaluate(examples))) == 3, "the classes of each batch and the loss"
     assert losses["lane"] == pytest.approx(losses["cpu"], rel=1e-4)
     assert losses["cpu"][-1] < losses["cpu"][0]
 
@@ -66,6 +79,11 @@ def test_steps_of_a_head_on_a_device_equal_the_cpus(output: Literal["linear", "t
         head = Head(made, small, 0, device)
         losses[device] = [head.step(batch) for _ in range(3) for batch in batches(examples, inputs, 4, device)]
         losses[device] += head.validate(examples)
+    [batch, _] = batches(examples, inputs, 4, "lane")
+    # SpeechBrain makes its mask of lengths on the host, once for all layers; whole rows need none.
+    assert waits(lambda: head.step(batch)) == ["aten::_to_copy", "a copy that waits", *LOSS]
+    [whole, _] = batches(examples, inputs, 4, "lane", np.random.default_rng(0), 20)
+    assert waits(lambda: head.step(whole)) == LOSS
     assert losses["lane"] == pytest.approx(losses["cpu"], rel=1e-3)
 
 
@@ -86,6 +104,9 @@ def test_a_decoder_on_a_device_learns_and_says_what_it_does_on_the_cpu(pattern: 
         made = Trainer(inputs, voices, small, 0, device)
         losses[device] = [made.step(batch) for _ in range(3) for batch in batches(examples, inputs, 4, device)]
         losses[device] += made.validate(examples)
+        [batch, _] = batches(examples, inputs, 4, device)
+        # Before its layers transformers asks, once, whether several sequences lie in one row.
+        assert waits(lambda: made.step(batch)) == (2 * LOSS if device == "lane" else [])  # noqa: B023
         voice, letters = torch.from_numpy(voices.features["u0"][0]).to(device), torch.tensor(text.encode("ab c"), device=device)
         said[device] = sampling.generate(made.network.eval(), voice, letters, small, sampling.generators(3, "x"), 6)
     assert losses["lane"] == pytest.approx(losses["cpu"], rel=1e-3)
@@ -105,8 +126,9 @@ def test_lengths_may_be_on_either_side(make: type) -> None:
     with torch.no_grad():
         wanted = network(tokens, None, lengths)
         network.to("lane")
+        there, of_device = tokens.to("lane"), lengths.to("lane")
         lane.State.asked.clear()
-        found = [network(tokens.to("lane"), None, some) for some in (lengths, lengths.to("lane"))]
-        assert "aten::_local_scalar_dense" not in lane.State.asked
+        found = [network(there, None, some) for some in (lengths, of_device)]
+        assert lane.State.asked == []
     for one in found:
         torch.testing.assert_close(one.cpu(), wanted, atol=1e-5, rtol=1e-5)

@@ -54,7 +54,9 @@ class Utmos(nn.Module):
             return self.projection(hidden).mean(dim=(1, 2)) * 2.0 + 3.0
         shapes = wav2vec2.convolution_shapes(self.wav2vec2)
         counts = torch.tensor([masks.after_convolutions(size, shapes) for size in batch.sizes])
-        packed, _ = self.blstm(pack_padded_sequence(x, counts, batch_first=True, enforce_sorted=False))
+        # Batches come with the longest first. Unless told so, torch sorts, and the device is waited for.
+        falling = list(batch.sizes) == sorted(batch.sizes, reverse=True)
+        packed, _ = self.blstm(pack_padded_sequence(x, counts, batch_first=True, enforce_sorted=falling))
         hidden, _ = pad_packed_sequence(packed, batch_first=True, total_length=x.shape[1])
         frame_counts = masks.after_convolutions(batch.lengths, shapes)
         return masks.mean(self.projection(hidden), frame_counts)[:, 0] * 2.0 + 3.0

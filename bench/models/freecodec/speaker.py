@@ -74,7 +74,7 @@ class ResemblyzerSpeaker(nn.Module):
             speech = raise_level(wave)
         starts = _window_starts(len(speech))
         padded = np.pad(speech, (0, max(0, (starts[-1] + 160) * 160 - len(speech))))
-        mel = self._mel(torch.from_numpy(padded).to(self.window.device))
+        mel = self._mel(torch.from_numpy(padded).to(self.window.device, non_blocking=True))
         windows = torch.stack([mel[start : start + 160] for start in starts])
         _, (hidden, _) = self.lstm(windows)
         vectors = F.normalize(F.relu(self.linear(hidden[-1])), dim=1)
@@ -161,6 +161,6 @@ class EcapaSpeaker(nn.Module):
         """wave [T] at 16 kHz -> [dim]."""
         if len(wave) < 1600:
             wave = np.resize(wave, 1600)
-        features = self.mel(torch.from_numpy(wave)[None].to(next(self.network.parameters()).device))
+        features = self.mel(torch.from_numpy(wave)[None].to(next(self.network.parameters()).device, non_blocking=True))
         features = features - features.mean(1, keepdim=True)
         return self.network(features)[0, 0].cpu().numpy()

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
+from bench.device import to_device
 from bench.probes.networks import Front
 from bench.probes.restoration.pairs import Pairs
 from bench.probes.restoration.settings import Settings
@@ -43,8 +44,9 @@ class Restorer(nn.Module):
     def forward(self, tokens: Tensor | None, features: Tensor | None, lengths: Tensor) -> list[Tensor]:
         """-> [B, S, N, width] of each codebook; `scores` and `log_probabilities` read it."""
         x = self.front(tokens, features)
-        lengths = lengths.to(x.device)
-        x = self.body.encode(x, None if bool((lengths == x.shape[1]).all()) else lengths / x.shape[1])
+        # Asked before they are copied: a device would have to be waited for.
+        full = bool((lengths == x.shape[1]).all())
+        x = self.body.encode(x, None if full else to_device(lengths, x.device) / x.shape[1])
         return [output(x, None if tokens is None else tokens[..., k]) for k, output in enumerate(self.outputs)]
 
     def scores(self, given: Sequence[Tensor]) -> list[Tensor]:

@@ -52,7 +52,7 @@ class Head(Learner):
         given: what the network gave. targets: [B, S, N, K].
         """
         longest = targets.shape[2]
-        mask = (torch.arange(longest, device=targets.device)[None] < lengths.to(targets.device)[:, None]).float()
+        mask = (torch.arange(longest, device=targets.device)[None] < to_device(lengths, targets.device)[:, None]).float()
         wanted = [targets[..., k].transpose(1, 2)[:, None].expand(-1, one.shape[1], -1, -1) for k, one in enumerate(given)]
         total = torch.stack(self.network.log_probabilities(given, wanted)).sum(dim=0)  # [B, S, N, S]
         return -(total * mask[:, None, :, None]).sum(dim=2) / (len(given) * mask.sum(dim=1))[:, None, None]
@@ -70,7 +70,7 @@ class Head(Learner):
         cost, _ = self.matched(self.costs(given, self._targets(batch), batch.lengths))
         if self.pairs.sources > 1:
             return cost.mean()
-        share = batch.lengths.to(cost.device) / batch.lengths.sum()
+        share = to_device(batch.lengths / batch.lengths.sum(), cost.device)
         return (cost * share).sum()
 
     @torch.inference_mode()
@@ -102,18 +102,22 @@ class Head(Learner):
             given = self.network(batch.tokens, batch.features, batch.lengths)
             _, order = self.matched(self.costs(given, self._targets(batch), batch.lengths))
             scores = self.network.scores(given)
-            for row, example in enumerate(batch.examples):
-                by_target = self.orders[int(order[row])]
+            there = {}
+            for row, (example, place) in enumerate(zip(batch.examples, order.cpu().tolist(), strict=True)):
+                by_target = self.orders[place]
                 mine = [[score[row, by_target.index(s)] for score in scores] for s in range(self.pairs.sources)]
-                found[example.utterance] = [self._indices(one, self.pairs.rows[example.utterance]) for one in mine]
+                there[example.utterance] = [self._indices(one, self.pairs.rows[example.utterance]) for one in mine]
+            # Brought over once all of them are on their way.
+            for name, sources in there.items():
+                found[name] = [[one.cpu().numpy().astype(np.int32) for one in streams] for streams in sources]
         return found
 
-    def _indices(self, scores: Sequence[Tensor], rows: Sequence[int]) -> list[Ints]:
+    def _indices(self, scores: Sequence[Tensor], rows: Sequence[int]) -> list[Tensor]:
         """Scores [N, V_k] of one source -> indices of each stream: of frames that share a token, their scores are summed."""
         made, at = [], 0
         for books, count in zip(self.pairs.streams, rows, strict=True):
             columns = [_summed(score, count).argmax(-1) for score in scores[at : at + books]]
-            made.append(torch.stack(columns, dim=-1).cpu().numpy().astype(np.int32))
+            made.append(torch.stack(columns, dim=-1))
             at += books
         return made
 

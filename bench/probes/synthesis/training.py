@@ -39,20 +39,22 @@ class Trainer(Learner):
         """Mean cross entropy of a batch."""
         return self.losses(batch)[0]
 
-    def losses(self, batch: Batch) -> tuple[Tensor, int, int]:
+    def losses(self, batch: Batch) -> tuple[Tensor, Tensor, int]:
         """(mean cross entropy, wrong tokens, tokens) of a batch."""
         names = [example.utterance for example in batch.examples]
         voices = to_device(torch.from_numpy(np.concatenate([self.voices.features[name] for name in names])), self.device)
         letters = [to_device(torch.tensor(text.encode(str(e.target))), self.device) for e in batch.examples]
-        laid = [to_device(torch.from_numpy(self._laid(name)), self.device) for name in names]
-        hidden = torch.cat(self.network(voices, letters, laid))
-        wanted = torch.cat(laid)
-        total, wrong, count = hidden.new_zeros(()), 0, 0
+        steps = [torch.from_numpy(self._laid(name)) for name in names]
+        hidden = torch.cat(self.network(voices, letters, [to_device(one, self.device) for one in steps]))
+        wanted = torch.cat(steps)
+        total, wrong, count = hidden.new_zeros(()), torch.zeros((), dtype=torch.int64, device=self.device), 0
         for book, head in enumerate(self.network.heads):
-            there = wanted[:, book] != ABSENT
-            scores, targets = head(hidden[there]), wanted[there, book]
+            # Chosen on the host, which a device would make wait for how many there are.
+            there = (wanted[:, book] != ABSENT).nonzero()[:, 0]
+            targets = to_device(wanted[there, book], self.device)
+            scores = head(hidden.index_select(0, to_device(there, self.device)))
             total = total + nn.functional.cross_entropy(scores, targets, reduction="sum")
-            wrong += int((scores.detach().argmax(-1) != targets).sum())
+            wrong = wrong + (scores.detach().argmax(-1) != targets).sum()
             count += len(targets)
         return total / count, wrong, count
 
@@ -63,8 +65,8 @@ class Trainer(Learner):
     def validate(self, examples: Sequence[Example]) -> tuple[float, float]:
         """(token error rate, mean loss of a token), with the true tokens before each."""
         self.network.eval()
-        total, wrong, count = 0.0, 0, 0
-        for batch in batches(examples, self.inputs, self.settings.batch, self.device):
-            loss, bad, tokens = self.losses(batch)
-            total, wrong, count = total + float(loss) * tokens, wrong + bad, count + tokens
-        return wrong / count, total / count
+        found = [self.losses(batch) for batch in batches(examples, self.inputs, self.settings.batch, self.device)]
+        # Brought over once all of them are on their way.
+        total = sum(float(loss) * tokens for loss, _, tokens in found)
+        count = sum(tokens for *_, tokens in found)
+        return sum(int(wrong) for _, wrong, _ in found) / count, total / count
