@@ -24,8 +24,10 @@ from bench.engine.executors.processes import Processes
 NAME = "lane"
 _COPIES = {"aten::_to_copy", "aten::copy_", "aten::to.device", "aten::_copy_from"}
 _ASKS = {"aten::_local_scalar_dense", "aten::is_nonzero", "aten::equal", "aten::nonzero"}
-_HOST_ARGUMENTS = {"aten::_pack_padded_sequence": {1}, "aten::_ctc_loss.Tensor": {2, 3}}
+_HOST_ARGUMENTS = {"aten::_pack_padded_sequence": {1}, "aten::_pad_packed_sequence": {1}, "aten::_ctc_loss.Tensor": {2, 3}}
 """Arguments that CUDA, too, wants on the CPU."""
+_HOST_RESULTS = {"aten::_pack_padded_sequence", "aten::_pad_packed_sequence"}
+"""Operations whose second result stays on the CPU with CUDA, too."""
 
 
 class State:
@@ -131,6 +133,8 @@ def _run(func: Any, args: Any, kwargs: Any) -> Any:
         State.hold(made)
         return made
 
+    if plain in _HOST_RESULTS:
+        return wrapped(out[0]), out[1]
     if to_cpu or (plain == "aten::copy_" and not unwrapped):
         return out
     return tree_map_only(torch.Tensor, wrapped, out)

@@ -201,9 +201,10 @@ def test_a_metric_of_a_few_lines_gets_single_and_batch(voice):
         metrics.find("si_sdr").load("cpu")
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_device_scores_as_the_cpu_and_is_waited_for_once_a_batch(name, loaded, signals, monkeypatch):
-    """Mixed lengths on a device that refuses the CPU's tensors: what it is asked for are the results."""
+# Whisper generates by transformers, which this device cannot: tests/core/test_gpu_check.py runs its encoder and its greedy ids.
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "whisper_small"])
+def test_a_device_scores_as_the_cpu_and_is_not_waited_for(name, loaded, signals, monkeypatch):
+    """Mixed lengths on a device that refuses the CPU's tensors: within a batch nothing is asked for."""
     import copy
 
     import lane
@@ -216,11 +217,6 @@ def test_a_device_scores_as_the_cpu_and_is_waited_for_once_a_batch(name, loaded,
     wanted = metric.analyse_on("cpu", signals, batched=True)
     if name in ("utmos", "sim_wavlm", "sim_ecapa"):
         monkeypatch.setitem(networks._loaded, (network.name, "lane"), copy.deepcopy(network.on("cpu")).to("lane"))
-    elif name == "whisper_small":
-        model = copy.copy(network.on("cpu"))
-        model.network = copy.deepcopy(model.network).to("lane")
-        model.bank, model.window = model.bank.to("lane"), model.window.to("lane")
-        monkeypatch.setitem(networks._loaded, (network.name, "lane"), model)
     network.on("lane")
     asked = []
 
@@ -232,9 +228,10 @@ def test_a_device_scores_as_the_cpu_and_is_waited_for_once_a_batch(name, loaded,
 
     monkeypatch.setitem(network.__dict__, "run", run)
     _assert_equal(metric.analyse_on("lane", signals), wanted, 1e-4)
-    # Whisper's loop in transformers reads every token to see whether all rows have ended.
-    assert asked == [] or name == "whisper_small"
-    networks.drop(network) if name in ("distillmos", "sim_resemblyzer") else None
+    # Their packages make windows and masks on the host, and bring them over as they are.
+    assert asked == [] or name in ("distillmos", "sim_ecapa")
+    assert "aten::_local_scalar_dense" not in asked
+    networks._loaded.pop((network.name, "lane"))
 
 
 DEVICE_NETWORKS = ("utmos", "sim_wavlm", "sim_ecapa", "distillmos", "sim_resemblyzer")
