@@ -2,7 +2,8 @@
 
 Settings: `model` (a published configuration, for random weights and for what a checkpoint's shapes cannot tell),
 `topk` (neighbours averaged in voice conversion; the paper's 4), `batch_seconds` (audio that goes through the network
-together; padding is masked exactly, so it changes speed and memory only), `precision` (fp16 or int8: what the weights of linear
+together, 60 on a CPU and what the engine's batches hold on a device; padding is masked exactly, so it changes speed and memory
+only), `precision` (fp16 or int8: what the weights of linear
 layers and convolutions are kept in; see `bench.models.blocks.stored`).
 
 The causal models write 24 kHz. The adapter brings that to the 16 kHz of their input, as the papers' evaluation does;
@@ -23,7 +24,7 @@ from bench.audio import resample
 from bench.cards import Point
 from bench.coding.codec import Codec, Wave, check_wave
 from bench.coding.codes import Codes, Tokens
-from bench.device import to_device
+from bench.device import MOST_S, is_cpu, to_device
 from bench.errors import BadAudio, BadCodes, UnknownName, WeightsInvalid
 from bench.fetch.weights import Weights
 from bench.models.blocks.fast_linear import pack, store
@@ -45,14 +46,15 @@ class FocalCodecAdapter(Codec):
 
     together = "all"
 
-    def __init__(self, network: FocalCodec, *, topk: int = 4, batch_seconds: float = 60.0, device: str = "cpu") -> None:
+    def __init__(self, network: FocalCodec, *, topk: int = 4, batch_seconds: float | None = None, device: str = "cpu") -> None:
         self.network = network.to(device).eval().requires_grad_(False)
         # Small and used over and over: the strided convolutions keep their packed weights.
         pack(self.network.encoder.feature_extractor)
         self.sample_rate = network.sample_rate_input
         self.feature_rate_hz = self.sample_rate / network.config.hop
         self.topk = topk
-        self.batch_seconds = batch_seconds
+        # A device gets the batches that the engine made for its memory; cut up they would be waited for one by one.
+        self.batch_seconds = batch_seconds or (60.0 if is_cpu(device) else MOST_S)
         self.device = device
 
     # -- codec ---------------------------------------------------------------------------------------------------------

@@ -27,12 +27,13 @@ from bench.engine import systems
 from bench.engine.clock import Clock
 from bench.engine.plan import Plan
 from bench.engine.runner import Runner
-from bench.errors import BenchError, NoDevice, UnknownName
+from bench.errors import BenchError
 from bench.fetch import weights
 from bench.metrics import Metric, MetricFailure, Signal
 from bench.presence import ENVIRONMENT, PACKAGE, presence
 from bench.results import rows as row_files
 from bench.store import Store
+from bench.tasks import options
 
 TOKENS = 0.999
 """Share of tokens that must be equal: sums in another order bring a latent across a border now and then."""
@@ -345,13 +346,8 @@ def run(wanted: str = "cuda", folder: Path = FOLDER, *, count: int = 8, **only: 
     """Check `wanted`, write FOLDER/<card>.md, tell the verdict; 0 when nothing failed. Raises UnknownName, NoDevice."""
     import torch
 
-    if devices.kind(wanted) not in ("cuda", "cpu"):
-        raise UnknownName("device", wanted, ("cuda", "cuda:0", "cuda:1"))
-    if devices.kind(wanted) == "cuda" and not torch.cuda.is_available():
-        raise BenchError("no GPU that torch can use is here, and so nothing was checked: run this where nvidia-smi shows a card")
-    where = "cuda:0" if wanted == "cuda" else wanted
-    if devices.kind(wanted) == "cuda" and int(where.partition(":")[2]) >= (here := torch.cuda.device_count()):
-        raise NoDevice(f"{wanted}: this machine has {here} CUDA device(s), cuda:0 to cuda:{here - 1}")
+    asked = options.device(wanted, "", "nothing was checked: run this where nvidia-smi shows that card")
+    where = "cuda:0" if asked == "cuda" else asked
     writing.check_folder(folder, "run it where that folder can be written")
     card = torch.cuda.get_device_name(where) if where.startswith("cuda") else f"CPU {provenance.cpu_name()}"
     found: list[Check] = []

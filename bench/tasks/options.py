@@ -261,25 +261,26 @@ def of_command(words: Sequence[str]) -> Options:
     return parse(words[0], words[1:])
 
 
-def device(wanted: str) -> str:
+def device(wanted: str, flag: str = "--device ", cure: str = "use --device cpu, or auto for what is here") -> str:
     """`auto` -> cuda when there is one. Only asks torch where a driver is visible: CPU runs start without it.
 
-    Raises UnknownName for a name that is no device, NoDevice for a device that is not on this machine.
+    flag, cure: how a device that is not here is told. Raises UnknownName for a name that is no device, NoDevice for a device
+    that is not on this machine.
     """
     if wanted == "cpu":
         return wanted
     if wanted != "auto" and not re.fullmatch(r"cuda(:\d+)?", wanted):
         raise UnknownName("device", wanted, ("auto", "cpu", "cuda", "cuda:0", "cuda:1"))
-    count = _cuda_devices(wanted)
+    count = _cuda_devices(wanted, flag)
     if wanted == "auto":
         return "cuda" if count else "cpu"
     if int(wanted.partition(":")[2] or 0) >= count:
         there = "no CUDA device" if not count else f"{count} CUDA device(s), cuda:0 to cuda:{count - 1}"
-        raise NoDevice(f"--device {wanted}: this machine has {there}; use --device cpu, or auto for what is here")
+        raise NoDevice(f"{flag}{wanted}: this machine has {there}; {cure}")
     return wanted
 
 
-def _cuda_devices(wanted: str) -> int:
+def _cuda_devices(wanted: str, flag: str) -> int:
     if not any(Path(path).exists() for path in ("/dev/nvidia0", "/dev/dxg")):
         return 0
     import torch
@@ -289,7 +290,7 @@ def _cuda_devices(wanted: str) -> int:
     if wanted != "auto":
         built = f"is built for CUDA {torch.version.cuda}" if torch.version.cuda else "is a build for CPUs"
         raise NoDevice(
-            f"--device {wanted}: an NVIDIA card is here, but torch cannot use it: its driver is too old, or taken away from "
+            f"{flag}{wanted}: an NVIDIA card is here, but torch cannot use it: its driver is too old, or taken away from "
             f"this process, or torch is of another kind (this torch {built}); renew the driver or install the torch that fits it"
         )
     return 0

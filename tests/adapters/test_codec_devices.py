@@ -55,6 +55,14 @@ def test_batches_of_mixed_lengths_equal_one_by_one(name: str) -> None:
         assert np.abs(one - alone).max() <= 1e-4 * max(1.0, float(np.abs(alone).max()))
 
 
+def test_a_device_is_given_whole_batches_of_the_engine() -> None:
+    lane.register()
+    sizes = [16000 * 10] * 20
+    cpu, other = _load("focalcodec@50", "cpu"), _load("focalcodec@50", "lane")
+    assert [len(some) for some in other._batches(sizes)] == [20]
+    assert max(len(some) for some in cpu._batches(sizes)) == 6
+
+
 def test_the_device_refuses_a_mix_and_a_tensor_without_room(monkeypatch: pytest.MonkeyPatch) -> None:
     lane.register()
     x = torch.ones(3, 4)

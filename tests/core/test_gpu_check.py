@@ -108,10 +108,11 @@ def test_whisper_is_checked_without_its_tokenizer(monkeypatch: pytest.MonkeyPatc
     assert gpu._metric(metric, "lane", speech).state == "bad"
 
 
-def test_without_a_gpu_one_line_and_exit_1(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    assert guarded(lambda: doctor.main(["--gpu"])) == 1
+def test_without_a_gpu_one_line_and_exit_2(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("bench.tasks.options._cuda_devices", lambda wanted, flag: 0)
+    assert guarded(lambda: doctor.main(["--gpu"])) == 2, "nothing was checked; 1 is for a device that computes otherwise"
     told = capsys.readouterr()
-    assert told.out == "" and len(told.err.splitlines()) == 1 and "no GPU" in told.err
+    assert told.out == "" and len(told.err.splitlines()) == 1
+    assert "cuda: this machine has no CUDA device; nothing was checked: run this where" in told.err
     with pytest.raises(BenchError, match="device"):
         gpu.run("tpu")

@@ -24,6 +24,7 @@ from bench.probes.synthesis import settings as synthesis
 from bench.probes.synthesis.training import Trainer
 from bench.probes.training import Probe
 
+
 def waits(step: Callable[[], object]) -> list[str]:
     """What the host waited for the device for during `step`."""
     lane.State.asked.clear()
