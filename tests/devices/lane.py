@@ -192,6 +192,8 @@ class _FromHost(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
         device = None
+        if func is torch.as_tensor and isinstance(args[0], LaneTensor):
+            return args[0].to(kwargs.get("dtype", args[0].dtype))
         if func in (torch.tensor, torch.as_tensor, torch.hann_window):
             device = kwargs.get("device")
         elif func is torch.Tensor.new_tensor and isinstance(args[0], LaneTensor):
@@ -199,7 +201,8 @@ class _FromHost(TorchFunctionMode):
             func, args = torch.tensor, args[1:]
         if device is None or torch.device(device).type != NAME:
             return func(*args, **kwargs)
-        return func(*args, **(kwargs | {"device": "cpu"})).to(device)
+        # Devices make windows of their own; what else is in the host's hands is brought over, and waited for.
+        return func(*args, **(kwargs | {"device": "cpu"})).to(device, non_blocking=func is torch.hann_window)
 
 
 class _Module(_DummyBackendModule):

@@ -39,7 +39,7 @@ class WhisperStem(nn.Module):
             if self.floor is None:
                 floor = log.amax(dim=(1, 2), keepdim=True).detach() - 8.0
             else:
-                floor = log.new_tensor(self.floor)
+                floor = log.new_full((), self.floor)
             return (torch.maximum(log, floor) + 4.0) / 4.0
 
     def stem(self, wave: Tensor) -> Tensor:
