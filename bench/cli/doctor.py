@@ -112,7 +112,7 @@ def _devices() -> Iterator[Finding]:
     import torch
 
     if torch.cuda.is_available():
-        yield Finding("ok", f"cuda: {torch.cuda.get_device_name()}")
+        yield Finding("ok", f"cuda: {torch.cuda.get_device_name()}; Moonshine (dWER) runs on the CPU all the same")
         if "CUDAExecutionProvider" not in importlib.import_module("onnxruntime").get_available_providers():
             cure = "pip install onnxruntime-gpu in its place"
             yield Finding("warn", "onnxruntime has no CUDA provider: DNSMOS runs on the CPU", cure)

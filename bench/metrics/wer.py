@@ -8,7 +8,7 @@ dwer, dcer: transcript of the degraded signal against the transcript of the REFE
 signal against the true text. Rates are corpus level: sum of edits / sum of reference words (characters, spaces
 included).
 Reference: FocalCodec (2025), section 4 for dWER; Moonshine base, greedy (Jeffries et al., 2024; package
-moonshine_cpp).
+moonshine_cpp). It runs on the CPU, whatever the device of a run.
 These columns are named apart from those of Whisper (dwer_whisper_small, ...): values of two recognisers do not
 compare.
 Range: 0 upwards (insertions can pass 100 %), lower is better. Rate: 16 kHz.
