@@ -40,6 +40,17 @@ def own(wanted: str) -> str:
     return os.environ.get("BENCH_WORKER_DEVICE", wanted) if wanted == "cuda" else wanted
 
 
+def use(wanted: str) -> str:
+    """`own(wanted)`, made the card that this process means where it names none: pinned memory, random numbers and the like
+    would else take room on the first card."""
+    where = own(wanted)
+    if kind(where) == "cuda":
+        import torch
+
+        torch.cuda.set_device(where)
+    return where
+
+
 def full_precision() -> Callable[[], None]:
     """Turn TF32 off in this process; what is returned brings back what stood before."""
     import torch

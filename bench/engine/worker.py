@@ -76,7 +76,8 @@ class _Work:
 
     def __init__(self, job: Job, report: Report) -> None:
         self.job, self.report = job, report
-        self.device = device.own(job.device) if job.apart and job.stage == "make" else "cpu"
+        here = device.use(job.device) if job.lanes and job.stage == "make" else "cpu"
+        self.device = here if job.apart else "cpu"
         self.values: dict[str, Any] = {}
         self.waves = Waves(job.length)
 

@@ -35,7 +35,7 @@ def ready(wanted: str) -> str:
     """Make this process ready to train on `wanted`, the same twice on a CPU; returns its own device of that kind."""
     import torch
 
-    where = device.own(wanted)
+    where = device.use(wanted)
     if device.is_cpu(where):
         torch.set_num_threads(1)
         torch.use_deterministic_algorithms(True)

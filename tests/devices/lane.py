@@ -233,8 +233,11 @@ def register() -> None:
 
 
 def work_on(work: Callable[[Any], Any], job: Any) -> Any:
-    """`work` in a process that has the device."""
+    """`work` in a process that has the device; LANE_LOG tells which process and card it was."""
     register()
+    if "LANE_LOG" in os.environ:
+        with open(os.environ["LANE_LOG"], "a") as log:
+            print(os.getpid(), os.environ["BENCH_WORKER_DEVICE"], file=log)
     return work(job)
 
 

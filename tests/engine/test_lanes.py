@@ -210,6 +210,32 @@ def test_every_gpu_is_a_lane(monkeypatch: pytest.MonkeyPatch) -> None:
     assert device.all_of("cuda:1") == ("cuda:1",) and device.all_of("cpu") == ("cpu",)
 
 
+def test_each_card_is_a_process_of_its_own_and_rows_are_those_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.engine.schedule.DEVICE_CHUNK", 1)
+    dataset = toys.make_set(tmp_path / "a", 8)
+    chosen = tuple(systems.systems(["mulaw"], device="lane"))
+    plan = Plan("resynthesis", chosen, dataset, ("sim_resemblyzer",), device="lane", workers=1, always=())
+    found = {}
+    for cards in (("cuda:0",), ("cuda:0", "cuda:1")):
+        log = tmp_path / f"{len(cards)}.log"
+        monkeypatch.setenv("LANE_LOG", str(log))
+        rows = _rows(plan, tmp_path / f"{len(cards)}.sqlite", lane.LaneExecutor(ExecutorOptions(1, cards)))
+        assert not _failed(rows)
+        found[len(cards)] = rows[rows["column"] == "sim_resemblyzer"]["value"].tolist()
+        told = [line.split() for line in log.read_text().splitlines()]
+        assert len(told) == 16, "eight references, eight utterances"
+        assert {card for _, card in told} == set(cards) and len({pid for pid, _ in told}) == len(cards)
+    assert found[1] == found[2]
+
+
+def test_a_process_uses_its_own_card_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen: list[str] = []
+    monkeypatch.setattr("torch.cuda.set_device", chosen.append)
+    monkeypatch.setenv("BENCH_WORKER_DEVICE", "cuda:1")
+    assert device.use("cuda") == "cuda:1" and device.use("cuda:0") == "cuda:0" and device.use("cpu") == "cpu"
+    assert chosen == ["cuda:1", "cuda:0"]
+
+
 def test_precision_is_full_and_comes_back() -> None:
     import torch
 
