@@ -29,7 +29,8 @@ WIDE = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
 same numbers bit for bit, which two channels would not be."""
 
 
-def _plain_inference(x: Tensor, weight: Tensor) -> bool:
+def plain_inference(x: Tensor) -> bool:
+    """Whether x is on a CPU, no gradient is wanted and nobody watches."""
     # Under a dispatch mode someone counts or traces operators: they shall see the network's own.
     return x.device.type == "cpu" and not torch.is_grad_enabled() and _get_current_dispatch_mode() is None
 
@@ -51,6 +52,11 @@ def merge(weight: Tensor, groups: int, merged: int) -> Tensor:
     for index in range(merged):
         wide[:, index, :, index] = blocks[:, index]
     return wide.reshape(weight.shape[0], merged * inputs, *weight.shape[2:])
+
+
+def pair_rows(weight: Tensor) -> Tensor:
+    """weight [O, I, F, T] -> [2 O, I, F + 1, T], which at a stride of two rows makes one row and the next, side by side."""
+    return torch.stack([F.pad(weight, (0, 0, 0, 1)), F.pad(weight, (0, 0, 1, 0))], dim=1).flatten(0, 1)
 
 
 class _Prepared:
@@ -76,10 +82,10 @@ class CPUConv2d(nn.Conv2d):
 
     def __init__(self, *args: int | tuple[int, ...], **options: int | tuple[int, ...]) -> None:
         super().__init__(*args, **options)  # type: ignore[arg-type]
-        self._prepared = _Prepared()
+        self._prepared, self._paired = _Prepared(), _Prepared()
 
     def forward(self, input: Tensor) -> Tensor:
-        if not _plain_inference(input, self.weight):
+        if not plain_inference(input):
             return super().forward(input)
         if self.groups > 1:
             point = max(*self.kernel_size, *self.stride) == 1
@@ -92,7 +98,13 @@ class CPUConv2d(nn.Conv2d):
         return super().forward(input)
 
     def _grouped(self, x: Tensor) -> Tensor:
-        merged = merged_groups(self.groups, self.in_channels // self.groups, self.out_channels // self.groups)
+        inputs, outputs, high = self.in_channels // self.groups, self.out_channels // self.groups, self.kernel_size[0]
+        merged, of_pairs = (merged_groups(self.groups, inputs, outputs * n) for n in (1, 2))
+        if {*self.stride, *self.dilation} == {1} and (x.shape[2] - high) % 2 and of_pairs * (high + 1) < merged * high:
+            weight = self._paired.get(self.weight, lambda weight: merge(pair_rows(weight), self.groups, of_pairs))
+            bias = None if self.bias is None else self.bias.repeat_interleave(2)
+            out = F.conv2d(x, weight, bias, (2, 1), groups=self.groups // of_pairs)
+            return out.unflatten(1, (-1, 2)).transpose(2, 3).flatten(2, 3)
         weight = self._prepared.get(self.weight, lambda weight: merge(weight, self.groups, merged))
         return F.conv2d(x, weight, self.bias, self.stride, dilation=self.dilation, groups=self.groups // merged)
 
@@ -136,7 +148,7 @@ class CPUConvTranspose2d(nn.ConvTranspose2d):
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         twice = all(k == 2 * s for k, s in zip(self.kernel_size, self.stride, strict=True))
-        if self.groups == 1 or not twice or not _plain_inference(input, self.weight):
+        if self.groups == 1 or not twice or not plain_inference(input):
             return super().forward(input)
         return self._phases(input)
 

@@ -16,7 +16,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from bench.models.blocks.padded_conv import Norm, PaddedConv, PaddedConvTranspose
+from bench.models.blocks.elu import ELU
+from bench.models.blocks.normed_points import Points, normed_sum
+from bench.models.blocks.padded_conv import Norm, PaddedConv, PaddedConvTranspose, in_parts
 from bench.models.blocks.snake import Snake
 
 Activation = Literal["elu", "snake"]
@@ -62,7 +64,7 @@ class ResidualLSTM(nn.Module):
 
 
 def _activation(side: Side, channels: int) -> nn.Module:
-    return Snake(channels) if side.activation == "snake" else nn.ELU(inplace=True)
+    return Snake(channels) if side.activation == "snake" else ELU()
 
 
 class DropFrequency(nn.Module):
@@ -110,9 +112,14 @@ class ResidualBlock(nn.Module):
             conv(hidden, channels, one, groups=groups),
         )
         self.shortcut = conv(channels, channels, one, groups=shortcut_groups)
+        self.pointwise = groups > 1 and norm == "time_group_norm"
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, C, T], or [B, C, F, T] -> the same shape."""
+        if self.pointwise and in_parts(x):
+            inner, shortcut = self.block[-1].conv, self.shortcut.conv
+            hidden = Points(inner.conv, inner.norm, self.block[:-1](x))
+            return normed_sum(Points(shortcut.conv, shortcut.norm, x), hidden, x.shape)
         return self.shortcut(x).add_(self.block(x))
 
 
