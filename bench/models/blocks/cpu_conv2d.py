@@ -83,6 +83,12 @@ class CPUConv2d(nn.Conv2d):
     def __init__(self, *args: int | tuple[int, ...], **options: int | tuple[int, ...]) -> None:
         super().__init__(*args, **options)  # type: ignore[arg-type]
         self._prepared, self._paired = _Prepared(), _Prepared()
+        high = self.kernel_size[0]
+        self.pairs = {*self.stride, *self.dilation} == {1} and self._merged(2) * (high + 1) < self._merged(1) * high
+        """Whether an even number of rows is made in pairs: where that multiplies fewer zeros."""
+
+    def _merged(self, rows: int) -> int:
+        return merged_groups(self.groups, self.in_channels // self.groups, self.out_channels // self.groups * rows)
 
     def forward(self, input: Tensor) -> Tensor:
         if not plain_inference(input):
@@ -98,15 +104,22 @@ class CPUConv2d(nn.Conv2d):
         return super().forward(input)
 
     def _grouped(self, x: Tensor) -> Tensor:
-        inputs, outputs, high = self.in_channels // self.groups, self.out_channels // self.groups, self.kernel_size[0]
-        merged, of_pairs = (merged_groups(self.groups, inputs, outputs * n) for n in (1, 2))
-        if {*self.stride, *self.dilation} == {1} and (x.shape[2] - high) % 2 and of_pairs * (high + 1) < merged * high:
-            weight = self._paired.get(self.weight, lambda weight: merge(pair_rows(weight), self.groups, of_pairs))
-            bias = None if self.bias is None else self.bias.repeat_interleave(2)
-            out = F.conv2d(x, weight, bias, (2, 1), groups=self.groups // of_pairs)
-            return out.unflatten(1, (-1, 2)).transpose(2, 3).flatten(2, 3)
+        rows = x.shape[2] - self.kernel_size[0] + 1
+        if self.pairs and rows % 2 == 0:
+            return self.in_pairs(x, rows)
+        merged = self._merged(1)
         weight = self._prepared.get(self.weight, lambda weight: merge(weight, self.groups, merged))
         return F.conv2d(x, weight, self.bias, self.stride, dilation=self.dilation, groups=self.groups // merged)
+
+    def in_pairs(self, x: Tensor, rows: int) -> Tensor:
+        """The first `rows` rows of frequency of what comes out, where x gives as many or, if `rows` is odd, one more."""
+        merged = self._merged(2)
+        weight = self._paired.get(self.weight, lambda weight: merge(pair_rows(weight), self.groups, merged))
+        bias = None if self.bias is None else self.bias.repeat_interleave(2)
+        pairs = F.conv2d(x, weight, bias, (2, 1), groups=self.groups // merged).unflatten(1, (-1, 2))
+        out = x.new_empty(len(x), self.out_channels, rows, pairs.shape[-1])
+        out[:, :, ::2], out[:, :, 1::2] = pairs[:, :, 0], pairs[:, :, 1, : rows // 2]
+        return out
 
     def _points(self, x: Tensor) -> Tensor:
         """1 x 1: one matrix product per group."""

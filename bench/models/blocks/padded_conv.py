@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Literal
 
 import torch.nn.functional as F
@@ -18,20 +17,9 @@ from torch import Tensor, nn
 
 from bench.models.blocks import weight_norm
 from bench.models.blocks.cpu_conv2d import CPUConv2d, CPUConvTranspose2d, plain_inference
-from bench.models.blocks.elu import elu_
 
 Norm = Literal["time_group_norm", "weight_norm", "none"]
 Pads = Sequence[tuple[int, int]]
-
-STRIP = 1 << 18
-"""Values that a strip of a large map holds, about: with what is made of it, it stays near the processor."""
-LEAST_ROWS = 8
-"""A strip reads again the rows that its kernel needs of its neighbours, so it has not too few of its own."""
-
-
-def in_parts(x: Tensor) -> bool:
-    """Whether x is inference's on a CPU and so large that it is read in parts."""
-    return x.numel() > 2 * STRIP and plain_inference(x)
 
 
 def reflect_pad(x: Tensor, pads: Pads) -> Tensor:
@@ -140,34 +128,15 @@ class PaddedConv(nn.Module):
         return [(t - t // 2, t // 2) for t in self.total[:-1]] + [time]
 
     def forward(self, x: Tensor) -> Tensor:
-        if len(self.kernel) == 2 and self.kernel[0] > 1 and in_parts(x):
-            return self.conv.norm(self._in_strips(x))
-        return self.conv(self._padded(x, self.pads(x.shape[-1])))
-
-    def _padded(self, x: Tensor, pads: Pads) -> Tensor:
+        conv, pads = self.conv.conv, self.pads(x.shape[-1])
+        # A convolution that makes two rows of frequency at a time gets one more where their number is odd.
+        spare = isinstance(conv, CPUConv2d) and conv.pairs and plain_inference(x) and x.shape[2] % 2
+        if spare:
+            pads[0] = (pads[0][0], pads[0][1] + 1)
         padded = reflect_pad(x, pads)
-        if not self.elu:
-            return padded
-        return F.elu(x) if padded is x else elu_(padded)
-
-    def _in_strips(self, x: Tensor) -> Tensor:
-        """The convolution of x [B, C, F, T] some rows of frequency at a time: each is padded, activated and convolved
-        before the next is read."""
-        high, step, rows = self.kernel[0], self.stride[0], x.shape[2]
-        (before, after), time = self.pads(x.shape[-1])
-        last = (rows + before + after - high) // step + 1
-        size = max(LEAST_ROWS, STRIP // (x.shape[1] * step * x.shape[3]) // 2 * 2)
-        edges = [*range(0, max(1, last - size + 1), size), last]
-        out = None
-        for item in range(x.shape[0]):
-            for first, end in pairwise(edges):
-                low, top = first * step - before, (end - 1) * step + high - before
-                piece = x[item : item + 1, :, max(0, low) : min(rows, top)]
-                piece = self.conv.conv(self._padded(piece, [(max(0, -low), max(0, top - rows)), time]))
-                if out is None:
-                    out = x.new_empty(x.shape[0], piece.shape[1], last, piece.shape[3])
-                out[item : item + 1, :, first:end] = piece
-        return out
+        if self.elu:
+            padded = F.elu(padded, inplace=padded is not x)
+        return self.conv.norm(conv.in_pairs(padded, x.shape[2])) if spare else self.conv(padded)
 
 
 class PaddedConvTranspose(nn.Module):
