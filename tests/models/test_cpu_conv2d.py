@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.models.blocks.cpu_conv2d import CPUConv2d, CPUConvTranspose2d, merge, merged_groups
+from bench.models.blocks.cpu_conv2d import CPUConv2d, CPUConvTranspose2d, merge, merged_groups, pair_rows
 
 
 @pytest.mark.parametrize(
@@ -68,6 +68,30 @@ def test_merging_keeps_groups_apart() -> None:
     assert merged_groups(6, 1, 1) == 2
     wide = merge(torch.ones(4, 1, 1, 1), 4, 2)
     assert wide[:, :, 0, 0].tolist() == [[1, 0], [0, 1], [1, 0], [0, 1]]
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7, 8])
+def test_rows_in_pairs(rows: int) -> None:
+    torch.manual_seed(0)
+    layer = CPUConv2d(32, 16, (3, 3), groups=8)
+    assert layer.pairs
+    x = torch.randn(2, 32, rows + 2 + rows % 2, 17)
+    plain = nn.Conv2d.forward(layer, x)[:, :, :rows]
+    with torch.no_grad():
+        fast = layer.in_pairs(x, rows)
+    assert fast.is_contiguous()
+    torch.testing.assert_close(fast, plain, rtol=1e-5, atol=1e-5)
+
+
+def test_a_pair_is_a_row_and_the_next() -> None:
+    both = pair_rows(torch.tensor([1.0, 2.0, 3.0]).view(1, 1, 3, 1))
+    assert both[:, 0, :, 0].tolist() == [[1, 2, 3, 0], [0, 1, 2, 3]]
+
+
+def test_layers_without_zeros_to_spare_make_no_pairs() -> None:
+    assert not CPUConv2d(32, 32, (3, 3), groups=2).pairs
+    assert not CPUConv2d(32, 16, (3, 3), (2, 1), groups=8).pairs
+    assert not CPUConv2d(8, 8, (3, 3)).pairs
 
 
 def test_operator_counts_are_the_networks_own() -> None:

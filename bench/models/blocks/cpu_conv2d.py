@@ -7,7 +7,7 @@ the rate of 16 -> 8, and transposed ones scatter. In inference on a CPU the laye
   than half the time), or, for 1 x 1 kernels, multiply the matrices of all groups at once;
 - run a transposed convolution whose kernel is twice its stride as an ordinary one that makes all phases of the output as
   channels (sub-pixel form, Shi et al. 2016, arXiv 1609.05158);
-- sum shifted matrix products where few channels come out, and put channels last where few go in.
+- sum shifted matrix products where few channels come out.
 
 Training, other devices and operator counting take torch's own path.
 """
@@ -24,9 +24,6 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 LEAST = 8
 FEW = 4
-WIDE = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
-"""Whether three channels in, a magnitude and a phase's two, are read fastest as they lie: four times as fast there, and the
-same numbers bit for bit, which two channels would not be."""
 
 
 def plain_inference(x: Tensor) -> bool:
@@ -96,11 +93,8 @@ class CPUConv2d(nn.Conv2d):
         if self.groups > 1:
             point = max(*self.kernel_size, *self.stride) == 1
             return self._points(input) if point else self._grouped(input)
-        if max(self.kernel_size) > 1 and {*self.stride, *self.dilation} == {1}:
-            if self.out_channels <= FEW:
-                return self._few_out(input)
-            if self.in_channels <= FEW and not (WIDE and self.in_channels == 3):
-                return self._few_in(input)
+        if self.out_channels <= FEW and max(self.kernel_size) > 1 and {*self.stride, *self.dilation} == {1}:
+            return self._few_out(input)
         return super().forward(input)
 
     def _grouped(self, x: Tensor) -> Tensor:
@@ -144,12 +138,6 @@ class CPUConv2d(nn.Conv2d):
             i, j = divmod(index, wide)
             total += taps[:, index, :, i : i + rows, j : j + columns]
         return total
-
-    def _few_in(self, x: Tensor) -> Tensor:
-        last = F.conv2d(x.contiguous(memory_format=torch.channels_last), self.weight, self.bias).permute(0, 2, 3, 1)
-        # Back by one transposition of a matrix: `contiguous` of the four-dimensional view is slower.
-        flat = last.reshape(x.shape[0], -1, self.out_channels).transpose(1, 2).contiguous()
-        return flat.view(x.shape[0], self.out_channels, *last.shape[1:3])
 
 
 class CPUConvTranspose2d(nn.ConvTranspose2d):

@@ -12,8 +12,6 @@ from torch import Tensor, nn
 
 CHUNK = 1 << 15
 """Positions whose products are summed in float32; the sums of chunks are added in float64."""
-NEAR = 1 << 18
-"""Values of the output that are made at a time, about: they stay near the processor between the two products."""
 
 
 def moments(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -48,12 +46,7 @@ class Points:
 def normed_sum(first: Points, second: Points, shape: torch.Size) -> Tensor:
     """The sum [B, C', F, T] (`shape`) of two products."""
     groups, outputs = first.weight.shape[:2]
-    shift = (first.shift + second.shift).to(first.columns.dtype).view(groups, outputs, 1)
-    total = first.columns.new_empty(groups, outputs, first.columns.shape[-1])
-    size = max(1, NEAR // (groups * outputs))
-    parts = (x.split(size, dim=-1) for x in (total, first.columns, second.columns))
-    for out, mine, theirs in zip(*parts, strict=True):
-        part = torch.baddbmm(shift, first.weight, mine)
-        part.view(*second.weight.shape[:2], -1).baddbmm_(second.weight, theirs)
-        out.copy_(part)
+    shift = (first.shift + second.shift).to(first.columns.dtype)
+    total = torch.baddbmm(shift.view(groups, outputs, 1), first.weight, first.columns)
+    total.view(*second.weight.shape[:2], -1).baddbmm_(second.weight, second.columns)
     return total.view(shape)
