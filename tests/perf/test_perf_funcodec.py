@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -24,13 +24,7 @@ MODELS = (
 )
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with torch.inference_mode(False):
-        yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def network(name: str) -> FunCodec:
@@ -99,9 +93,9 @@ def cpu_seconds(run: Callable[[], object]) -> float:
 def test_a_tenth_of_the_arithmetic_is_not_slower(benchmark) -> None:  # type: ignore[no-untyped-def]
     """FreqCodec gr1 (0.28 G multiply-adds a second) against the time-domain model (1.99 G), encode and decode together.
 
-    CPU seconds, taken in turn, the best of five each; measured 0.93 (AVX-512, one thread) on an idle machine, and 1.07 to 1.25
-    (1.12 with AVX2) where other processes use the memory too. Plain grouped convolutions: 1.5. A sixth of the small model's
-    time is ELU, whose expm1 torch computes at a fifth of the speed of memory.
+    CPU seconds, taken in turn, the best of five each: 0.77 to 0.82 with AVX-512 and 0.86 to 0.94 with AVX2, on a machine whose
+    other core and memory are in use. On pages of 4 KiB (THP_MEM_ALLOC_ENABLE=0), which large maps spend much time on: more.
+    A quarter of the small model's time is ELU, whose expm1 torch computes at a fifth of the speed of memory.
     """
     clip = wave()
     small, large = network("freqcodec_magphase_gr1_ds320"), network("encodec_ds320")
@@ -113,4 +107,4 @@ def test_a_tenth_of_the_arithmetic_is_not_slower(benchmark) -> None:  # type: ig
         benchmark.pedantic(small.reconstruct, (clip, LEVELS), rounds=1)
     ratio = min(small_s[1:]) / min(large_s[1:])
     benchmark.extra_info["cpu_time_ratio"] = ratio
-    assert ratio < 1.1
+    assert ratio < 1

@@ -129,14 +129,15 @@ class PaddedConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         conv, pads = self.conv.conv, self.pads(x.shape[-1])
-        # A convolution that makes two rows of frequency at a time gets one more where their number is odd.
-        spare = isinstance(conv, CPUConv2d) and conv.pairs and plain_inference(x) and x.shape[2] % 2
-        if spare:
-            pads[0] = (pads[0][0], pads[0][1] + 1)
+        if isinstance(conv, CPUConv2d) and conv.pairs and x.shape[2] % 2 and plain_inference(x):
+            # It makes two rows of frequency at a time, and here one more than there are.
+            (before, after), time = pads
+            return self.conv.norm(conv.in_pairs(self._padded(x, [(before, after + 1), time]), x.shape[2]))
+        return self.conv(self._padded(x, pads))
+
+    def _padded(self, x: Tensor, pads: Pads) -> Tensor:
         padded = reflect_pad(x, pads)
-        if self.elu:
-            padded = F.elu(padded, inplace=padded is not x)
-        return self.conv.norm(conv.in_pairs(padded, x.shape[2])) if spare else self.conv(padded)
+        return F.elu(padded, inplace=padded is not x) if self.elu else padded
 
 
 class PaddedConvTranspose(nn.Module):

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -94,6 +94,11 @@ def _groups(channels: int, ratio: int) -> int:
     return groups
 
 
+def _points(layer: PaddedConv, x: Tensor) -> Points:
+    pair: Any = layer.conv
+    return Points(pair.conv, pair.norm, x)
+
+
 class ResidualBlock(nn.Module):
     """Activation, k x k to half the width, activation, 1 x 1 back; plus a 1 x 1 shortcut. `dims` 1 or 2; dilation along
     time."""
@@ -120,9 +125,8 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x [B, C, T], or [B, C, F, T] -> the same shape."""
         if self.pointwise and x.numel() > LARGE and plain_inference(x):
-            inner, shortcut = self.block[-1].conv, self.shortcut.conv
-            hidden = Points(inner.conv, inner.norm, self.block[:-1](x))
-            return normed_sum(Points(shortcut.conv, shortcut.norm, x), hidden, x.shape)
+            last: Any = self.block[-1]
+            return normed_sum(_points(self.shortcut, x), _points(last, self.block[:-1](x)), x.shape)
         return self.shortcut(x).add_(self.block(x))
 
 
