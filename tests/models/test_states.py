@@ -38,8 +38,14 @@ def test_shapes_are_the_networks_and_nothing_is_drawn() -> None:
     assert nn.Linear(2, 2).weight.abs().sum() > 0, "outside of the context weights are drawn as ever"
 
 
-def test_focalcodec_loads_without_torchs_compiler() -> None:
+def test_windows_have_a_length_alone() -> None:
+    with blank():
+        assert torch.hann_window(12).shape == torch.hann_window(window_length=12).shape == (12,)
+    assert torch.hann_window(12).sum() > 0
+
+
+def test_codecs_load_without_torchs_compiler() -> None:
     """It would take a second and 70 MiB of every process."""
-    codecs = ("focalcodec@50", "focalcodec@50+int8")
+    codecs = ("focalcodec@50", "focalcodec@50+int8", "freqcodec@2")
     ran = subprocess.run([sys.executable, "-c", LOADS, *codecs], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr[-500:]

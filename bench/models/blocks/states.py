@@ -19,8 +19,8 @@ class StateDictError(ValueError):
 
 
 class _NothingDrawn(TorchFunctionMode):
-    """Initial weights are not drawn. On the meta device there are none, and torch's way to draw none from a normal
-    distribution there loads its compiler: a second of time, and 70 MiB of memory."""
+    """Initial weights are not drawn, windows not computed and weights not scaled. On the meta device there are none, and
+    torch's way to make none there loads its compiler: a second of time, and 70 MiB of memory."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Sequence[type], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
@@ -28,6 +28,10 @@ class _NothingDrawn(TorchFunctionMode):
         kwargs = kwargs or {}
         if getattr(func, "__module__", "") == nn.init.__name__ or func is Tensor.normal_:
             return args[0] if args else kwargs["tensor"]
+        if func is torch.hann_window:
+            return torch.empty(args[0] if args else kwargs["window_length"])
+        if func.__name__ in ("mul", "__mul__") and isinstance(args[1], float):
+            return torch.empty(args[0].shape)
         return func(*args, **kwargs)
 
 
