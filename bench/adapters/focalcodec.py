@@ -27,7 +27,7 @@ from bench.coding.codes import Codes, Tokens
 from bench.device import MOST_S, is_cpu, to_device
 from bench.errors import BadAudio, BadCodes, UnknownName, WeightsInvalid
 from bench.fetch.weights import Weights
-from bench.models.blocks.fast_linear import pack, store
+from bench.models.blocks.fast_linear import pack, storing
 from bench.models.blocks.stored import PRECISIONS
 from bench.models.focalcodec import PRESETS, ConfigError, FocalCodec
 from bench.models.focalcodec.checkpoint import CheckpointError, load_files
@@ -260,9 +260,8 @@ def load(point: Point, weights: Weights, device: str) -> Codec:
     if precision and precision not in PRECISIONS:
         raise UnknownName(f"precision of {point.name}", precision, PRECISIONS)
     if weights.kind == "random":
-        network = FocalCodec.from_config(model, _of_size(settings), seed=weights.seed)
-        if precision:
-            store(network, precision)
+        with storing(precision or None):
+            network = FocalCodec.from_config(model, _of_size(settings), seed=weights.seed)
     else:
         try:
             network = load_files(*_files(weights, point), precision=precision)

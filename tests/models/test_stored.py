@@ -145,3 +145,22 @@ def test_two_streams_go_on_from_one_state() -> None:
     with torch.no_grad():
         outside, _ = codec.encode_chunk(signal(2560)[:, :1280], state)
     assert torch.equal(outside, one)
+
+
+@pytest.mark.parametrize("precision", stored.PRECISIONS)
+def test_layers_made_in_a_precision_are_those_brought_to_it_later(precision: str) -> None:
+    def make() -> nn.ModuleList:
+        torch.manual_seed(3)
+        return nn.ModuleList([fast.Linear(256, 192), fast.Linear(8, 4), fast.PatchConv1d(64, 96, 8)])
+
+    later = make()
+    fast.store(later, precision)
+    with fast.storing(precision):
+        at_once = make()
+    assert [bool(one.stored) for one in at_once] == [bool(one.stored) for one in later] and at_once[0].stored
+    x = torch.randn(2, 16, 256)
+    with torch.inference_mode():
+        assert torch.equal(at_once[0](x), later[0](x))
+        assert torch.equal(at_once[1](x[..., :8]), later[1](x[..., :8]))
+        assert torch.equal(at_once[2](x[..., :64]), later[2](x[..., :64]))
+    assert not make()[0].stored, "outside of the context weights stay as they are drawn"

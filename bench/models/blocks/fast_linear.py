@@ -81,6 +81,22 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return F.linear(x, weight, bias)
 
 
+_making: str | None = None
+"""The precision that layers are brought to as soon as their weights are drawn."""
+
+
+@contextmanager
+def storing(precision: str | None) -> Iterator[None]:
+    """Layers made in this context are kept in `precision` from their first moment (None: in float32), with the weights that
+    they draw outside: a network of random weights never fills the memory of float32."""
+    global _making
+    before, _making = _making, precision
+    try:
+        yield
+    finally:
+        _making = before
+
+
 class _Packable(nn.Module, ABC):
     """A layer that is one matrix product, whose matrix can be kept packed, or stored in fewer bits."""
 
@@ -95,6 +111,12 @@ class _Packable(nn.Module, ABC):
     def matrices(self) -> tuple[Tensor, ...]:
         """What `store` keeps: the matrix, or one for each group."""
         return (self.matrix(),)
+
+    def reset_parameters(self) -> None:
+        """Draw the weights, as the last thing that making a layer of torch does."""
+        super().reset_parameters()  # type: ignore[misc]
+        if _making:
+            self.store(_making)
 
     def product(self, x: Tensor, bias: Tensor | None) -> Tensor:
         """x [..., in] -> [..., out]."""
