@@ -20,7 +20,7 @@ from bench.errors import BenchError, UnknownName
 from bench.provenance import cpu_kind
 
 if TYPE_CHECKING:
-    from bench.certify.recipes import Cases
+    from bench.certify.outputs import Cases
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 RESULTS = ROOT / "results"

@@ -21,6 +21,8 @@ NO_MARGIN = 1e-6
 """What a score may differ by, relative to its size, where its column has no margin."""
 
 Output = Mapping[str, Any]
+Cases = dict[str, dict[str, Output]]
+"""Case -> what came of it, by name."""
 
 
 def of_wave(wave: np.ndarray, rate_hz: int) -> Output:
