@@ -15,7 +15,7 @@ from bench import cards
 from bench.batches import out_of_memory
 from bench.cards import Point
 from bench.coding.codec import Codec
-from bench.errors import BadCard, BenchError, UnknownName, WeightsInvalid, in_words
+from bench.errors import BadCard, BenchError, UnknownName, WeightsInvalid, WeightsMissing, in_words
 from bench.fetch.weights import Weights
 
 
@@ -49,7 +49,7 @@ def check_settings(point: Point, needs: Iterable[str] = (), may: Iterable[str] =
 def load(point: Point, weights: Weights, device: str = "cpu") -> Codec:
     """The codec of an operating point, ready to encode; its rate must be the card's.
 
-    Raises BenchError; what fails with weights of a path is WeightsInvalid, which names the path.
+    Raises BenchError; weights of a path that do not fit are WeightsInvalid or WeightsMissing, which names the path.
     """
     codec = _load(point, weights, device)
     if codec.sample_rate != point.sample_rate:
@@ -62,12 +62,14 @@ def load(point: Point, weights: Weights, device: str = "cpu") -> Codec:
 def _load(point: Point, weights: Weights, device: str) -> Codec:
     try:
         return module(point.adapter).load(point, weights, device)
-    except (BadCard, UnknownName, ImportError):
+    except ImportError:
         raise
     except Exception as error:
-        if weights.kind != "path" or type(error) is BenchError or out_of_memory(error):
+        ours = isinstance(error, BenchError)
+        if weights.kind != "path" or out_of_memory(error) or (ours and not isinstance(error, (WeightsInvalid, WeightsMissing))):
             raise
-        why = str(error) if isinstance(error, BenchError) else f"these are no weights of it, or damaged ones ({in_words(error)})"
+        why = str(error) if ours else f"these are no weights of it, or damaged ones ({in_words(error)})"
         why = f"weights {weights.source}: {why}" if weights.source not in why else why
         why = f"{point.name}: {why}" if point.name not in why else why
-        raise WeightsInvalid(" ".join(why.split())) from error
+        kind = WeightsMissing if isinstance(error, WeightsMissing) else WeightsInvalid
+        raise kind(" ".join(why.split())) from error
