@@ -86,6 +86,8 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[Executor]:
     lane.register()
     forget()
     monkeypatch.setattr(lane.State, "memory", 1 << 50)
+    for counter in ("refused", "peak"):
+        monkeypatch.setattr(lane.State, counter, 0)
     monkeypatch.setattr("bench.engine.schedule.ALONE", 2)
     with executors.make("inline", ExecutorOptions(1)) as executor:
         yield executor

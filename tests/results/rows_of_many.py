@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow as pa
 
 from bench.columns import every_column
-from bench.results import current, files, merge, publish
-from bench.results.schema import SCHEMA
+from bench.results import current, merge, publish
+from bench.results.schema import SCHEMA, types
 
 SPEAKERS = 500
 COLUMNS = ("stoi", "pesq_wb", "bitrate_packed", "gain_db", "wave")
@@ -53,7 +53,7 @@ def slices(codec: str, count: int, shift: float) -> Iterator[pa.Table]:
             "failure": pa.array([("silence" if one else None) for one in lost], pa.string()),
             "detail": pa.array(detail, pa.string()),
         }  # fmt: skip
-        yield pa.table({name: made[name] for name in SCHEMA}).cast(files.schema())
+        yield pa.table({name: made[name] for name in SCHEMA}).cast(types())
 
 
 def main(folder: Path, count: int) -> None:

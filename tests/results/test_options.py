@@ -14,7 +14,7 @@ from bench.tasks import options
 
 
 def test_devices_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(options, "_cuda_devices", lambda wanted: 0)
+    monkeypatch.setattr(options, "_cuda_devices", lambda wanted, flag: 0)
     assert options.device("cpu") == options.device("auto") == "cpu"
     for name in ("cuda", "cuda:0"):
         with pytest.raises(NoDevice, match="no CUDA device"):
@@ -22,7 +22,7 @@ def test_devices_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch)
     for name in ("nonsense", "cuda:x", "mps", ""):
         with pytest.raises(UnknownName):
             options.device(name)
-    monkeypatch.setattr(options, "_cuda_devices", lambda wanted: 2)
+    monkeypatch.setattr(options, "_cuda_devices", lambda wanted, flag: 2)
     assert options.device("auto") == "cuda" and options.device("cuda:1") == "cuda:1"
     with pytest.raises(NoDevice, match=r"cuda:0 to cuda:1"):
         options.device("cuda:7")
@@ -32,7 +32,7 @@ def test_devices_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch)
 def test_a_device_that_is_not_there_exits_2_before_anything_runs(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(options, "_cuda_devices", lambda wanted: 0)
+    monkeypatch.setattr(options, "_cuda_devices", lambda wanted, flag: 0)
     line = ["run", "--codec", "mulaw", "--device", name, "--store", str(tmp_path / "s"), "--results", str(tmp_path / "r")]
     assert cli.main(line) == 2
     assert name in capsys.readouterr().err and not list(tmp_path.iterdir())
