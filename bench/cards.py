@@ -86,7 +86,8 @@ class WeightsTable(Record, frozen=True):
     """Where one kind of weights (official, nano) comes from: `file` (shipped), `repo` (a hub), `url` or `urls`, `search`.
 
     files: of the repository or folder; left out where their names are not known, with a note on what the user gives.
-    voices: synthesizers whose voices were part of the training speech; a table marks scores on speech of the same ones.
+    voices: synthesizers whose voices were part of the training speech; synthesizers: those that were in other voices than
+    speech of theirs that ships. A table marks scores on speech of the same ones.
     bytes: size of the download. gated: the licence must be accepted at the hub first, at `licence_url`.
     """
 
@@ -105,6 +106,7 @@ class WeightsTable(Record, frozen=True):
     note: str = ""
     card: str = ""
     voices: tuple[str, ...] = ()
+    synthesizers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         given = [self.sha256] if isinstance(self.sha256, str) else self.sha256

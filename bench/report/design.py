@@ -15,7 +15,9 @@ from bench.errors import BenchError
 from bench.stats.labels import codec_of, tags_of
 
 WIDE_BAND_HZ = 16000
-SHARED_VOICES = "same synthesizer and voices as part of the training speech"
+SHARED_VOICES = ("Y", "same synthesizer and voices as part of the training speech")
+SHARED_SYNTHESIZER = ("Z", "same synthesizer, in other voices, as part of the training speech")
+"""(mark, meaning) of a table's speech that is like what the weights were trained on."""
 NARROW_BAND = "speaker similarity of upsampled narrow-band speech: it tells of the lost band as well as of the voice"
 LONG_LICENCE = 24
 
@@ -25,7 +27,7 @@ class Design:
     """sample_rate, output_rate: Hz, 0 where no card tells. causal: None where unknown. latency_ms: algorithmic.
 
     params_m: millions of parameters, of the shipped file where it is one of this repository's small ones. licence: of the
-    weights that ran; of the codec where it has none. voices: synthesizers in the training speech.
+    weights that ran; of the codec where it has none. voices, synthesizers: in the training speech, see `cards.WeightsTable`.
     """
 
     sample_rate: int = 0
@@ -35,6 +37,7 @@ class Design:
     params_m: float | None = None
     licence: str = ""
     voices: tuple[str, ...] = ()
+    synthesizers: tuple[str, ...] = ()
 
     @property
     def narrow(self) -> bool:
@@ -72,6 +75,7 @@ def _design(name: str, kind: str) -> Design:
     return Design(
         point.sample_rate, point.output_rate, _causal(point), point.latency_ms, _parameters(point, kind, table),
         licence.split(" (")[0].split(";")[0], tuple(table.get("voices", ())),
+        tuple(table.get("synthesizers", ())),
     )  # fmt: skip
 
 
@@ -105,8 +109,11 @@ def caveats(system: str, dataset: str, similarity: bool) -> list[tuple[str, str]
     """
     found = []
     made = design(system)
-    if made.voices and data.voices(dataset) in made.voices:
-        found.append(("Y", SHARED_VOICES))
+    if (made.voices or made.synthesizers) and (synthesizer := data.voices(dataset)):
+        if synthesizer in made.voices:
+            found.append(SHARED_VOICES)
+        elif synthesizer in made.synthesizers:
+            found.append(SHARED_SYNTHESIZER)
     if similarity and made.narrow:
         found.append(("H", NARROW_BAND))
     return found

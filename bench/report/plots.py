@@ -19,7 +19,7 @@ import numpy as np
 from bench.errors import BenchError
 from bench.metrics import Column
 from bench.report.columns import TOP_FAMILIES, column_of, family, score_names
-from bench.report.design import SHARED_VOICES
+from bench.report.design import SHARED_SYNTHESIZER, SHARED_VOICES
 from bench.report.overview import FLOOR_FAMILIES
 from bench.report.palette import Style
 from bench.report.palette import style as style_of
@@ -132,9 +132,9 @@ def _figure(
     )
     if {mark.column for mark in printed} & {column.name for column in columns}:
         title += "; hollow grey: numbers that papers print"
-    shared = {mark for marks in summary.marks.values() for mark in marks if mark[1] == SHARED_VOICES}
-    if shared:
-        title += f"; [nano]: {SHARED_VOICES}"
+    for mark in (SHARED_VOICES, SHARED_SYNTHESIZER):
+        if marked := sorted({family(system) for system, marks in summary.marks.items() if mark in marks}):
+            title += f"; {', '.join(marked)} [nano]: {mark[1]}"
     # Of 10 points, some 13 letters an inch.
     figure.suptitle(textwrap.fill(title, int(13 * figure.get_figwidth())), fontsize=10, x=0.01, ha="left")
     figure.draw_without_rendering()  # settles the layout, so that pixels mean something ...

@@ -7,13 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from bench.metrics import Column
 from bench.report import agreement, treatment
 from bench.report import overview as first
-from bench.report.design import SHARED_VOICES
+from bench.report.design import SHARED_SYNTHESIZER, SHARED_VOICES
 from bench.report.summary import STARRED_FROM, Summary
 from bench.report.text import clean
 from bench.speech import WHAT_CONDITIONS_MEAN
 from bench.stats.resampling import GROUPS, MOST_UNITS
 
-SHARED = ("Y", SHARED_VOICES)
 CLAIM = {
     "cluster": "bootstrap over {units} speakers",
     "stratified": "bootstrap over utterances within {units} speakers",
@@ -43,11 +42,12 @@ def header(summary: Summary) -> list[str]:
         out.append(WHAT_CONDITIONS_MEAN[group.condition])
     if summary.partial:
         out.append("Partial: only some of the set's utterances were run; do not quote these numbers.")
-    if shared := [system for system in summary.systems if SHARED in summary.marks.get(system, ())]:
-        out.append(
-            f"{SHARED[0]}: {SHARED[1]} ({len(shared)} of {len(summary.systems)} rows): their scores are flattered here; "
-            "recorded speech tells more of them."
-        )
+    for mark, meaning in (SHARED_VOICES, SHARED_SYNTHESIZER):
+        if shared := [system for system in summary.systems if (mark, meaning) in summary.marks.get(system, ())]:
+            out.append(
+                f"{mark}: {meaning} ({len(shared)} of {len(summary.systems)} rows): their scores are flattered here; "
+                "recorded speech tells more of them."
+            )
     return out
 
 

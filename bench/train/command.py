@@ -60,8 +60,7 @@ def _run(parsed: argparse.Namespace) -> int:
     config = parsed.config or ("nano" if parsed.stage else TRIAL)
     card = choose(parsed.recipe, config, parsed.stage, parsed.set)
     name = "-".join(part for part in (parsed.recipe, Path(config).stem, parsed.stage) if part)
-    trained = train(card, parsed.out or Path("runs") / name, resume=parsed.resume)
-    print(f"{trained.steps} steps in {trained.seconds / 60:.1f} min: {trained.folder / 'weights.safetensors'}")
+    train(card, parsed.out or Path("runs") / name, resume=parsed.resume)
     if config == TRIAL:
         print(real_run(parsed.recipe))
     return 0
@@ -160,11 +159,14 @@ def train(card: RecipeCard, folder: Path, resume: bool = False) -> Any:
     if card.run.validate_every_s:
         validate = Validator(ready.held[: card.run.validate_items], card.run.validate_metrics, recipe.rate_hz)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "card.json").write_text(json.dumps(as_table(card), indent=1) + "\n", encoding="utf-8")
-    print(f"{card.title}: {len(corpus.waves)} utterances, {corpus.seconds / 3600:.2f} h; {folder}", flush=True)
     loop = Loop(card, recipe, crops.draw, folder, validate, tell, corpus.sha256)
+    if loop.first:
+        (folder / "card.json").write_text(json.dumps(as_table(card), indent=1) + "\n", encoding="utf-8")
+        print(f"{card.title}: {len(corpus.waves)} utterances, {corpus.seconds / 3600:.2f} h; {folder}", flush=True)
     trained = loop.run(resume)
-    curves.draw(folder / "log.jsonl", folder / "curves.png")
+    if loop.first:
+        curves.draw(folder / "log.jsonl", folder / "curves.png")
+        print(f"{trained.steps} steps in {trained.seconds / 60:.1f} min: {trained.folder / 'weights.safetensors'}")
     return trained
 
 

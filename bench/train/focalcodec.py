@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -40,6 +40,7 @@ LOSSES: Mapping[str, Any] = {
     "mode": "synthesis",  # encoder | compressor | decoder | synthesis, see TRAINED
     "train": [],  # other parts than the mode trains
     "initial": "",  # safetensors with the parts that this stage does not train; of several, later files win
+    "initial_also": {},  # preset name -> such files, for model.also; else they are sought in initial
     "mel": 0.0,  # L1 of the recipe's 80-band log-mel
     "entropy": 0.0,  # the paper's, with the full table of codewords
     "spread": 0.0,  # see losses.bit_spread: a cheaper guard against collapse
@@ -67,17 +68,23 @@ TRAINED = {
 
 
 class FocalCodecRecipe(Recipe):
-    """Card tables: [model] config = preset name, overrides = {dotted path = value}, variant = further ones, of a stage; [loss]
-    as in LOSSES."""
+    """Card tables: [model] config = preset name, overrides = {dotted path = value}, variant = further ones, of a stage, also =
+    {preset name = items}: that many items of every batch pass through the compressor and decompressor of another preset, which
+    are trained along between the same encoder and decoder; [loss] as in LOSSES."""
 
     hears_apart = True
 
     def __init__(self, card: RecipeCard) -> None:
         super().__init__(card)
         self.loss = weights_of(card.loss, LOSSES, f"{card.path} [loss]")
-        model = weights_of(card.model, {"config": "50hz", "overrides": {}, "variant": {}}, f"{card.path} [model]")
+        model = weights_of(card.model, {"config": "50hz", "overrides": {}, "variant": {}, "also": {}}, f"{card.path} [model]")
         torch.manual_seed(card.run.seed)
-        self.codec = FocalCodec.from_config(model["config"], {**model["overrides"], **model["variant"]})
+        overrides = {**model["overrides"], **model["variant"]}
+        self.codec = FocalCodec.from_config(model["config"], overrides)
+        self.shares: dict[str, int] = model["also"]
+        if (taken := sum(self.shares.values())) >= card.data.batch:
+            raise BadCard(f"{card.path} [model]: also takes {taken} of {card.data.batch} items; leave some to {model['config']}")
+        self.also = nn.ModuleDict({name: _bottleneck(name, overrides) for name in self.shares})
         start_local(self.codec.encoder.encoder.relative_embedding)
         # With padding, frame t is centred at sample 320 t, as Whisper's are; without, its window starts there.
         self.padded = any(self.codec.config.encoder.padding)
@@ -87,14 +94,22 @@ class FocalCodecRecipe(Recipe):
             raise BadCard(f"{card.path} [loss]: mode is '{self.mode}'; it must be one of {', '.join(TRAINED)}")
         self.trained: tuple[str, ...] = tuple(self.loss["train"]) or TRAINED[self.mode]
         self.parts = {"encoder": PARTS[:1], "compressor": PARTS[:3], "decoder": (PARTS[0], PARTS[3])}.get(self.mode, PARTS)
-        self.codec.requires_grad_(False)
+        if self.shares and self.mode != "synthesis":
+            raise BadCard(f'{card.path} [model]: also is for mode = "synthesis"')
+        self.requires_grad_(False)
         for part in self.trained:
             getattr(self.codec, part).requires_grad_(True)
+            if part in TRAINED["compressor"]:
+                for other in self.others.values():
+                    getattr(other, part).requires_grad_(True)
         if self.loss["initial"]:
             anew = TRAINED["compressor"] if self.mode == "compressor" else ()
             needed = {part for part in self.parts if part not in self.trained}
             initial = self.loss["initial"]
-            load_parts(self.codec, [initial] if isinstance(initial, str) else initial, needed, anew)
+            load_parts(self.codec, [initial] if isinstance(initial, str) else initial, needed, anew, model["config"])
+            for name, other in self.others.items():
+                files = self.loss["initial_also"].get(name, initial)
+                load_parts(other, [files] if isinstance(files, str) else files, set(), anew, name)
         self.seen: set[int] = set()  # distinct tokens met in validation: few of them mean a collapse
         self.mel = MelL1()
         self.wave_losses = WaveLosses(self.loss)
@@ -109,6 +124,11 @@ class FocalCodecRecipe(Recipe):
         self.fine_mel = MelL1(n_fft=512, hop=160)
         self.to_mel = nn.Linear(self.codec.config.encoder.dim, 2 * 80) if self.loss["mel_head"] else None
 
+    @property
+    def others(self) -> dict[str, FocalCodec]:
+        """The bottlenecks of [model] also, by preset."""
+        return cast("dict[str, FocalCodec]", dict(self.also.items()))
+
     def prepare(self, corpus: Corpus) -> None:
         if self.loss["stem"] and not self.loss["initial"]:
             if self.whisper is None:
@@ -118,7 +138,8 @@ class FocalCodecRecipe(Recipe):
             start_as_whisper_stem(self.codec.encoder, waves, self.whisper)
 
     def groups(self) -> list[dict[str, Any]]:
-        return slower(self, ([self.codec.encoder, self.codec.compressor], self.loss["token_rate"]))
+        compressors = [self.codec.compressor, *(other.compressor for other in self.others.values())]
+        return slower(self, ([self.codec.encoder, *compressors], self.loss["token_rate"]))
 
     def forward(self, wave: Tensor, progress: float, extra: Mapping[str, Tensor]) -> dict[str, Tensor]:
         loss, codec = self.loss, self.codec
@@ -139,13 +160,9 @@ class FocalCodecRecipe(Recipe):
         out: dict[str, Tensor] = {}
         decoded = feats
         if self.mode == "synthesis":
-            joint = "compressor" in self.trained
-            with torch.set_grad_enabled(joint and torch.is_grad_enabled()):
-                lats = codec.feats_to_lats(feats)
-            codes = codec.quantizer.straight_through(lats) if joint else codec.lats_to_codes(lats)
-            decoded = codec.codes_to_qfeats(codes.float())[:, : feats.shape[1]]
-            if joint and loss["spread"]:
-                out["spread"] = loss["spread"] * bit_spread(lats)
+            decoded, spread = self._passed(feats)
+            if spread is not None and loss["spread"]:
+                out["spread"] = loss["spread"] * spread
             if loss["features"]:
                 target = clean.float()
                 out["qfeats"] = loss["features"] * F.mse_loss(decoded.float(), target) / target.var()
@@ -158,6 +175,20 @@ class FocalCodecRecipe(Recipe):
         if loss["mel"]:
             out["mel"] = loss["mel"] * self.mel(real, fake)
         return {**out, **self.wave_losses(real, fake, self.whisper), "real": real, "fake": fake}
+
+    def _passed(self, feats: Tensor) -> tuple[Tensor, Tensor | None]:
+        """feats [B, T, C] through the bottleneck, or each item through that of its rate -> [B, T, C], and `bit_spread` (mean
+        over items) where compressors are trained."""
+        joint = "compressor" in self.trained
+        counts = [len(feats) - sum(self.shares.values()), *self.shares.values()]
+        decoded, spread = [], torch.zeros(())
+        for codec, part in zip((self.codec, *self.others.values()), feats.split(counts), strict=True):
+            with torch.set_grad_enabled(joint and torch.is_grad_enabled()):
+                lats = codec.feats_to_lats(part)
+            codes = codec.quantizer.straight_through(lats) if joint else codec.lats_to_codes(lats)
+            decoded.append(codec.codes_to_qfeats(codes.float())[:, : feats.shape[1]])
+            spread = spread + bit_spread(lats) * (len(part) / len(feats))
+        return torch.cat(decoded), spread if joint else None
 
     def _features(self, wave: Tensor) -> Tensor:
         """The encoder's features [B, T, C]; a frozen front end runs in full precision and without gradient."""
@@ -206,7 +237,13 @@ class FocalCodecRecipe(Recipe):
         return {"mel_head": self.loss["mel_head"] * distance}
 
     def export(self) -> dict[str, Tensor]:
-        return {k: v for k, v in self.codec.state_dict().items() if k.split(".")[0] in self.parts}
+        own = {k: v for k, v in self.codec.state_dict().items() if k.split(".")[0] in self.parts}
+        return own | {
+            f"{name}/{k}": v
+            for name, other in self.others.items()
+            for k, v in other.state_dict().items()
+            if k.split(".")[0] in self.parts
+        }
 
     def facts(self) -> dict[str, Any]:
         return {"tokens": len(self.seen)}
@@ -235,22 +272,40 @@ def start_local(embedding: nn.Embedding) -> None:
         embedding.weight.copy_(-0.2 * distance[:, None] * slopes)
 
 
-def load_parts(codec: FocalCodec, paths: Sequence[str], needed: set[str], anew: tuple[str, ...] = ()) -> None:
+def _bottleneck(name: str, overrides: Mapping[str, Any]) -> FocalCodec:
+    """Compressor, quantizer and decompressor of a preset, without its encoder and decoder."""
+    codec = FocalCodec.from_config(name, overrides)
+    del codec.encoder, codec.decoder
+    return codec
+
+
+def load_parts(codec: FocalCodec, paths: Sequence[str], needed: set[str], anew: tuple[str, ...] = (), point: str = "") -> None:
     """Load what the files hold into the codec, except parts that start `anew`; `needed` parts must be there in full.
 
-    A part that several files hold is taken from the last of them.
+    A part that several files hold is taken from the last of them. Of a file of several operating points, those tensors are
+    taken that are `point`'s own (`point/` before their name) rather than the first point's.
     """
     from safetensors.torch import load_file
 
     tensors: dict[str, Tensor] = {}
     for path in paths:
-        found = {k: v.float() for k, v in unpack(load_file(path)).items() if k.split(".")[0] not in anew}
+        found = {k: v.float() for k, v in _of_point(unpack(load_file(path)), point).items() if k.split(".")[0] not in anew}
         here = {k.split(".")[0] for k in found}
         tensors = {k: v for k, v in tensors.items() if k.split(".")[0] not in here} | found
     own = codec.state_dict()
+    here = {k.split(".")[0] for k in own}
+    tensors = {k: v for k, v in tensors.items() if k.split(".")[0] in here or k.split(".")[0] not in PARTS}
     misfit = [k for k, v in tensors.items() if k not in own or own[k].shape != v.shape]
     absent = [k for k in own if k not in tensors and k.split(".")[0] in needed]
     if absent or misfit:
         names = " and ".join(paths)
         raise BadCard(f"{names}: does not fit the recipe's model; missing {absent[:3]}, misshapen or unknown {misfit[:3]}")
     codec.load_state_dict(tensors, strict=False)
+
+
+def _of_point(tensors: Mapping[str, Tensor], point: str) -> dict[str, Tensor]:
+    """The tensors of one operating point, under their names in a codec."""
+    shared = {k: v for k, v in tensors.items() if "/" not in k}
+    own = {k.removeprefix(f"{point}/"): v for k, v in tensors.items() if k.startswith(f"{point}/")}
+    parts = {k.split(".")[0] for k in own}
+    return {k: v for k, v in shared.items() if k.split(".")[0] not in parts} | own

@@ -1,6 +1,7 @@
 """The training loop of every recipe: generator and discriminators, averages, checkpoints, validation, stop on NaN.
 
-Devices and processes are accelerate's business; the loop is the same on a laptop and under `accelerate launch`.
+Devices and processes are accelerate's business; the loop is the same on a laptop and under `accelerate launch`. Several
+processes train on batches of their own and take the mean of their gradients.
 """
 
 from __future__ import annotations
@@ -75,20 +76,17 @@ class Loop:
         if not (card.run.steps or card.run.minutes):
             raise BenchError("a run needs an end: set run.steps or run.minutes")
         self.accelerator = accelerator or _accelerator()
+        if self.accelerator.num_processes > 1 and not card.run.steps:
+            raise BenchError("several processes end together only after a number of steps: set run.steps")
         self.device = self.accelerator.device
         opt = card.optimiser
         self.recipe = recipe.to(self.device)
         self.judges = build_discriminator(card.discriminator)
         self.optimiser = _adam(recipe.groups(), opt.lr, card)
-        self.network: nn.Module = self.recipe
         self.judges_optimiser: torch.optim.Optimizer | None = None
         if self.judges is not None:
             self.judges = self.judges.to(self.device)
             self.judges_optimiser = _adam([{"params": list(self.judges.parameters())}], opt.discriminator_lr or opt.lr, card)
-        if self.accelerator.num_processes > 1:
-            self.network, self.optimiser = self.accelerator.prepare(self.recipe, self.optimiser)
-            if self.judges is not None:
-                self.judges, self.judges_optimiser = self.accelerator.prepare(self.judges, self.judges_optimiser)
         self.average = MovingAverage(self.recipe, card.run.average) if card.run.average else None
         self.schedule = Schedule(opt)
         self.clock = Clock(card.run)
@@ -98,13 +96,18 @@ class Loop:
         self.waited_s = 0.0
 
     @property
+    def first(self) -> bool:
+        """Whether this process, of those that train together, is the one that writes and tells."""
+        return bool(self.accelerator.is_main_process)
+
+    @property
     def checkpoint_path(self) -> Path:
         """Where the state of the run is kept."""
         return self.folder / "state.pt"
 
     def run(self, resume: bool = False) -> Trained:
         """Train to the end of the budget; with `resume` from the folder's checkpoint, if there is one."""
-        if not self.accelerator.is_main_process:
+        if not self.first:
             return self._run(resume)
         with checkpoint.alone(self.folder):
             return self._run(resume)
@@ -115,10 +118,12 @@ class Loop:
             self._restore()
         if self.precision == "auto":
             crop = self.card.discriminator.crop if self.card.discriminator else 0
-            self.precision = faster(self.recipe, self.judges, self.draw(0), crop, self.device)
+            self.precision = self._agreed(faster(self.recipe, self.judges, self.draw(0), crop, self.device))
         self.folder.mkdir(parents=True, exist_ok=True)
         self.clock = Clock(self.card.run, self.clock.step, self.clock.seconds)
-        batches = Prefetch(self.draw, self.clock.step)
+        count, place = self.accelerator.num_processes, self.accelerator.process_index
+        batches = Prefetch(lambda number: self.draw(number * count + place), self.clock.step)
+        self._start_alike()
         saved = validated = time.monotonic()
         self.recipe.train()
         means = Means()
@@ -166,7 +171,7 @@ class Loop:
         if batch.heard is not None:
             extra["heard"] = torch.from_numpy(batch.heard).to(self.device)
         with self._autocast():
-            losses = self.network(wave, progress, extra)
+            losses = self.recipe(wave, progress, extra)
             judge = card.discriminator if self.judges is not None and "fake" in losses else None
             if judge is not None and progress >= judge.start:
                 losses.update(self._judge(losses["real"], losses["fake"], losses.get("unpaired"), factor))
@@ -178,6 +183,7 @@ class Loop:
             raise Diverged(self._where(f"loss {', '.join(bad) or 'total'} is not finite"))
         self.optimiser.zero_grad(set_to_none=True)
         self.accelerator.backward(total)
+        self._share_gradients(self.recipe)
         norm = nn.utils.clip_grad_norm_(self.recipe.trainable(), card.optimiser.clip or 1e9)
         if not torch.isfinite(norm):
             raise Diverged(self._where("the gradient is not finite"))
@@ -201,6 +207,7 @@ class Loop:
         loss = discriminator_loss(said_real, said_fake, settings.reduce)
         optimiser.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
+        self._share_gradients(judges)
         optimiser.step()
         judges.requires_grad_(False)
         said = judges(fake)
@@ -211,6 +218,31 @@ class Loop:
             "features": settings.features * feature_matching_loss(said_real.detached(), said.split(pairs)[0], settings.relative),
             "_discriminator": loss.detach(),
         }
+
+    def _start_alike(self) -> None:
+        """Give every process the weights of the first."""
+        if self.accelerator.num_processes > 1:
+            for module in filter(None, (self.recipe, self.judges)):
+                for tensor in (*module.parameters(), *module.buffers()):
+                    torch.distributed.broadcast(tensor.data, 0)
+
+    def _agreed(self, choice: str) -> str:
+        """The first process's choice."""
+        choices = [choice]
+        if self.accelerator.num_processes > 1:
+            torch.distributed.broadcast_object_list(choices, 0)
+        return choices[0]
+
+    def _share_gradients(self, module: nn.Module) -> None:
+        """Put the mean over processes in place of each gradient: one message, since discriminators are passed twice a step,
+        where a wrapper that sends while it goes back (DDP) loses count."""
+        if self.accelerator.num_processes > 1:
+            gradients = [p.grad for p in module.parameters() if p.grad is not None]
+            flat = torch.cat([g.flatten() for g in gradients])
+            torch.distributed.all_reduce(flat)
+            flat /= self.accelerator.num_processes
+            parts = flat.split([g.numel() for g in gradients])
+            torch._foreach_copy_(gradients, [part.view_as(g) for part, g in zip(parts, gradients, strict=True)])
 
     def _where(self, what: str) -> str:
         path = self.checkpoint_path
@@ -237,14 +269,14 @@ class Loop:
 
     def _record(self, record: dict[str, Any]) -> None:
         self.history.append(record)
-        if self.accelerator.is_main_process:
+        if self.first:
             with (self.folder / "log.jsonl").open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(record) + "\n")
             if self.report:
                 self.report(record)
 
     def _validate(self) -> None:
-        if not self.accelerator.is_main_process or self.validate is None:
+        if not self.first or self.validate is None:
             return
         with self.averaged(), torch.no_grad():
             random = torch.get_rng_state()
@@ -281,22 +313,21 @@ class Loop:
                 self.average.swap_out(self.recipe, own)
 
     def _export(self, name: str) -> None:
-        if self.accelerator.is_main_process:
+        if self.first:
             with self.averaged():
                 export(self.folder / f"{name}.safetensors", self.recipe, self.card, self.clock)
 
     def _keep_judges(self) -> None:
         """discriminator.safetensors in float16, for discriminator.initial of a later run."""
-        if self.judges is not None and self.accelerator.is_main_process:
+        if self.judges is not None and self.first:
             from safetensors.torch import save_file
 
-            judges = self.accelerator.unwrap_model(self.judges)
-            tensors = {k: v.detach().cpu().half().contiguous() for k, v in judges.state_dict().items()}
+            tensors = {k: v.detach().cpu().half().contiguous() for k, v in self.judges.state_dict().items()}
             with checkpoint.whole(self.folder / "discriminator.safetensors") as beside:
                 save_file(tensors, beside)
 
     def _save(self) -> None:
-        if not self.accelerator.is_main_process:
+        if not self.first:
             return
         checkpoint.save(
             self.checkpoint_path,
@@ -336,6 +367,9 @@ class Loop:
             self.average.restore(state["average"])
         self.schedule.restore(state["schedule"])
         checkpoint.restore_random_state(state["random"])
+        if place := self.accelerator.process_index:
+            # The checkpoint holds the draws of the first process only.
+            torch.manual_seed(self.card.run.seed + place + 1_000_003 * state["step"])
         self.clock = Clock(self.card.run, state["step"], state["seconds"])
         self.best, self.precision = state["best"], state["precision"]
         self.history = json.loads(state["history"])

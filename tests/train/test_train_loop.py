@@ -212,3 +212,32 @@ def test_clock_counts_earlier_processes() -> None:
     assert clock.progress == pytest.approx(0.5, abs=0.01)
     assert clock.left_s(1.0) == pytest.approx(30.0, abs=0.5)
     assert Clock(RunSettings(steps=10), step=5).left_s(2.0) == pytest.approx(2.5)
+
+
+def test_two_processes_hear_other_speech_and_keep_the_same_weights(tmp_path: Path) -> None:
+    """Each process has batches of its own; networks, discriminators and averages are equal on both, to the bit."""
+    victim = str(Path(__file__).with_name("victim_train.py"))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", victim, str(tmp_path), "5"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1))
+    assert first["steps"] == second["steps"] == 5
+    # One batch is read ahead; the precision is not tried here.
+    assert [number for number in first["drawn"] if number < 10] == [0, 2, 4, 6, 8]
+    assert [number for number in second["drawn"] if number < 10] == [1, 3, 5, 7, 9]
+    for part in ("recipe", "judges", "average"):
+        for name, value in first[part].items():
+            assert torch.equal(value, second[part][name]), f"{part} {name}"
+    alone = run(tmp_path / "alone", run={"steps": 5})
+    weights = load_file(alone.folder / "weights.safetensors")
+    assert any(not torch.equal(weights[name], first["average"][f"layers.{name}"].half()) for name in weights)
+
+
+def test_several_processes_need_a_number_of_steps(tmp_path: Path) -> None:
+    class Two:
+        num_processes, process_index, is_main_process, device = 2, 0, True, torch.device("cpu")
+
+    settings = card(run={"steps": 0, "minutes": 1.0})
+    with pytest.raises(BenchError, match=r"set run\.steps"):
+        Loop(settings, Toy(settings), draw, tmp_path, accelerator=Two())

@@ -149,6 +149,38 @@ def test_focalcodec_stages(corpus: Corpus, tmp_path: Path) -> None:
     assert len(made.reconstruct(corpus.wave(1)[:5000])) == 5000
 
 
+def test_focalcodec_trains_several_rates_between_one_encoder_and_decoder(corpus: Corpus, tmp_path: Path) -> None:
+    """Items of a batch go through the bottleneck of their rate; a later stage of that rate begins with what was learnt."""
+    loss = {"mode": "synthesis", "train": ["encoder", "compressor", "decompressor", "decoder"], "mel": 1.0, "spread": 0.1}
+    model = {**FOCAL, "also": {"25hz": 1}}
+    made, trained, changed = fit("focalcodec", model, corpus, tmp_path / "a", loss)
+    assert changed == {"encoder", "compressor", "decompressor", "decoder"} and "spread" in trained.history[-1]["losses"]
+    tensors = load_file(tmp_path / "a" / "weights.safetensors")
+    assert {k.split(".")[0] for k in tensors if "/" in k} == {"25hz/compressor", "25hz/decompressor"}
+    _, fresh = build("focalcodec", model, corpus, loss)
+    pairs = zip(fresh.also["25hz"].parameters(), made.also["25hz"].parameters(), strict=True)
+    assert not any(torch.equal(before, after) for before, after in pairs if before.ndim > 1)
+    # The first item passes through 50 Hz, the second through 25 Hz, each as alone.
+    wave = torch.from_numpy(Crops(corpus, 2, 6400).draw(0).waves)
+    feats = made._features(wave)
+    both, _ = made._passed(feats)
+    for item, codec in ((0, made.codec), (1, made.also["25hz"])):
+        alone = codec.feats_to_qfeats(feats[item : item + 1])[:, : feats.shape[1]]
+        torch.testing.assert_close(both[item : item + 1], alone, rtol=1e-4, atol=1e-5)
+    later = {**loss, "train": ["compressor", "decompressor"], "initial": str(tmp_path / "a" / "weights.safetensors")}
+    _, at25 = build("focalcodec", {**FOCAL, "config": "25hz"}, corpus, later)
+    _, at50 = build("focalcodec", FOCAL, corpus, later)
+    for name, value in unpack(tensors).items():
+        point, _, own = name.rpartition("/")
+        for codec, mine in ((at25.codec, "25hz"), (at50.codec, "")):
+            if point == mine or not own.startswith(("compressor", "decompressor")):
+                torch.testing.assert_close(codec.state_dict()[own], value.float(), rtol=0, atol=0)
+    with pytest.raises(BadCard, match=r"also takes 2 of 2 items"):
+        build("focalcodec", {**FOCAL, "also": {"25hz": 2}}, corpus, loss)
+    with pytest.raises(BadCard, match='also is for mode = "synthesis"'):
+        build("focalcodec", model, corpus, {"mode": "compressor", "features": 1.0})
+
+
 def test_focalcodec_hears_apart_from_its_target(corpus: Corpus, tmp_path: Path) -> None:
     """The encoder hears another wave; every target is the clean one. The same wave twice is the usual case, to the bit."""
     losses = ({"mode": "compressor", "features": 1.0, "mel_head": 0.5}, {"mode": "synthesis", "multimel": 1.0, "features": 0.2})

@@ -1,4 +1,8 @@
-"""A small training run in a process of its own, for tests that kill it."""
+"""A small training run in a process of its own, for tests that kill it or that need several of it.
+
+python victim_train.py FOLDER                             resumable, slowly, a checkpoint after every step
+torchrun --nproc-per-node 2 victim_train.py FOLDER STEPS  each process leaves rank0.pt, rank1.pt: what it drew and has
+"""
 
 from __future__ import annotations
 
@@ -69,6 +73,26 @@ def card(**tables: dict[str, object]) -> RecipeCard:
     return parse({**CARD, **{name: {**CARD[name], **table} for name, table in tables.items()}}, Path("toy.toml"))
 
 
+def beside_others(folder: Path, steps: int) -> None:
+    """Train as one of several processes and write what was drawn and what came out."""
+    drawn: list[int] = []
+    toy = card(run={"steps": steps})
+    loop = Loop(toy, Toy(toy), lambda number: drawn.append(number) or draw(number), folder)
+    trained = loop.run()
+    assert loop.judges is not None
+    result = {
+        "drawn": drawn,
+        "steps": trained.steps,
+        "recipe": loop.recipe.state_dict(),
+        "judges": loop.judges.state_dict(),
+        "average": loop.average.state() if loop.average else {},
+    }
+    torch.save(result, folder / f"rank{loop.accelerator.process_index}.pt")
+
+
 if __name__ == "__main__":
-    toy = card(run={"checkpoint_every_s": 0.0})
-    Loop(toy, Toy(toy), slow, Path(sys.argv[1])).run(resume=True)
+    if len(sys.argv) > 2:
+        beside_others(Path(sys.argv[1]), int(sys.argv[2]))
+    else:
+        toy = card(run={"checkpoint_every_s": 0.0})
+        Loop(toy, Toy(toy), slow, Path(sys.argv[1])).run(resume=True)
