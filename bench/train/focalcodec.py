@@ -151,10 +151,13 @@ class FocalCodecRecipe(Recipe):
         with torch.set_grad_enabled("encoder" in self.trained and torch.is_grad_enabled()):
             feats = self._features(heard)
         # Decompressed features are to be those of the target, whatever the encoder heard of it.
-        clean = feats.detach()
+        clean = feats.detach().clone()
         if heard is not wave and loss["features"]:
-            with torch.no_grad():
-                clean = self._features(wave)
+            # Which items differ is asked on a CPU only: another device would have to be waited for.
+            other = (heard != wave).any(1).nonzero()[:, 0] if wave.is_cpu else torch.arange(len(wave), device=wave.device)
+            if len(other):
+                with torch.no_grad():
+                    clean[other] = self._features(wave[other]).to(clean.dtype)
         if self.mode == "compressor":
             return self._quantization(feats, clean, wave)
         out: dict[str, Tensor] = {}

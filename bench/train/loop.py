@@ -380,8 +380,8 @@ class Loop:
 def _adam(parameters: list[dict[str, Any]], lr: float, card: RecipeCard) -> torch.optim.Optimizer:
     opt = card.optimiser
     if opt.weight_decay:
-        return torch.optim.AdamW(parameters, lr, opt.betas, weight_decay=opt.weight_decay, foreach=True)
-    return torch.optim.Adam(parameters, lr, opt.betas, foreach=True)
+        return torch.optim.AdamW(parameters, lr, opt.betas, weight_decay=opt.weight_decay, fused=True)
+    return torch.optim.Adam(parameters, lr, opt.betas, fused=True)
 
 
 def _set_rate(optimiser: torch.optim.Optimizer, lr: float) -> None:
