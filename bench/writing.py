@@ -17,6 +17,7 @@ from bench.errors import BenchError
 
 OF_RESULTS = "name a place that can be written with --results (BENCH_RESULTS)"
 """The cure where results of a run cannot be written."""
+_AGAIN = "free some space, or choose another place with --results, and run the same command again"
 _PROBE = 1 << 16
 """Bytes that tell a full disk."""
 
@@ -46,11 +47,14 @@ def check_file(path: Path, cure: str) -> None:
 
 
 @contextmanager
-def in_place(path: Path) -> Iterator[Path]:
-    """A name to write to; what was written becomes `path` in one step at the end, or is gone when that failed."""
+def in_place(path: Path, cure: str = _AGAIN, errors: tuple[type[Exception], ...] = (OSError,)) -> Iterator[Path]:
+    """A name to write to; what was written becomes `path` in one step at the end, or is gone when that failed.
+
+    cure: what to do then. errors: the kinds that tell of a failure to write.
+    """
     part = beside(path)
     try:
-        with told(path):
+        with told(path, cure, errors):
             path.parent.mkdir(parents=True, exist_ok=True)
             yield part
             if part.exists():
@@ -77,12 +81,11 @@ def discard(part: Path) -> None:
 
 
 @contextmanager
-def told(path: Path) -> Iterator[None]:
-    """What goes wrong while `path` is written becomes one BenchError."""
+def told(path: Path, cure: str = _AGAIN, errors: tuple[type[Exception], ...] = (OSError,)) -> Iterator[None]:
+    """What goes wrong while `path` is written becomes one BenchError with the `cure`."""
     try:
         yield
-    except OSError as error:
-        raise BenchError(
-            f"{path}: cannot be written ({error.strerror or error}). What was there before is unchanged: "
-            "free some space, or choose another place with --results, and run the same command again."
-        ) from error
+    except errors as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = getattr(error, "strerror", None) or first
+        raise BenchError(f"{path}: cannot be written ({reason}). What was there before is unchanged: {cure}.") from error

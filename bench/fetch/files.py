@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from bench.errors import BenchError
+from bench.writing import in_place
 
 
 @contextlib.contextmanager
@@ -33,21 +32,14 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a small file whole or not at all, under a temporary name that no other process uses."""
+    """Write a small file of a cache whole or not at all."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_bytes(path: Path, data: bytes) -> None:
     """As `write_text`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with in_place(path, "free some space, or set BENCH_CACHE to another folder") as part:
+        part.write_bytes(data)
 
 
 class Record:

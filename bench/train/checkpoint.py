@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from bench import writing
 from bench.errors import BenchError
 
 
@@ -31,23 +32,9 @@ def alone(folder: Path) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to, put in its place at the end: `path` is always the old file or the whole new one.
-
-    Raises BenchError when it cannot be written (a full disk); what was half written is gone then.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".part")
-    try:
-        yield beside
-        os.replace(beside, path)
-    except (OSError, RuntimeError) as error:  # torch tells of a full disk by a RuntimeError
-        beside.unlink(missing_ok=True)
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise BenchError(
-            f"{path}: cannot be written ({first}). The checkpoint of before is unchanged: free some space and go on with --resume"
-        ) from error
+def whole(path: Path) -> AbstractContextManager[Path]:
+    """`writing.in_place` for what torch and safetensors write; torch tells of a full disk by a RuntimeError."""
+    return writing.in_place(path, "free some space and go on with --resume", (OSError, RuntimeError))
 
 
 def save(path: Path, state: Mapping[str, Any]) -> None:
