@@ -152,4 +152,6 @@ def read_state(path: Path, *, inside: str = "", keep: Sequence[str] = ()) -> dic
     try:
         return dict(load_file(pickles.as_safetensors(path, inside=inside, keep=keep)))
     except (SafetensorError, OSError) as error:
-        raise WeightsInvalid(f"{path}: cannot be read as safetensors ({error}); delete it and fetch it again") from error
+        raise WeightsInvalid(
+            f"{path}: cannot be read as safetensors ({error}); it was changed or cut short: get it anew from its source"
+        ) from error

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -16,6 +19,8 @@ from bench.engine.plan import Plan
 from bench.progress import Progress
 from bench.store import Store
 from bench.writing import told
+
+_PREFIX, _HELD = "inputs-", "held"
 
 
 class Training(Protocol):
@@ -35,13 +40,25 @@ class Training(Protocol):
 
 @contextmanager
 def scratch(plan: Plan, store: Store) -> Iterator[Path]:
-    """A folder for what trainings read, seen by every worker of the plan's executor; it is gone afterwards."""
+    """A folder for what trainings read, seen by every worker of the plan's executor; it is gone afterwards, or where the run was
+    killed, when the next one comes by."""
     shared = executors.shared(plan.executor, store)
     with told(shared):
         shared.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.TemporaryDirectory(dir=shared, prefix="inputs-")
-    with folder as name:
+        _sweep(shared)
+        folder = tempfile.TemporaryDirectory(dir=shared, prefix=_PREFIX)
+    with folder as name, Path(name, ".held").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        os.replace(held.name, Path(name, _HELD))
         yield Path(name)
+
+
+def _sweep(shared: Path) -> None:
+    """Remove the folders of runs that were killed: nobody holds the lock in them any more."""
+    for left in shared.glob(f"{_PREFIX}*"):
+        with suppress(OSError), (left / _HELD).open() as held:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left, ignore_errors=True)
 
 
 J = TypeVar("J", bound=Training)
