@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # After small weights were trained anew: puts them in place, with their sha256 in the card and their curves beside it, then renews
-# everything that is measured with them: their rows in every table (tools/results.sh FAMILY) and the gate's baseline. About an
-# hour on two cores.
+# everything that is measured with them: their rows in every table (tools/results.sh FAMILY), the scores in their card and the
+# gate's baseline. About an hour on two cores.
 #   tools/renew.sh focalcodec 50=runs/focalcodec-nano-robust [25=... 12.5=...]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,4 +15,5 @@ for named in "${@:2}"; do
 done
 .venv/bin/python tools/publish_nano.py "$@"
 tools/results.sh "$family"
+.venv/bin/python tools/card_scores.py "$family" ${SPEECH:+"$SPEECH/LibriSpeech"}
 .venv/bin/python -m bench gate --update
