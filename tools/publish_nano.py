@@ -30,6 +30,8 @@ def main(family: str, *runs: str) -> None:
         tensors, facts = read(path)
         facts.pop("fingerprint", None)
         if family == "focalcodec":
+            # A run of several points keeps the others' bottlenecks as POINT/NAME; they are trained on and come from runs of their own.
+            tensors = {k: v for k, v in tensors.items() if "/" not in k}
             shared = {k: v for k, v in tensors.items() if k.split(".")[0] in SHARED}
             base = CODECS / family / "nano-base.safetensors"
             if point == "50":
