@@ -30,7 +30,7 @@ def main(family: str, *runs: str) -> None:
         tensors, facts = read(path)
         facts.pop("fingerprint", None)
         if family == "focalcodec":
-            # A run of several points keeps the others' bottlenecks as POINT/NAME; they are trained on and come from runs of their own.
+            # A run of several points holds the bottlenecks of the others as POINT/NAME; they come from runs of their own.
             tensors = {k: v for k, v in tensors.items() if "/" not in k}
             shared = {k: v for k, v in tensors.items() if k.split(".")[0] in SHARED}
             base = CODECS / family / "nano-base.safetensors"
