@@ -14,11 +14,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from bench.columns import every_column
+from bench.report.columns import number
+from bench.stats.scores import scores
+
 ROOT = Path(__file__).resolve().parents[1]
 ROWS = ROOT / "results" / "resynthesis" / "librispeech-test-clean+test-other" / "rows"
 HEAD = "| point | DistillMOS | dWER % (Moonshine) | STOI | Sim (Resemblyzer) % |\n|---|---|---|---|---|\n"
-# Column, factor, decimals.
-SHOWN = (("distillmos", 1, 2), ("dwer", 100, 1), ("stoi", 1, 3), ("sim_resemblyzer", 100, 1))
+SHOWN = ("distillmos", "dwer", "stoi", "sim_resemblyzer")
 
 
 def main(family: str, speech: str = "../shared/data/LibriSpeech") -> None:
@@ -44,16 +47,15 @@ def line(point: str, clean: set[str]) -> str:
     rows = pd.read_parquet(files[0])
     if not rows["utterance"].isin(clean).any():
         raise SystemExit(f"error: {files[0].name}: none of its utterances is in test-clean; name the folder of LibriSpeech")
-    cells = [f"{score(rows, *shown)} ({score(rows[rows['utterance'].isin(clean)], *shown)})" for shown in SHOWN]
+    cells = [f"{every} ({part})" for every, part in zip(shown(rows), shown(rows[rows["utterance"].isin(clean)]), strict=True)]
     return f"| {' | '.join([point, *cells])} |\n"
 
 
-def score(rows: pd.DataFrame, column: str, factor: int, decimals: int) -> str:
-    """The mean, or the corpus rate of what is counted."""
-    of = rows[rows["column"] == column]
-    counted = of["den"].notna().any()
-    value = of["num"].sum() / of["den"].sum() if counted else of["value"].astype(float).mean()
-    return f"{factor * value:.{decimals}f}"
+def shown(rows: pd.DataFrame) -> list[str]:
+    """The corpus values of one codec's rows, as tables print them."""
+    columns = every_column()
+    [values] = scores(rows, columns=SHOWN).estimates
+    return [number(float(value), columns[name]) for name, value in zip(SHOWN, values, strict=True)]
 
 
 if __name__ == "__main__":

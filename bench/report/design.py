@@ -17,6 +17,7 @@ from bench.stats.labels import codec_of, tags_of
 WIDE_BAND_HZ = 16000
 SHARED_VOICES = ("Y", "same synthesizer and voices as part of the training speech")
 SHARED_SYNTHESIZER = ("Z", "same synthesizer, in other voices, as part of the training speech")
+HEARD = (SHARED_VOICES, SHARED_SYNTHESIZER)
 """(mark, meaning) of a table's speech that is like what the weights were trained on."""
 NARROW_BAND = "speaker similarity of upsampled narrow-band speech: it tells of the lost band as well as of the voice"
 LONG_LICENCE = 24

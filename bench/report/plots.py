@@ -19,7 +19,7 @@ import numpy as np
 from bench.errors import BenchError
 from bench.metrics import Column
 from bench.report.columns import TOP_FAMILIES, column_of, family, score_names
-from bench.report.design import SHARED_SYNTHESIZER, SHARED_VOICES
+from bench.report.design import HEARD
 from bench.report.overview import FLOOR_FAMILIES
 from bench.report.palette import Style
 from bench.report.palette import style as style_of
@@ -132,7 +132,7 @@ def _figure(
     )
     if {mark.column for mark in printed} & {column.name for column in columns}:
         title += "; hollow grey: numbers that papers print"
-    for mark in (SHARED_VOICES, SHARED_SYNTHESIZER):
+    for mark in HEARD:
         if marked := sorted({family(system) for system, marks in summary.marks.items() if mark in marks}):
             title += f"; {', '.join(marked)} [nano]: {mark[1]}"
     # Of 10 points, some 13 letters an inch.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from bench.metrics import Column
 from bench.report import agreement, treatment
 from bench.report import overview as first
-from bench.report.design import SHARED_SYNTHESIZER, SHARED_VOICES
+from bench.report.design import HEARD
 from bench.report.summary import STARRED_FROM, Summary
 from bench.report.text import clean
 from bench.speech import WHAT_CONDITIONS_MEAN
@@ -42,7 +42,7 @@ def header(summary: Summary) -> list[str]:
         out.append(WHAT_CONDITIONS_MEAN[group.condition])
     if summary.partial:
         out.append("Partial: only some of the set's utterances were run; do not quote these numbers.")
-    for mark, meaning in (SHARED_VOICES, SHARED_SYNTHESIZER):
+    for mark, meaning in HEARD:
         if shared := [system for system in summary.systems if (mark, meaning) in summary.marks.get(system, ())]:
             out.append(
                 f"{mark}: {meaning} ({len(shared)} of {len(summary.systems)} rows): their scores are flattered here; "

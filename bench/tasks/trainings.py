@@ -48,8 +48,9 @@ def scratch(plan: Plan, store: Store) -> Iterator[Path]:
         _sweep(shared)
         folder = tempfile.TemporaryDirectory(dir=shared, prefix=_PREFIX)
     with folder as name, Path(name, ".held").open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        os.replace(held.name, Path(name, _HELD))
+        with suppress(OSError):  # a file system without locks: such a folder has no mark, and nobody sweeps it
+            fcntl.flock(held, fcntl.LOCK_EX)
+            os.replace(held.name, Path(name, _HELD))
         yield Path(name)
 
 

@@ -105,11 +105,9 @@ class FocalCodecRecipe(Recipe):
         if self.loss["initial"]:
             anew = TRAINED["compressor"] if self.mode == "compressor" else ()
             needed = {part for part in self.parts if part not in self.trained}
-            initial = self.loss["initial"]
-            load_parts(self.codec, [initial] if isinstance(initial, str) else initial, needed, anew, model["config"])
+            load_parts(self.codec, self.loss["initial"], needed, anew, model["config"])
             for name, other in self.others.items():
-                files = self.loss["initial_also"].get(name, initial)
-                load_parts(other, [files] if isinstance(files, str) else files, set(), anew, name)
+                load_parts(other, self.loss["initial_also"].get(name, self.loss["initial"]), set(), anew, name)
         self.seen: set[int] = set()  # distinct tokens met in validation: few of them mean a collapse
         self.mel = MelL1()
         self.wave_losses = WaveLosses(self.loss)
@@ -151,21 +149,21 @@ class FocalCodecRecipe(Recipe):
         with torch.set_grad_enabled("encoder" in self.trained and torch.is_grad_enabled()):
             feats = self._features(heard)
         # Decompressed features are to be those of the target, whatever the encoder heard of it.
-        clean = feats.detach().clone()
+        clean = feats.detach()
         if heard is not wave and loss["features"]:
             # Which items differ is asked on a CPU only: another device would have to be waited for.
             other = (heard != wave).any(1).nonzero()[:, 0] if wave.is_cpu else torch.arange(len(wave), device=wave.device)
             if len(other):
                 with torch.no_grad():
-                    clean[other] = self._features(wave[other]).to(clean.dtype)
+                    clean = clean.index_copy(0, other, self._features(wave[other]).to(clean.dtype))
         if self.mode == "compressor":
             return self._quantization(feats, clean, wave)
         out: dict[str, Tensor] = {}
         decoded = feats
         if self.mode == "synthesis":
-            decoded, spread = self._passed(feats)
-            if spread is not None and loss["spread"]:
-                out["spread"] = loss["spread"] * spread
+            decoded, spreads = self._passed(feats)
+            if spreads:
+                out["spread"] = loss["spread"] * torch.stack(spreads).sum()
             if loss["features"]:
                 target = clean.float()
                 out["qfeats"] = loss["features"] * F.mse_loss(decoded.float(), target) / target.var()
@@ -179,19 +177,20 @@ class FocalCodecRecipe(Recipe):
             out["mel"] = loss["mel"] * self.mel(real, fake)
         return {**out, **self.wave_losses(real, fake, self.whisper), "real": real, "fake": fake}
 
-    def _passed(self, feats: Tensor) -> tuple[Tensor, Tensor | None]:
-        """feats [B, T, C] through the bottleneck, or each item through that of its rate -> [B, T, C], and `bit_spread` (mean
-        over items) where compressors are trained."""
+    def _passed(self, feats: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """feats [B, T, C] through the bottleneck, or each item through that of its rate -> [B, T, C], and the `bit_spread` of
+        each rate times its share of the batch, where a compressor is trained with that loss."""
         joint = "compressor" in self.trained
         counts = [len(feats) - sum(self.shares.values()), *self.shares.values()]
-        decoded, spread = [], torch.zeros(())
+        decoded, spreads = [], []
         for codec, part in zip((self.codec, *self.others.values()), feats.split(counts), strict=True):
             with torch.set_grad_enabled(joint and torch.is_grad_enabled()):
                 lats = codec.feats_to_lats(part)
             codes = codec.quantizer.straight_through(lats) if joint else codec.lats_to_codes(lats)
             decoded.append(codec.codes_to_qfeats(codes.float())[:, : feats.shape[1]])
-            spread = spread + bit_spread(lats) * (len(part) / len(feats))
-        return torch.cat(decoded), spread if joint else None
+            if joint and self.loss["spread"]:
+                spreads.append(bit_spread(lats) * (len(part) / len(feats)))
+        return torch.cat(decoded), spreads
 
     def _features(self, wave: Tensor) -> Tensor:
         """The encoder's features [B, T, C]; a frozen front end runs in full precision and without gradient."""
@@ -240,13 +239,10 @@ class FocalCodecRecipe(Recipe):
         return {"mel_head": self.loss["mel_head"] * distance}
 
     def export(self) -> dict[str, Tensor]:
-        own = {k: v for k, v in self.codec.state_dict().items() if k.split(".")[0] in self.parts}
-        return own | {
-            f"{name}/{k}": v
-            for name, other in self.others.items()
-            for k, v in other.state_dict().items()
-            if k.split(".")[0] in self.parts
-        }
+        tensors = dict(self.codec.state_dict())
+        for name, other in self.others.items():
+            tensors |= {f"{name}/{k}": v for k, v in other.state_dict().items()}
+        return {k: v for k, v in tensors.items() if k.rpartition("/")[2].split(".")[0] in self.parts}
 
     def facts(self) -> dict[str, Any]:
         return {"tokens": len(self.seen)}
@@ -282,14 +278,17 @@ def _bottleneck(name: str, overrides: Mapping[str, Any]) -> FocalCodec:
     return codec
 
 
-def load_parts(codec: FocalCodec, paths: Sequence[str], needed: set[str], anew: tuple[str, ...] = (), point: str = "") -> None:
-    """Load what the files hold into the codec, except parts that start `anew`; `needed` parts must be there in full.
+def load_parts(
+    codec: FocalCodec, paths: str | Sequence[str], needed: set[str], anew: tuple[str, ...] = (), point: str = ""
+) -> None:
+    """Load what the file or the files hold into the codec, except parts that start `anew`; `needed` parts must be there in full.
 
     A part that several files hold is taken from the last of them. Of a file of several operating points, those tensors are
     taken that are `point`'s own (`point/` before their name) rather than the first point's.
     """
     from safetensors.torch import load_file
 
+    paths = [paths] if isinstance(paths, str) else paths
     tensors: dict[str, Tensor] = {}
     for path in paths:
         found = {k: v.float() for k, v in _of_point(unpack(load_file(path)), point).items() if k.split(".")[0] not in anew}

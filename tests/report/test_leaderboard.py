@@ -239,11 +239,11 @@ def test_the_first_table_answers_and_marks_the_pareto_rows(baseline: Rows, colum
 
 
 def test_small_weights_on_speech_of_their_synthesizer_are_marked(baseline: Rows, columns: dict) -> None:
-    mine = baseline[baseline["codec"] == "neural@1"].assign(codec="freecodec@v2")
+    mine = baseline[baseline["codec"] == "neural@1"].assign(codec="focalcodec@50")
     rows = pd.concat([baseline, mine[mine["weights"] == "nano"]], ignore_index=True)
     said = "Y: same synthesizer and voices as part of the training speech"
     for told in (leaderboard.markdown(rows, columns), leaderboard.terminal(rows, columns)):
-        assert f"{said} (1 of 6 rows)" in told and f"{said}: freecodec@v2 [nano]" in told
+        assert f"{said} (1 of 6 rows)" in told and f"{said}: focalcodec@50 [nano]" in told
     for other in (rows.assign(dataset="librispeech#test-clean"), baseline):
         assert "synthesizer" not in leaderboard.markdown(other, columns)
 

@@ -10,9 +10,6 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _one_thread() -> None:
-    """Small matrices on several threads spend their time waiting for one another."""
-    import torch
-
-    torch.set_num_threads(1)
+@pytest.fixture(autouse=True)
+def _alone(one_thread: None) -> None:
+    """Every training here computes on one thread."""
