@@ -84,6 +84,8 @@ class FocalCodecRecipe(Recipe):
         self.shares: dict[str, int] = model["also"]
         if (taken := sum(self.shares.values())) >= card.data.batch:
             raise BadCard(f"{card.path} [model]: also takes {taken} of {card.data.batch} items; leave some to {model['config']}")
+        if unknown := sorted(set(self.loss["initial_also"]) - set(self.shares)):
+            raise BadCard(f"{card.path} [loss]: initial_also names {unknown[0]}, which [model] also does not train; add it there")
         self.also = nn.ModuleDict({name: _bottleneck(name, overrides) for name in self.shares})
         start_local(self.codec.encoder.encoder.relative_embedding)
         # With padding, frame t is centred at sample 320 t, as Whisper's are; without, its window starts there.
@@ -102,12 +104,13 @@ class FocalCodecRecipe(Recipe):
             if part in TRAINED["compressor"]:
                 for other in self.others.values():
                     getattr(other, part).requires_grad_(True)
+        anew = TRAINED["compressor"] if self.mode == "compressor" else ()
         if self.loss["initial"]:
-            anew = TRAINED["compressor"] if self.mode == "compressor" else ()
             needed = {part for part in self.parts if part not in self.trained}
             load_parts(self.codec, self.loss["initial"], needed, anew, model["config"])
-            for name, other in self.others.items():
-                load_parts(other, self.loss["initial_also"].get(name, self.loss["initial"]), set(), anew, name)
+        for name, other in self.others.items():
+            if source := self.loss["initial_also"].get(name, self.loss["initial"]):
+                load_parts(other, source, set(), anew, name)
         self.seen: set[int] = set()  # distinct tokens met in validation: few of them mean a collapse
         self.mel = MelL1()
         self.wave_losses = WaveLosses(self.loss)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -95,6 +97,11 @@ def test_checkpoint_of_other_parameters_is_refused(tmp_path: Path) -> None:
 def test_a_second_run_into_the_same_folder_is_refused(tmp_path: Path) -> None:
     with alone(tmp_path), pytest.raises(BenchError, match=r"another training run writes here"):
         run(tmp_path, run={"steps": 2})
+    assert run(tmp_path, run={"steps": 2}).steps == 2
+
+
+def test_a_file_system_without_locks_keeps_nobody_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fcntl.flock", Mock(side_effect=OSError(errno.ENOLCK, "No locks available")))
     assert run(tmp_path, run={"steps": 2}).steps == 2
 
 

@@ -179,6 +179,14 @@ def test_focalcodec_trains_several_rates_between_one_encoder_and_decoder(corpus:
         build("focalcodec", {**FOCAL, "also": {"25hz": 2}}, corpus, loss)
     with pytest.raises(BadCard, match='also is for mode = "synthesis"'):
         build("focalcodec", model, corpus, {"mode": "compressor", "features": 1.0})
+    # The other rate alone begins with what was learnt; 50 Hz from nothing.
+    _, half = build("focalcodec", model, corpus, {**loss, "initial_also": {"25hz": later["initial"]}})
+    for name, value in half.also["25hz"].compressor.state_dict().items():
+        torch.testing.assert_close(value, at25.codec.compressor.state_dict()[name], rtol=0, atol=0)
+    pairs = zip(half.codec.compressor.parameters(), at50.codec.compressor.parameters(), strict=True)
+    assert not any(torch.equal(before, after) for before, after in pairs if before.ndim > 1)
+    with pytest.raises(BadCard, match=r"initial_also names 12_5hz, which \[model\] also does not train"):
+        build("focalcodec", model, corpus, {**loss, "initial_also": {"12_5hz": later["initial"]}})
 
 
 def test_focalcodec_hears_apart_from_its_target(corpus: Corpus, tmp_path: Path) -> None:
