@@ -1,6 +1,6 @@
 """Put the weights of training runs where the codecs' cards look for them, and their sha256 into the cards.
 
-    python tools/publish_nano.py focalcodec 50=runs/focalcodec-nano-synthesis 25=... 12.5=...
+    python tools/publish_nano.py focalcodec 50=runs/focalcodec-nano-light 25=... 12.5=...
     python tools/publish_nano.py freqcodec runs/freqcodec-nano-synthesis
     python tools/publish_nano.py freecodec v2=runs/freecodec-nano-synthesis v3=runs/freecodec-nano-v3
 

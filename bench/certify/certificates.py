@@ -44,7 +44,7 @@ class Certificates:
 
     def commits(self, definition: Definition) -> list[str]:
         """Commits whose code was shown to compute the definition's version, the newest last."""
-        found = [facts["commit"] for facts in self.of(definition).values()]
+        found = [facts["commit"] for facts in sorted(self.of(definition).values(), key=lambda facts: facts.get("date", ""))]
         return [commit for commit in dict.fromkeys(found) if re.fullmatch(r"[0-9a-f]{7,40}", commit)]
 
 

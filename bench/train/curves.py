@@ -23,11 +23,11 @@ def draw(log: Path, picture: Path) -> None:
     steps = [r for r in records if "losses" in r]
     scores = [r for r in records if "scores" in r]
     names = list(dict.fromkeys(k for r in scores for k in r["scores"] if k != "quality"))
-    figure = Figure(figsize=(11, max(4.0, 1.1 * len(names))), layout="constrained")
+    width = 11.0 if names else 5.5
+    figure = Figure(figsize=(width, max(4.0, 1.1 * len(names))), layout="constrained")
     FigureCanvasAgg(figure)
-    halves: Any = figure.subfigures(1, 2)
-    left, right = halves
-    axes = left.subplots()
+    halves: Any = figure.subfigures(1, 2 if names else 1, squeeze=False)[0]
+    axes = halves[0].subplots()
     for name in sorted({k for r in steps for k in r["losses"] if k != "_norm"}):
         points = [(r["step"], r["losses"][name]) for r in steps if name in r["losses"]]
         axes.plot(*zip(*points, strict=True), label=name.lstrip("_"), linewidth=1)
@@ -38,7 +38,7 @@ def draw(log: Path, picture: Path) -> None:
         axes.legend(fontsize=7, ncols=5, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
     if names:
         # Scores have scales of their own: a panel each.
-        panels = right.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
+        panels = halves[1].subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
         for panel, name in zip(panels, names, strict=True):
             points = [(r["seconds"] / 60, r["scores"][name]) for r in scores if name in r["scores"]]
             panel.plot(*zip(*points, strict=True), marker=".")

@@ -153,7 +153,7 @@ class RecipeCard(RecipeFile, frozen=True):
 
 
 def read(path: Path, stage: str = "", overrides: Mapping[str, Any] | None = None) -> RecipeCard:
-    """Parse a card; `stage` merges the table [stages.STAGE] over the others. Raises BadCard."""
+    """Parse a card; `stage` lays the table [stages.STAGE] upon the others, tables within tables too. Raises BadCard."""
     return parse(toml.load(path), path, stage, overrides)
 
 
@@ -164,8 +164,7 @@ def parse(raw: Mapping[str, Any], path: Path = Path(), stage: str = "", override
     if stage:
         if not isinstance(stages, Mapping) or stage not in stages:
             raise BadCard(f"{path}: {UnknownName('stage', stage, stages)}")
-        for name, table in stages[stage].items():
-            tables[name] = {**tables.get(name, {}), **table} if isinstance(table, Mapping) else table
+        tables = _merged(tables, stages[stage])
         where += f", stage {stage}"
     elif stages:
         raise BadCard(f"{path}: trains in stages; choose one with --stage: {', '.join(stages)}")
@@ -176,6 +175,15 @@ def parse(raw: Mapping[str, Any], path: Path = Path(), stage: str = "", override
         tables[head] = {**tables.get(head, {}), tail: value}
     made = toml.typed(tables, RecipeFile, where)
     return RecipeCard(**msgspec.structs.asdict(made), path=path)
+
+
+def _merged(table: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` laid upon `table`, tables within tables too; whatever else is in both is taken from `over`."""
+    made = dict(table)
+    for key, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(made.get(key), Mapping)
+        made[key] = _merged(made[key], value) if both else value
+    return made
 
 
 def as_table(settings: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from bench import definitions
-from bench.certify.certificates import write
+from bench.certify.certificates import Certificates, write
 
 ROOT = Path(__file__).resolve().parents[2]
 SHOWN = ("audio", "lengths", "usage", "mixing", "producer:conversion", "metric:dnsmos_p808", "adapter:codec2")
@@ -173,3 +173,11 @@ def test_unknown_names_are_refused_and_trust_needs_a_name(copy: Copy) -> None:
     assert copy.certify("--trust", "because").returncode == 1
     assert copy.certify("audio", "--trust", "because").returncode == 0
     assert "audio" not in copy.check()
+
+
+def test_the_commit_of_the_newest_certificate_comes_last(tmp_path: Path) -> None:
+    one = next(iter(definitions.own()))
+    dates = {"aa11111": "2026-02-03", "bb22222": "2026-01-02", "cc33333": "2026-01-31"}
+    table = {f"code {commit}": {"commit": commit, "cpu": "", "date": date, "shown": ""} for commit, date in dates.items()}
+    write(tmp_path / "certificates.json", {one.id: {one.version: table}})
+    assert Certificates(tmp_path / "certificates.json").commits(one) == ["bb22222", "cc33333", "aa11111"]

@@ -211,7 +211,8 @@ def test_show_has_our_scores_beside_the_papers_without_loading_a_network(capsys:
     own = {**os.environ, "BENCH_RESULTS": str(ROOT / "results")}  # not what somebody ran in this checkout
     done = subprocess.run([sys.executable, "-c", quick], capture_output=True, text=True, check=True, cwd=ROOT, env=own)
     assert done.stdout.endswith("False\n")
-    table = done.stdout.partition("ours: resynthesis, embedded [nano] (same synthesizer and voices")[2].partition("ours:")[0]
+    heading = "ours: resynthesis, embedded [nano] (same synthesizer, in other voices"
+    table = done.stdout.partition(heading)[2].partition("ours:")[0]
     page = (ROOT / "results/resynthesis/embedded/leaderboard.md").read_text(encoding="utf-8")
     line = next(line for line in page.splitlines() if "`focalcodec@50 [nano]`" in line and "3." in line)
     mos = next(line for line in table.splitlines() if line.startswith("DistillMOS"))

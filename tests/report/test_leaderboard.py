@@ -13,7 +13,7 @@ import pytest
 from bench.columns import every_column
 from bench.errors import BenchError
 from bench.metrics import Column
-from bench.report import bands, design, leaderboard, treatment
+from bench.report import bands, leaderboard, treatment
 from bench.report.columns import competes, family, score_names
 from bench.report.papers import Reported
 from bench.report.summary import summaries
@@ -238,30 +238,21 @@ def test_the_first_table_answers_and_marks_the_pareto_rows(baseline: Rows, colum
     assert table.startswith("codec") and max(map(display_width, table.splitlines())) <= 100
 
 
-def test_small_weights_on_speech_of_their_synthesizer_are_marked(baseline: Rows, columns: dict) -> None:
-    mine = baseline[baseline["codec"] == "neural@1"].assign(codec="focalcodec@50")
+@pytest.mark.parametrize(
+    ("codec", "said"),
+    [
+        ("freqcodec@2", "Y: same synthesizer and voices as part of the training speech"),
+        ("focalcodec@50", "Z: same synthesizer, in other voices, as part of the training speech"),
+    ],
+)
+def test_small_weights_on_speech_of_their_synthesizer_are_marked(baseline: Rows, columns: dict, codec: str, said: str) -> None:
+    mine = baseline[baseline["codec"] == "neural@1"].assign(codec=codec)
     rows = pd.concat([baseline, mine[mine["weights"] == "nano"]], ignore_index=True)
-    said = "Y: same synthesizer and voices as part of the training speech"
     for told in (leaderboard.markdown(rows, columns), leaderboard.terminal(rows, columns)):
-        assert f"{said} (1 of 6 rows)" in told and f"{said}: focalcodec@50 [nano]" in told
+        assert f"{said} (1 of 6 rows)" in told and f"{said}: {codec} [nano]" in told
+        assert told.count("same synthesizer") == told.count(said)
     for other in (rows.assign(dataset="librispeech#test-clean"), baseline):
         assert "synthesizer" not in leaderboard.markdown(other, columns)
-
-
-def test_small_weights_that_heard_the_synthesizer_in_other_voices_have_a_mark_of_their_own(
-    baseline: Rows, columns: dict, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mine = baseline[baseline["codec"] == "neural@1"].assign(codec="freqcodec@2")
-    rows = pd.concat([baseline, mine[mine["weights"] == "nano"]], ignore_index=True)
-    told = design.design("freqcodec@2 [nano]")
-    (synthesizer,) = told.voices
-    other = replace(told, voices=(), synthesizers=(synthesizer,))
-    monkeypatch.setattr(design, "design", lambda system: other if system.startswith("freqcodec") else design.Design())
-    said = "Z: same synthesizer, in other voices, as part of the training speech"
-    for page in (leaderboard.markdown(rows, columns), leaderboard.terminal(rows, columns)):
-        assert f"{said} (1 of 6 rows)" in page and f"{said}: freqcodec@2 [nano]" in page
-        assert "same synthesizer and voices" not in page
-    assert "synthesizer" not in leaderboard.markdown(rows.assign(dataset="librispeech#test-clean"), columns)
 
 
 def test_similarity_of_narrow_band_speech_is_marked_where_it_is_scored(baseline: Rows) -> None:

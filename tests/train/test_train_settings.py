@@ -67,6 +67,10 @@ def test_stage_is_merged_and_must_be_named() -> None:
     staged = {**TABLES, "stages": {"second": {"run": {"steps": 9}, "loss": {"wave": 2.0}}}}
     card = parse(staged, stage="second")
     assert card.run.steps == 9 and card.loss == {"wave": 2.0} and card.data.batch == 2
+    hearing = {**TABLES["data"], "augmentation": {"gain_db": [-6, 6], "input": {"room_chance": 0.3, "noise_chance": 0.4}}}
+    cleaner = {"data": {"augmentation": {"input": {"noise_chance": 0.1}}}}
+    heard = parse({**staged, "data": hearing, "stages": {"second": cleaner}}, stage="second").data.augmentation
+    assert heard.gain_db == (-6, 6) and (heard.input.room_chance, heard.input.noise_chance) == (0.3, 0.1)
     with pytest.raises(BadCard, match="choose one with --stage: second"):
         parse(staged)
     with pytest.raises(BadCard, match="second"):
