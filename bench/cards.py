@@ -41,6 +41,8 @@ _NAME = re.compile(r"[A-Za-z0-9][\w.+-]*", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _RATES_AGREE = 0.02
 """Papers round rates: 0.7 kbps for 25 x 2 x log2(15625)."""
+PRECISION_VERSIONS = {"fp16": 2}
+"""Raised when what a precision computes changes: part of the key of its results. 1 where it is not named."""
 
 
 class Stream(Record, frozen=True):
@@ -420,7 +422,8 @@ def resolve(name: str) -> Point:
             raise BenchError(f"{name}: weights of {family} are kept in float32 alone; write {family}@{plain}")
         raise UnknownName(f"precision of {family}", precision, card.precisions)
     base = points[plain]
-    return replace(base, point=point, settings={**base.settings, "precision": precision})
+    version = {"precision_version": PRECISION_VERSIONS[precision]} if precision in PRECISION_VERSIONS else {}
+    return replace(base, point=point, settings={**base.settings, "precision": precision, **version})
 
 
 def runnable(name: str) -> Point:

@@ -35,7 +35,7 @@ from bench.models.focalcodec.streaming import StreamDecoder, StreamEncoder
 
 VERSION = "1"
 
-_SETTINGS = ("model", "codes", "topk", "batch_seconds", "precision")
+_SETTINGS = ("model", "codes", "topk", "batch_seconds", "precision", "precision_version")
 # Working memory that does not grow with the signal: blocks of patches and of attention.
 BLOCK_BYTES = 512 * 2**20
 MOST_BYTES = 12 * 2**30
