@@ -1,7 +1,7 @@
 """Weights between those that a run began with and those it ended with (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903,
 section 3).
 
-    python -m bench.train.interpolate runs/focalcodec-nano-words25 --share 0.5 --out runs/focalcodec-25
+    python -m bench.train.interpolate runs/focalcodec-nano-words25 --share 0.5 --out runs/focalcodec-nano-25
 
 A short stage towards one aim (words, say) gives up some of another (naturalness). On the straight line between, much of
 both is often to be had, sometimes more of the one than at either end: measure a few points, on speech held out.

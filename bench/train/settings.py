@@ -159,7 +159,7 @@ def read(path: Path, stage: str = "", overrides: Mapping[str, Any] | None = None
 
 def parse(raw: Mapping[str, Any], path: Path = Path(), stage: str = "", overrides: Mapping[str, Any] | None = None) -> RecipeCard:
     """A card from its tables; `overrides` maps dotted keys ("run.steps") to values and wins over the stage."""
-    tables: dict[str, Any] = {k: dict(v) if isinstance(v, Mapping) else v for k, v in raw.items()}
+    tables: dict[str, Any] = dict(raw)
     stages, where = tables.get("stages", {}), str(path)
     if stage:
         if not isinstance(stages, Mapping) or stage not in stages:

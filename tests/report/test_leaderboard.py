@@ -241,7 +241,7 @@ def test_the_first_table_answers_and_marks_the_pareto_rows(baseline: Rows, colum
 @pytest.mark.parametrize(
     ("codec", "said"),
     [
-        ("freqcodec@2", "Y: same synthesizer and voices as part of the training speech"),
+        ("freecodec@v2", "Y: same synthesizer and voices as part of the training speech"),
         ("focalcodec@50", "Z: same synthesizer, in other voices, as part of the training speech"),
     ],
 )
