@@ -106,3 +106,20 @@ def test_a_family_that_is_not_here_is_told(results: Callable[..., subprocess.Com
     done = results("opuss")
     assert done.returncode == 1 and done.stdout == ""
     assert done.stderr.startswith("error: no codec of the family 'opuss' runs here")
+
+
+def test_rows_of_weights_that_no_longer_ship_are_named_and_no_others(tmp_path: Path) -> None:
+    def named(results: Path) -> list[str]:
+        words = [sys.executable, str(ROOT / "tools/old_rows.py"), "freecodec", str(results)]
+        done = subprocess.run(words, capture_output=True, text=True, check=True, env={**ALONE, "PYTHONPATH": str(ROOT)})
+        return [Path(line).name for line in done.stdout.splitlines()]
+
+    assert named(ROOT / "results") == []
+    rows = tmp_path / "vc/embedded/rows"
+    rows.mkdir(parents=True)
+    for path in (ROOT / "results/vc/embedded/rows").glob("freecodec@*"):
+        (rows / path.name).touch()
+    old = ["freecodec@v1-nano-deadbeef.parquet", "freecodec@v3-nano-deadbeef-converted.parquet"]
+    for name in (*old, "freecodec@v1-path-deadbeef.parquet", "lyra@6-nano-deadbeef.parquet", "freecodec@v1-random-0.parquet"):
+        (rows / name).touch()
+    assert named(tmp_path) == old
