@@ -1,6 +1,6 @@
 """Names the files of rows under results/ whose small weights no longer ship, a line each; tools/renew.sh deletes them.
 
-    python tools/old_rows.py focalcodec [RESULTS]
+python tools/old_rows.py focalcodec [RESULTS]
 """
 
 from __future__ import annotations
