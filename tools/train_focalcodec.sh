@@ -10,9 +10,11 @@ sources=(); [ -z "${1:-}" ] || sources=(--set "data.sources=[\"librispeech:$1#tr
 export PYTHONPATH=$code OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} OMP_WAIT_POLICY=PASSIVE
 # Large blocks stay with the process from step to step: a tenth faster.
 export MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=17179869184
-for stage in encoder codes synthesis codes25 codes12 joint light light25 light12 words25; do
+for stage in encoder codes synthesis codes25 codes12 joint light light25 light12 words25 words12; do
     launch=("$python")
     case $stage in joint|light) launch=("$python" -m torch.distributed.run --standalone --nproc-per-node "${PROCESSES:-2}") ;; esac
     "${launch[@]}" -m bench.train focalcodec --config nano --stage "$stage" --resume "${sources[@]}"
 done
-"$python" -m bench.train.interpolate runs/focalcodec-nano-words25 --share 0.5 --out runs/focalcodec-nano-25
+for rate in 25 12; do
+    "$python" -m bench.train.interpolate "runs/focalcodec-nano-words$rate" --share 0.5 --out "runs/focalcodec-nano-$rate"
+done
