@@ -1,6 +1,8 @@
-"""Names the files of rows under results/ whose small weights no longer ship, a line each; tools/renew.sh deletes them.
+"""Name the files of rows under results/ whose small weights no longer ship, a line each.
 
-python tools/old_rows.py focalcodec [RESULTS]
+    python tools/old_rows.py focalcodec [RESULTS]
+
+tools/renew.sh deletes them.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from pathlib import Path
 
 from bench.cards import all_points
 from bench.fetch.weights import resolve
+from bench.results.files import paths, tables
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 
@@ -18,7 +21,7 @@ def old_rows(family: str, results: Path = RESULTS) -> list[Path]:
     """Files of rows of the family's points with weights of kind nano, of another digest than those that ship."""
     points = [point for point in all_points() if point.card.family == family and "nano" in point.weights]
     ships = {point.name: resolve(point, "nano").digest[:8] for point in points}
-    named = [path for path in results.rglob("rows/*.parquet") if "partial" not in path.relative_to(results).parts]
+    named = [path for table in tables(results) if table.relative_to(results).parts[0] != "partial" for path in paths(table)]
     return sorted(
         path for path in named for point, digest in ships.items()
         if path.name.startswith(f"{point}-nano-") and not path.name.startswith(f"{point}-nano-{digest}")

@@ -17,8 +17,9 @@ for named in "${@:2}"; do
     [ ! -f "$run/curves.png" ] || cp "$run/curves.png" "codecs/$family/nano-curves$point.png"
 done
 .venv/bin/python tools/publish_nano.py "$@"
-# Rows of the weights that these replace would stand beside theirs: the tables show what ships. Points whose weights stay keep their rows.
-.venv/bin/python tools/old_rows.py "$family" | while IFS= read -r rows; do rm "$rows"; done
+# Rows of the weights that these replace would stand beside theirs: the tables show what ships. Points whose weights stay keep
+# their rows.
+.venv/bin/python tools/old_rows.py "$family" | xargs -rd '\n' rm
 tools/results.sh "$family"
 .venv/bin/python tools/card_scores.py "$family" ${SPEECH:+"$SPEECH/LibriSpeech"}
 .venv/bin/python -m bench gate --update
